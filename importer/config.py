@@ -1,0 +1,259 @@
+"""The migration file: one TOML file, checked as a whole before anything else is looked at.
+
+Precedence is flag > environment > file > default; the command line hands over its flags and environment
+as `overrides`. The token is no part of the file and no part of these values.
+"""
+
+import difflib
+import ipaddress
+import string
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from importer.errors import ConfigError
+from importer.text import HEAD_FIELDS
+
+INTEGRATIONS_URL = "https://integrations.dixa.io"
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Table(_Section):
+    """How files become one of the canonical tables."""
+
+    files: OneOrMore = Field(
+        (),
+        description="Paths or globs, below the migration file's folder: CSV, CSV.gz, CSV.zst, Parquet. "
+        "Several files are one table. Left out for tickets: they are taken from the messages' rows.",
+    )
+    encoding: str = Field("utf-8", description="Of CSV files.")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="Found out when left out.")
+    columns: Mapping[str, str] = Field(
+        default_factory=dict, description="Canonical name = the file's header."
+    )
+    values: Mapping[str, Mapping[str, str]] = Field(
+        default_factory=dict,
+        description="Per column: the file's value = canonical value; '*' stands for all other values.",
+    )
+    defaults: Mapping[str, str] = Field(
+        default_factory=dict, description="Per column: what stands in for an empty cell."
+    )
+    skip: Mapping[str, OneOrMore] = Field(
+        default_factory=dict,
+        description="Per column: values (as the file has them) whose rows are left out and counted as filtered.",
+    )
+
+
+class Source(_Section):
+    timezone: str | None = Field(None, description="IANA zone of times that name none, as Europe/Copenhagen.")
+    tickets: Table = Field(default_factory=Table)
+    messages: Table | None = None
+    people: Table | None = None
+    attachments: Table | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                ZoneInfo(name)
+            except (KeyError, ValueError, OSError):
+                raise ValueError(f"{name!r} is no IANA time zone (an example: Europe/Copenhagen)") from None
+        return name
+
+    @model_validator(mode="after")
+    def _has_files(self) -> "Source":
+        if not self.tickets.files and (self.messages is None or not self.messages.files):
+            raise ValueError("name at least one file: source.tickets.files or source.messages.files")
+        return self
+
+
+class Target(_Section):
+    api: Literal["integrations"] = "integrations"
+    base_url: str = INTEGRATIONS_URL
+    auth: Literal["raw", "bearer"] = Field("raw", description="How the token stands in Authorization.")
+    rate: float = Field(10.0, gt=0, description="Requests per second that the account allows.")
+    burst: int = Field(4, ge=1, description="Requests that may come at once.")
+    workers: int = Field(16, ge=1, le=256, description="Conversations under way at once.")
+    timeout: float = Field(30.0, gt=0, description="Seconds for one request.")
+    grace: float = Field(5.0, ge=0, description="Seconds to wait before asking about a request in doubt.")
+    attempts: int = Field(8, ge=1, description="Sendings of one request before it counts as failed.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme == "https" and parts.hostname:
+            return url.rstrip("/")
+        if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):
+            return url.rstrip("/")
+        raise ValueError("must begin with https:// (plain http is for loopback only)")
+
+
+class Conversations(_Section):
+    kind: Literal["callback", "contact_form"] = "callback"
+    queue: str | None = Field(None, description="A queue's name or id; callback needs one.")
+    endpoint: str | None = Field(None, description="A phone number (callback) or e-mail endpoint's name or id.")
+    tags: OneOrMore = Field((), description="Tags of every conversation (callback only).")
+    empty: Literal["filter", "import"] = Field("filter", description="Tickets without any message.")
+    head: str = Field(
+        "[{created_at}, {author}]",
+        description="Stands above each text, since this API keeps no times. Empty: nothing stands there. "
+        f"Fields: {', '.join(sorted(HEAD_FIELDS))}.",
+    )
+    opening_head: str = Field(
+        "[Ticket {ticket_id}: {subject}]",
+        description="Stands above the first message, over its own head. Empty: nothing stands there.",
+    )
+    head_timezone: str = Field("UTC", description="Zone in which times are written into texts.")
+
+    @field_validator("head", "opening_head")
+    @classmethod
+    def _known_fields(cls, template: str) -> str:
+        try:
+            names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"is no template: {error}") from None
+        if unknown := names - HEAD_FIELDS:
+            raise ValueError(
+                f"names unknown field(s) {', '.join(sorted(unknown))}; known: {', '.join(sorted(HEAD_FIELDS))}"
+            )
+        return template
+
+    @field_validator("head_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        return Source._known_zone(name) or "UTC"
+
+
+class People(_Section):
+    default_agent: str | None = Field(None, description="E-mail of the agent for authors Dixa does not know.")
+    default_requester: str | None = Field(None, description="E-mail for tickets that name no requester.")
+
+
+class Migration(_Section):
+    """A migration file. Everything a run leaves stands beside it, under its `name`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="dixa-importer migration file")
+
+    version: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    source: Source
+    target: Target = Field(default_factory=Target)
+    conversation: Conversations = Field(default_factory=Conversations)
+    people: People = Field(default_factory=People)
+
+    _folder: Path = Path()
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Migration":
+        conversation = self.conversation
+        if conversation.kind == "callback" and not conversation.queue:
+            raise ValueError("conversation.queue: kind = 'callback' needs a queue (its name or id)")
+        if not conversation.endpoint:
+            raise ValueError(f"conversation.endpoint: kind = '{conversation.kind}' needs an endpoint")
+        if conversation.kind == "contact_form" and conversation.tags:
+            raise ValueError("conversation.tags: this API takes tags with kind = 'callback' only")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The migration file's folder: relative paths start here."""
+        return self._folder
+
+    @property
+    def checkpoint(self) -> Path:
+        return self._folder / f"{self.name}.checkpoint"
+
+    @property
+    def report(self) -> Path:
+        return self._folder / f"{self.name}.report"
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Migration:
+    """Read a migration file; `overrides` maps dotted keys (`target.rate`) to what a flag or the environment
+    says.
+
+    Raises ConfigError that lists every problem of the file, not the first one only.
+    """
+    try:
+        data = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such migration file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, not a migration file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is no UTF-8 text (byte {error.start}); a TOML file is expected") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from None
+    for key, value in (overrides or {}).items():
+        _put(data, key.split("."), value)
+    try:
+        migration = Migration.model_validate(data)
+    except ValidationError as error:
+        problems = [_sentence(problem) for problem in error.errors()]
+        raise ConfigError(
+            f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+        ) from None
+    migration._folder = path.resolve().parent
+    return migration
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the migration file, for editors (schemas/migration.schema.json)."""
+    schema = Migration.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _put(data: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+    data[keys[-1]] = value
+
+
+def _sentence(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(problem["loc"][-1]), list(_keys_at(problem["loc"][:-1])), n=1)
+        return f"{where}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    if problem["type"] == "missing":
+        return f"{where}: is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where and not message.startswith(where) else message
+
+
+def _keys_at(location: tuple[Any, ...]) -> Iterator[str]:
+    model: type[BaseModel] = Migration
+    for part in location:
+        field = model.model_fields.get(str(part))
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not inner:
+            return
+        model = inner[0]
+    yield from model.model_fields
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

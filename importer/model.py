@@ -1,0 +1,196 @@
+"""The values that cross the borders between modules. No I/O, no behaviour beyond small derivations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """What became of a record. Every record read ends in exactly one of these (`PARTIAL` is a part of
+    `IMPORTED`)."""
+
+    IMPORTED = "imported"
+    PARTIAL = "partial"
+    ALREADY_THERE = "already_there"
+    FILTERED = "filtered"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    LEFT = "left"
+
+
+class Direction(StrEnum):
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+
+
+class Role(StrEnum):
+    END_USER = "end_user"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Somebody whom Dixa can know: by e-mail address, else by phone number (E.164)."""
+
+    email: str | None = None
+    phone: str | None = None
+    name: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What tells two people apart: `email:a@b` (lower case) or `phone:+45…`; none without either."""
+        if self.email:
+            return f"email:{self.email.lower()}"
+        return f"phone:{self.phone}" if self.phone else None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    url: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message or private note of a conversation.
+
+    `author` is whom Dixa shall show as its author: an end user for inbound messages, an agent for the
+    others, None for an agent of whom the export gives no address. `author_name` is what the old helpdesk
+    called the author. `created_at` has a zone, or is None where the export gives no time at all.
+    """
+
+    message_id: str
+    created_at: datetime | None
+    direction: Direction
+    author: Contact | None
+    author_name: str | None
+    text: str
+    channel: str | None = None
+    from_email: str | None = None
+    to_email: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    fingerprint: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One ticket on its way into Dixa, its messages in the order in which they are to be read."""
+
+    ticket_id: str
+    requester: Contact
+    direction: Direction
+    subject: str | None
+    channel: str | None
+    created_at: datetime | None
+    tags: tuple[str, ...]
+    messages: tuple[Message, ...]
+    fingerprint: bytes = b""
+
+    @property
+    def attachments(self) -> int:
+        return sum(len(message.attachments) for message in self.messages)
+
+
+class StepKind(StrEnum):
+    PERSON = "person"
+    CONVERSATION = "conversation"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One creation in Dixa. `key` tells it from the other steps of its kind in the same ticket.
+
+    `carries` are the ids of the messages that this one request brings in: none for a bare conversation,
+    one for a message, several where one call imports many.
+    """
+
+    kind: StepKind
+    ticket_id: str
+    key: str
+    carries: tuple[str, ...] = ()
+    fingerprint: bytes = b""
+    attachments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `json` is None where the body is not JSON; `retry_after_seconds` where the header is
+    given."""
+
+    status: int
+    json: Any
+    text: str = ""
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No answer came. `sent` says whether any byte of the request can have reached the host."""
+
+    sent: bool
+    reason: str
+
+
+Ending = Answer | NoAnswer
+
+
+class Verdict(StrEnum):
+    """What an ending proves, sorted by what the caller does next."""
+
+    CREATED = "created"
+    AGAIN = "again"
+    REFUSED = "refused"
+    UNAUTHORIZED = "unauthorized"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`dixa_id` where something was created; `reason` in Dixa's own words where it was not."""
+
+    verdict: Verdict
+    dixa_id: str | None = None
+    reason: str = ""
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as the checkpoint holds it. `state` is None for an intent without an outcome: sent, and then
+    the run ended."""
+
+    kind: StepKind
+    key: str
+    state: State | None
+    dixa_id: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketResult:
+    """What became of one ticket in this run.
+
+    `messages` and `attachments` count by state; `imported` counts what this run or an earlier one of this
+    checkpoint created. `fresh` says whether this run created anything of it.
+    """
+
+    ticket_id: str
+    state: State
+    dixa_id: str | None
+    messages: Mapping[State, int]
+    attachments: Mapping[State, int]
+    reason: str = ""

@@ -1,0 +1,43 @@
+"""Texts as Dixa shall show them: plain text out of HTML, and the head that keeps a message's time and author
+where the API keeps neither."""
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from inscriptis import get_text
+from inscriptis.model.config import ParserConfig
+
+HEAD_FIELDS = frozenset({"ticket_id", "subject", "message_id", "created_at", "author", "direction"})
+
+_CONFIG = ParserConfig(display_links=True, display_anchors=False)
+
+
+def plain(html: str) -> str:
+    """The text that a reader of the HTML sees: links with their targets, lists and tables laid out."""
+    if not html.strip():
+        return ""
+    lines = (line.rstrip() for line in get_text(html, _CONFIG).splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def head(
+    template: str,
+    *,
+    ticket_id: str,
+    subject: str | None,
+    message_id: str,
+    created_at: datetime | None,
+    author: str | None,
+    direction: str,
+    zone: ZoneInfo,
+) -> str:
+    """The filled template; what the export does not tell reads as unknown rather than as nothing."""
+    return template.format(
+        ticket_id=ticket_id,
+        subject=subject or "no subject",
+        message_id=message_id,
+        created_at=created_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z") if created_at else "time unknown",
+        author=author or "author unknown",
+        direction=direction,
+    )

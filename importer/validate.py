@@ -1,0 +1,179 @@
+"""Tables × schemas → good rows, and every other row with the reason that keeps it out.
+
+One streaming pass a table: the rows go to Parquet files in a work folder, so memory does not grow with the
+export. Data never raises here; a file that cannot be read at all does (SourceError, with the line).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from importer import read
+from importer.errors import SourceError
+from importer.model import State
+from importer.schema import Rule
+
+# What a reject or a filtered row keeps: enough to find it again and to know what hangs on it.
+FATE_SCHEMA = pl.Schema(
+    {
+        "_file": pl.UInt16,
+        "_record": pl.UInt32,
+        "id": pl.String,
+        "parent": pl.String,
+        "items": pl.UInt32,
+        "state": pl.String,
+        "rule": pl.String,
+    }
+)
+_IDENTITY = ("_file", "_record", "id", "parent", "items")
+_IDS: Mapping[str, tuple[str | None, str]] = {
+    "tickets": ("ticket_id", "ticket_id"),
+    "messages": ("message_id", "ticket_id"),
+    "people": ("person_id", "person_id"),
+    "attachments": (None, "message_id"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One table after the rules that look at it alone.
+
+    `good` has the canonical columns, typed, with `_file` and `_record`. `fates` (FATE_SCHEMA) has a line for
+    every other row and every rule that it breaks: `id` is its own, `parent` what it belongs to (the ticket, for
+    attachments the message), `items` counts the attachments in a message's cell. Every row read is in exactly
+    one of them.
+    """
+
+    scanned: read.Scanned
+    rules: Mapping[str, Rule]
+    read: int
+    good: pl.LazyFrame
+    fates: pl.LazyFrame
+    differing: Mapping[str, int]
+
+
+def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> Checked:
+    """Judge one table. Its good rows and the fates of the others are written below `workdir`."""
+    schema = scanned.schema
+    rules = schema.rules(timezone)
+    good_path, bad_path = workdir / f"{schema.name}.good.parquet", workdir / f"{schema.name}.bad.parquet"
+    frame = _judged(scanned, rules, timezone)
+    bad = pl.col("_broken") != 0
+    out = pl.col("_skip").is_not_null() | bad
+    _collect(
+        scanned,
+        [
+            frame.filter(~out).drop("_skip", "_broken", "^raw\\..*$").sink_parquet(good_path, lazy=True),
+            frame.filter(out)
+            .select(*_identity(schema.name), "_skip", "_broken")
+            .sink_parquet(bad_path, lazy=True),
+        ],
+    )
+    good = pl.scan_parquet(good_path, glob=False)
+    fates = _fates(pl.scan_parquet(bad_path, glob=False), rules)
+    doubles = [_doubles(good, schema.name, column) for column in schema.unique]
+    for double in doubles:
+        good = good.join(double.lazy(), on=["_file", "_record"], how="anti")
+    fates = pl.concat([fates, *(double.lazy() for double in doubles)])
+    named = {rule.name: rule for rule in rules}
+    for column in schema.unique:
+        name = f"{column}.unique"
+        named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
+    return Checked(
+        scanned, named, _rows(good_path) + _rows(bad_path), good, fates, _differing(scanned, good)
+    )
+
+
+def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
+    """The frame with its typed columns, and in `_broken` a bit for every rule that a row breaks."""
+    schema = scanned.schema
+    raw = {field.name: f"raw.{field.name}" for field in schema.fields if field.type != "string"}
+    if len(rules) > 64:
+        raise AssertionError(f"{schema.name} has more rules than bits")
+    bits = [pl.when(rule.fails).then(pl.lit(1 << i, pl.UInt64)) for i, rule in enumerate(rules)]
+    return (
+        scanned.frame.rename(raw)
+        .with_columns(schema.typed(timezone))
+        .with_columns(pl.sum_horizontal(bits, ignore_nulls=True).alias("_broken"))
+    )
+
+
+def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> None:
+    try:
+        pl.collect_all(sinks, engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        faults = [found for file in scanned.files if (found := read.fault(file))]
+        where = ", ".join(str(file.path) for file in scanned.files)
+        raise SourceError("\n".join(faults) or f"{where}: cannot be read: {error}") from None
+
+
+def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
+    """A line for each broken rule; for a skipped row, one line with the reason."""
+    skipped = bad.filter(pl.col("_skip").is_not_null()).select(
+        *_IDENTITY, pl.lit(State.FILTERED.value).alias("state"), rule="_skip"
+    )
+    names = [
+        pl.when((pl.col("_broken") & (1 << i)) != 0).then(pl.lit(rule.name)) for i, rule in enumerate(rules)
+    ]
+    rejected = (
+        bad.filter(pl.col("_skip").is_null())
+        .with_columns(rule=pl.concat_list(names).list.drop_nulls())
+        .explode("rule")
+        .select(*_IDENTITY, pl.lit(State.REJECTED.value).alias("state"), "rule")
+    )
+    return pl.concat([skipped, rejected]).cast(dict(FATE_SCHEMA))
+
+
+def _doubles(good: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
+    """The rows that share an id with another, as fates. Hashes find the few candidates, ids decide."""
+    hashed = good.select(pl.col(column).drop_nulls().hash().alias("hash"))
+    twice = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash").collect(engine="streaming")
+    if twice.is_empty():
+        return FATE_SCHEMA.to_frame()
+    return (
+        good.with_columns(pl.col(column).hash().alias("hash"))
+        .join(twice.lazy(), on="hash", how="semi")
+        .filter(pl.col(column).is_not_null() & pl.col(column).is_duplicated())
+        .select(
+            *_identity(table),
+            pl.lit(State.REJECTED.value).alias("state"),
+            pl.lit(f"{column}.unique").alias("rule"),
+        )
+        .cast(dict(FATE_SCHEMA))
+        .collect(engine="streaming")
+    )
+
+
+def _identity(table: str) -> list[pl.Expr]:
+    own, parent = _IDS[table]
+    count = pl.col("attachments").list.len().fill_null(0) if table == "messages" else pl.lit(0)
+    return [
+        pl.col("_file"),
+        pl.col("_record"),
+        (pl.col(own) if own else pl.lit(None, pl.String)).alias("id"),
+        pl.col(parent).alias("parent"),
+        count.cast(pl.UInt32).alias("items"),
+    ]
+
+
+def _rows(path: Path) -> int:
+    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+
+
+def _differing(scanned: read.Scanned, good: pl.LazyFrame) -> Mapping[str, int]:
+    """For tickets gathered out of message rows: how many have rows that disagree, by column."""
+    if not scanned.derived:
+        return {}
+    counts = (
+        good.select(pl.col("_differs").str.split(", "))
+        .explode("_differs")
+        .filter(pl.col("_differs").is_not_null() & (pl.col("_differs") != ""))
+        .group_by("_differs")
+        .len()
+        .sort("_differs")
+        .collect(engine="streaming")
+    )
+    return dict(counts.iter_rows())
+
