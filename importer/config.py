@@ -14,7 +14,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from importer.errors import ConfigError
 from importer.text import HEAD_FIELDS
@@ -37,7 +45,7 @@ class Table(_Section):
     """How files become one of the canonical tables."""
 
     files: OneOrMore = Field(
-        (),
+        default=(),
         description="Paths or globs, below the migration file's folder: CSV, CSV.gz, CSV.zst, Parquet. "
         "Several files are one table. Left out for tickets: they are taken from the messages' rows.",
     )
@@ -55,13 +63,13 @@ class Table(_Section):
     )
     skip: Mapping[str, OneOrMore] = Field(
         default_factory=dict,
-        description="Per column: values (as the file has them) whose rows are left out and counted as filtered.",
+        description="Per column: values (as the file has them) whose rows are left out and counted.",
     )
 
 
 class Source(_Section):
     timezone: str | None = Field(None, description="IANA zone of times that name none, as Europe/Copenhagen.")
-    tickets: Table = Field(default_factory=Table)
+    tickets: Table = Field(default=Table())
     messages: Table | None = None
     people: Table | None = None
     attachments: Table | None = None
@@ -108,7 +116,9 @@ class Target(_Section):
 class Conversations(_Section):
     kind: Literal["callback", "contact_form"] = "callback"
     queue: str | None = Field(None, description="A queue's name or id; callback needs one.")
-    endpoint: str | None = Field(None, description="A phone number (callback) or e-mail endpoint's name or id.")
+    endpoint: str | None = Field(
+        None, description="A phone number (callback) or e-mail endpoint's name or id."
+    )
     tags: OneOrMore = Field((), description="Tags of every conversation (callback only).")
     empty: Literal["filter", "import"] = Field("filter", description="Tickets without any message.")
     head: str = Field(
@@ -131,7 +141,8 @@ class Conversations(_Section):
             raise ValueError(f"is no template: {error}") from None
         if unknown := names - HEAD_FIELDS:
             raise ValueError(
-                f"names unknown field(s) {', '.join(sorted(unknown))}; known: {', '.join(sorted(HEAD_FIELDS))}"
+                f"names unknown field(s) {', '.join(sorted(unknown))}; "
+                f"known: {', '.join(sorted(HEAD_FIELDS))}"
             )
         return template
 
@@ -154,9 +165,9 @@ class Migration(_Section):
     version: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     source: Source
-    target: Target = Field(default_factory=Target)
-    conversation: Conversations = Field(default_factory=Conversations)
-    people: People = Field(default_factory=People)
+    target: Target = Field(default=Target())
+    conversation: Conversations = Field(default=Conversations())
+    people: People = Field(default=People())
 
     _folder: Path = Path()
 

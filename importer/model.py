@@ -59,27 +59,33 @@ class Attachment:
 class Message:
     """One message or private note of a conversation.
 
-    `author` is whom Dixa shall show as its author: an end user for inbound messages, an agent for the
-    others, None for an agent of whom the export gives no address. `author_name` is what the old helpdesk
-    called the author. `created_at` has a zone, or is None where the export gives no time at all.
+    `author` is whom Dixa shall show as its author; `by_agent` says that this must be an agent, whom an
+    importer cannot create. `author_name` is what the old helpdesk called the author. `created_at` has a
+    zone, or is None where the export gives no time at all.
     """
 
     message_id: str
     created_at: datetime | None
     direction: Direction
     author: Contact | None
+    by_agent: bool
     author_name: str | None
     text: str
     channel: str | None = None
     from_email: str | None = None
     to_email: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    cc: tuple[str, ...] = ()
+    from_html: bool = False
     fingerprint: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One ticket on its way into Dixa, its messages in the order in which they are to be read."""
+    """One ticket on its way into Dixa, its messages in the order in which they are to be read.
+
+    `custom` are the old helpdesk's further fields, by name.
+    """
 
     ticket_id: str
     requester: Contact
@@ -89,11 +95,10 @@ class Conversation:
     created_at: datetime | None
     tags: tuple[str, ...]
     messages: tuple[Message, ...]
+    status: str | None = None
+    assigned: bool = False
+    custom: Mapping[str, str] = field(default_factory=dict)
     fingerprint: bytes = b""
-
-    @property
-    def attachments(self) -> int:
-        return sum(len(message.attachments) for message in self.messages)
 
 
 class StepKind(StrEnum):
@@ -177,6 +182,9 @@ class StepRecord:
     key: str
     state: State | None
     dixa_id: str | None
+    fingerprint: bytes = b""
+    carries: int = 0
+    attachments: int = 0
     reason: str = ""
 
 

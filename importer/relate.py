@@ -51,10 +51,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """`tickets` go, with `requester_email`, `_phone`, `_name` filled in; `messages` are theirs, with `author_*`
-    filled in, `direction` decided and `is_agent` saying on which side the author stands; `attachments` are
-    those of these messages. `fates` has every other row, by table. `contacts` are the distinct people these
-    rows name: `key`, `email`, `phone`, `name`, `is_agent`, `is_end_user`.
+    """`tickets` go, with `requester_email`, `_phone`, `_name` filled in; `messages` are theirs, with
+    `author_*` filled in, `direction` decided and `is_agent` saying on which side the author stands;
+    `attachments` are those of these messages. `fates` has every other row, by table. `contacts` are the
+    distinct people these rows name: `key`, `email`, `phone`, `name`, `is_agent`, `is_end_user`.
 
     `openings` counts the messages that come out of ticket rows; `unsaid` those that did not say whether they
     are public, and are internal for it; `default_agents` those whose agent has no e-mail address and
@@ -102,7 +102,9 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         "tickets.fates",
     )
     sound = messages.join(own, on=_ROW, how="anti")
-    going = written(sound.join(ticket_fates, left_on="ticket_id", right_on="id", how="anti"), "messages.going")
+    going = written(
+        sound.join(ticket_fates, left_on="ticket_id", right_on="id", how="anti"), "messages.going"
+    )
     message_fates = written(pl.concat([own, _dragged(sound, ticket_fates, "ticket")]), "messages.fates")
     going_tickets = written(
         tickets.join(ticket_fates, left_on="ticket_id", right_on="id", how="anti"), "tickets.going"
@@ -139,7 +141,11 @@ _FATE = [*FATE_SCHEMA.names()]
 def _good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
     if name in tables:
         return tables[name].good
-    types = {"datetime": pl.Datetime("us", "UTC"), "boolean": pl.Boolean, "integer": pl.Int64}
+    types: dict[str, pl.DataType | type[pl.DataType]] = {
+        "datetime": pl.Datetime("us", "UTC"),
+        "boolean": pl.Boolean,
+        "integer": pl.Int64,
+    }
     columns = {
         field.name: pl.List(pl.String) if field.type == "array" else types.get(field.type, pl.String)
         for field in load(name).fields
@@ -166,18 +172,20 @@ def _key(email: str, phone: str) -> pl.Expr:
 def _with_requester(tickets: pl.LazyFrame, people: pl.LazyFrame) -> pl.LazyFrame:
     """The ticket's own columns, else what people says of requester_id."""
     known = people.select(pl.all().name.prefix("p_")).drop("p_role")
-    return tickets.join(known, left_on="requester_id", right_on="p_person_id", how="left").with_columns(
-        pl.coalesce(f"requester_{name}", f"p_{name}").alias(f"requester_{name}")
-        for name in ("email", "phone", "name")
-    ).drop("^p_.*$")
+    return (
+        tickets.join(known, left_on="requester_id", right_on="p_person_id", how="left")
+        .with_columns(
+            pl.coalesce(f"requester_{name}", f"p_{name}").alias(f"requester_{name}")
+            for name in ("email", "phone", "name")
+        )
+        .drop("^p_.*$")
+    )
 
 
 def _all_messages(tables: Mapping[str, Checked], tickets: pl.LazyFrame) -> pl.LazyFrame:
     """The messages, and the opening messages that stand in ticket rows: the requester's own, in public."""
     messages = _good(tables, "messages").with_columns(pl.lit(value=False).alias("_opening"))
-    openings = tickets.filter(
-        pl.coalesce("opening_text", "opening_html").is_not_null()
-    ).select(
+    openings = tickets.filter(pl.coalesce("opening_text", "opening_html").is_not_null()).select(
         "_file",
         "_record",
         "ticket_id",
@@ -241,16 +249,17 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
         .with_columns(
             pl.when(by_requester).then("t_email").otherwise("author_email").alias("author_email"),
             pl.when(by_requester).then("t_phone").otherwise("author_phone").alias("author_phone"),
-            pl.when(inbound).then(pl.coalesce("author_name", "t_name")).otherwise("author_name").alias("author_name"),
+            pl.when(inbound)
+            .then(pl.coalesce("author_name", "t_name"))
+            .otherwise("author_name")
+            .alias("author_name"),
             (~inbound & (role != Role.END_USER).fill_null(value=True)).alias("is_agent"),
         )
         .drop("^p_.*$", "^t_.*$", "author_id", "author_role", "public")
     )
 
 
-def _with_fallback_requester(
-    tickets: pl.LazyFrame, messages: pl.LazyFrame, rules: Rules
-) -> pl.LazyFrame:
+def _with_fallback_requester(tickets: pl.LazyFrame, messages: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
     """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
     nobody = _key("requester_email", "requester_phone").is_null()
     first = (
@@ -300,9 +309,7 @@ def _message_fates(
     """Orphans, messages that say nothing, and agents nobody can stand in for."""
     orphans = messages.join(known_tickets, left_on="ticket_id", right_on="id", how="anti")
     at_home = messages.join(known_tickets, left_on="ticket_id", right_on="id", how="semi")
-    wordless = (
-        pl.coalesce("text", "html").is_null() & (pl.col("attachments").list.len().fill_null(0) == 0)
-    )
+    wordless = pl.coalesce("text", "html").is_null() & (pl.col("attachments").list.len().fill_null(0) == 0)
     empty = at_home.filter(wordless).join(attachments, on="message_id", how="anti")
     unknown = pl.col("is_agent") & pl.col("author_email").is_null() & pl.lit(rules.default_agent is None)
     authorless = at_home.join(empty, on=_ROW, how="anti").filter(unknown)
@@ -341,17 +348,14 @@ def _ticket_fates(
     """One line for each ticket that must stay, with the first reason that holds it."""
     rejected = pl.col("state") == State.REJECTED
     holed = message_fates.filter(rejected).select(ticket_id="parent", rule=pl.lit("message_rejected"))
-    bare = (
-        messages.join(attachment_fates.filter(rejected), left_on="message_id", right_on="parent", how="semi")
-        .select("ticket_id", rule=pl.lit("attachment_rejected"))
-    )
+    bare = messages.join(
+        attachment_fates.filter(rejected), left_on="message_id", right_on="parent", how="semi"
+    ).select("ticket_id", rule=pl.lit("attachment_rejected"))
     nobody = tickets.filter(_key("requester_email", "requester_phone").is_null()).select(
         "ticket_id", rule=pl.lit("requester.required")
     )
     spoken = messages.join(message_fates, on=_ROW, how="anti")
-    silent = tickets.join(spoken, on="ticket_id", how="anti").select(
-        "ticket_id", rule=pl.lit("empty_ticket")
-    )
+    silent = tickets.join(spoken, on="ticket_id", how="anti").select("ticket_id", rule=pl.lit("empty_ticket"))
     reasons = [
         *([] if rules.with_holes else [holed, bare]),
         nobody,

@@ -21,10 +21,14 @@ from importer.resources import SCHEMAS
 
 TABLES = ("tickets", "messages", "people", "attachments")
 
-EMAIL = r"^[^@\s<>,;\"()]+@[^@\s<>,;\"()]+\.?[^@\s<>,;\"()]+$"
+# The addr-spec of RFC 5321 without its quoted and literal forms; in ASCII, since Dixa says nothing of others.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
 URL = r"^https?://[^\s/?#]+[^\s]*$"
 _TIME = (
-    r"^(?P<date>\d{4}-\d{2}-\d{2})(?:[T ]+(?P<clock>\d{2}:\d{2})(?P<seconds>:\d{2})?(?P<fraction>[.,]\d{1,9})?)?"
+    r"^(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ]+(?P<clock>\d{2}:\d{2})(?P<seconds>:\d{2})?(?P<fraction>[.,]\d{1,9})?)?"
     r"\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$"
 )
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
@@ -219,9 +223,7 @@ def _rules(field: Field, timezone: str | None) -> list[Rule]:
     return rules
 
 
-def _type_rules(
-    field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule]
-) -> list[Rule]:
+def _type_rules(field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule]) -> list[Rule]:
     raw, value = pl.col(f"raw.{field.name}"), pl.col(field.name)
     unread = raw.is_not_null() & value.is_null()
     if field.type != "datetime":
@@ -255,8 +257,14 @@ _CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any], tuple[str, pl.Expr]]]
         f"must look like {pattern}",
         ~cell.str.contains(f"^(?:{pattern})$"),
     ),
-    "minLength": lambda cell, field, limit: (f"is shorter than {limit} characters", cell.str.len_chars() < limit),
-    "maxLength": lambda cell, field, limit: (f"is longer than {limit} characters", cell.str.len_chars() > limit),
+    "minLength": lambda cell, field, limit: (
+        f"is shorter than {limit} characters",
+        cell.str.len_chars() < limit,
+    ),
+    "maxLength": lambda cell, field, limit: (
+        f"is longer than {limit} characters",
+        cell.str.len_chars() > limit,
+    ),
     "minimum": lambda cell, field, limit: (f"is less than {limit}", pl.col(field.name) < limit),
     "maximum": lambda cell, field, limit: (f"is more than {limit}", pl.col(field.name) > limit),
 }

@@ -37,7 +37,9 @@ def head(
         ticket_id=ticket_id,
         subject=subject or "no subject",
         message_id=message_id,
-        created_at=created_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z") if created_at else "time unknown",
+        created_at=created_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+        if created_at
+        else "time unknown",
         author=author or "author unknown",
         direction=direction,
     )

@@ -40,10 +40,10 @@ _IDS: Mapping[str, tuple[str | None, str]] = {
 class Checked:
     """One table after the rules that look at it alone.
 
-    `good` has the canonical columns, typed, with `_file` and `_record`. `fates` (FATE_SCHEMA) has a line for
-    every other row and every rule that it breaks: `id` is its own, `parent` what it belongs to (the ticket, for
-    attachments the message), `items` counts the attachments in a message's cell. Every row read is in exactly
-    one of them.
+    `good` has the canonical columns, typed, with `_file` and `_record`. `fates` (FATE_SCHEMA) has a line
+    for every other row and every rule that it breaks: `id` is its own, `parent` what it belongs to (the
+    ticket, for attachments the message), `items` counts the attachments in a message's cell. Every row read
+    is in exactly one of them.
     """
 
     scanned: read.Scanned
@@ -81,9 +81,7 @@ def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> C
     for column in schema.unique:
         name = f"{column}.unique"
         named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
-    return Checked(
-        scanned, named, _rows(good_path) + _rows(bad_path), good, fates, _differing(scanned, good)
-    )
+    return Checked(scanned, named, _rows(good_path) + _rows(bad_path), good, fates, _differing(scanned, good))
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
@@ -123,7 +121,7 @@ def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
         .explode("rule")
         .select(*_IDENTITY, pl.lit(State.REJECTED.value).alias("state"), "rule")
     )
-    return pl.concat([skipped, rejected]).cast(dict(FATE_SCHEMA))
+    return pl.concat([skipped, rejected]).cast(FATE_SCHEMA)
 
 
 def _doubles(good: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
@@ -141,7 +139,7 @@ def _doubles(good: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
             pl.lit(State.REJECTED.value).alias("state"),
             pl.lit(f"{column}.unique").alias("rule"),
         )
-        .cast(dict(FATE_SCHEMA))
+        .cast(FATE_SCHEMA)
         .collect(engine="streaming")
     )
 
@@ -176,4 +174,3 @@ def _differing(scanned: read.Scanned, good: pl.LazyFrame) -> Mapping[str, int]:
         .collect(engine="streaming")
     )
     return dict(counts.iter_rows())
-

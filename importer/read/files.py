@@ -50,7 +50,9 @@ def find(patterns: Sequence[str], folder: Path) -> Iterator[Path | str]:
             yield path
         elif any(sign in pattern for sign in "*?["):
             matches = sorted(match for match in _glob(folder, pattern) if match.is_file())
-            yield from matches or [f"{path}: no file matches this pattern"]
+            yield from matches
+            if not matches:
+                yield f"{path}: no file matches this pattern"
         else:
             yield f"{path}: there is no such file"
 
@@ -102,7 +104,9 @@ def _look_csv(path: Path, compression: str | None, encoding: str, delimiter: str
     if "\0" in start:
         raise SourceError(f"{path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
     delimiter = delimiter or _sniff(start)
-    header = tuple(name.strip() for name in next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)))
+    header = tuple(
+        name.strip() for name in next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    )
     return SourceFile(path, "csv", header, compression, encoding, delimiter)
 
 

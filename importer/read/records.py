@@ -44,7 +44,9 @@ def fault(file: SourceFile) -> str | None:
                 line = rows.line_num + 1
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
-        return f"{file.path}: after line {line}: byte {byte:#x} is no {file.encoding}; set the table's encoding"
+        return (
+            f"{file.path}: after line {line}: byte {byte:#x} is no {file.encoding}; set the table's encoding"
+        )
     except csv.Error as error:
         return f"{file.path}:{line}: {error}; the row that begins here has a quote too many or too few"
     except (OSError, EOFError) as error:

@@ -140,6 +140,8 @@ def _mapping(schema: TableSchema, table: Table, file: SourceFile, *, derived: bo
         unclear = derived and canonical in _OF_THE_MESSAGE
         if canonical not in mapping and match and match not in mapping.values() and not unclear:
             mapping[canonical] = match
+    if schema.name == "tickets" and not derived:
+        mapping |= {f"custom.{name}": name for name in header if name not in mapping.values()}
     missing += [
         f"{name} (required)"
         for name in schema.required
@@ -193,7 +195,9 @@ def _transcoded(file: SourceFile, path: Path) -> Path:
             while chunk := source.read(1 << 20):
                 target.write(chunk)
     except UnicodeDecodeError as error:
-        raise SourceError(f"{file.path}: is no {file.encoding} text: {error.reason}; set another encoding") from None
+        raise SourceError(
+            f"{file.path}: is no {file.encoding} text: {error.reason}; set another encoding"
+        ) from None
     return path
 
 

@@ -1,0 +1,209 @@
+"""`run`: the whole path. Goes on where an earlier run of the same migration stopped."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from importer import checkpoint, config, pipeline
+from importer.cli.group import (
+    Session,
+    authorization,
+    command_line,
+    is_terminal,
+    migration_argument,
+    overrides,
+    target_options,
+    token_options,
+)
+from importer.cli.validate import counted_lines, prepared, show_plan
+from importer.config import Migration
+from importer.errors import Invalid
+from importer.model import State, TicketResult
+from importer.pace import Pace
+from importer.report import files, text
+from importer.report.rejects import Problem
+
+
+@click.command(
+    epilog="\b\nExample, against the sandbox:\n  dixa-import demo --into demo\n  dixa-import sandbox &\n"
+    "  DIXA_API_TOKEN=sandbox dixa-import run demo/helpdesk.toml"
+)
+@migration_argument
+@target_options
+@token_options
+@click.option("-n", "--dry-run", is_flag=True, help="The same as `plan`: everything but sending.")
+@click.option("--strict", is_flag=True, help="Send nothing when anything is rejected (exit 6).")
+@click.option("--with-holes", is_flag=True, help="Import tickets although messages of theirs are rejected.")
+@click.pass_obj
+def run(
+    session: Session,
+    migration: Path,
+    token_file: Path | None,
+    token_command: str | None,
+    dry_run: bool,
+    strict: bool,
+    with_holes: bool,
+) -> int:
+    """Import the good tickets; run it again to go on after whatever stopped it."""
+    if dry_run:
+        return show_plan(session, migration, "run --dry-run", with_holes=with_holes)
+    loaded = config.load(migration, overrides())
+    header = authorization(loaded, token_file, token_command)
+    return push(session, loaded, migration, authorization=header, strict=strict, with_holes=with_holes)
+
+
+def push(
+    session: Session,
+    migration: Migration,
+    path: Path,
+    *,
+    authorization: str,
+    strict: bool = False,
+    with_holes: bool = False,
+) -> int:
+    """Everything of `run` behind its options; the exit code."""
+    binding = checkpoint.Binding(migration.name, migration.target.api, migration.target.base_url)
+    with prepared(session, migration, with_holes=with_holes) as (ready, problems, paths):
+        if strict and not ready.books.clean:
+            session.say(text.problems(problems))
+            raise Invalid(
+                f"records are rejected, so nothing is sent (--strict); see {migration.report / 'rejects'}"
+            )
+        with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
+            ran = _with_signals(session, ready, journal, authorization, with_holes=with_holes)
+            code = _code(ran)
+            value = files.summary(
+                "run",
+                migration.name,
+                ran.books,
+                problems,
+                exit_code=code,
+                traffic=ran.traffic,
+                seconds=ran.seconds,
+                more={
+                    "unknown_agents": list(ran.unknown_agents),
+                    "replaced_agents": list(ran.replaced_agents),
+                },
+            )
+            journal.note("books", {kind: value[kind] for kind in ran.books.ledgers})
+            journal.note("exit_code", code)
+        files.write_json(migration.report / "report.json", value)
+        records = checkpoint.tickets(migration.checkpoint)
+        files.write_tickets(migration.report, records, ready.related.fates["tickets"])
+        session.result("\n".join(_lines(migration, path, ready, problems, paths, ran, code)), value)
+        if ran.failure:
+            raise ran.failure
+        return code
+
+
+def _with_signals(
+    session: Session,
+    ready: pipeline.Prepared,
+    journal: checkpoint.Checkpoint,
+    authorization: str,
+    *,
+    with_holes: bool,
+) -> pipeline.Ran:
+    """The push under a progress bar. A first SIGINT or SIGTERM lets what is under way end; a second one
+    ends at once, which leaves in doubt what was under way."""
+    hidden = session.quiet or session.json or not is_terminal()
+    with tqdm(
+        total=ready.parts.tickets, unit=" tickets", disable=hidden, dynamic_ncols=True, smoothing=0.1
+    ) as bar:
+
+        def say(message: str) -> None:
+            if not session.quiet:
+                tqdm.write(message, file=bar.fp)
+
+        bad = 0
+
+        def ended(result: TicketResult) -> None:
+            nonlocal bad
+            bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
+            bar.update()
+            if bad:
+                bar.set_postfix_str(f"{bad} not imported", refresh=False)
+
+        async def whole() -> pipeline.Ran:
+            task = asyncio.current_task()
+            loop = asyncio.get_running_loop()
+            gate: list[Pace] = []
+
+            def interrupt() -> None:
+                if gate and not gate[0].stopped:
+                    say("Stopping: what is under way is let to end. Once more to stop at once.")
+                    gate[0].stop()
+                elif task:
+                    task.cancel()
+
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, interrupt)
+            return await pipeline.run(
+                ready,
+                journal,
+                authorization=authorization,
+                with_holes=with_holes,
+                say=say,
+                ended=ended,
+                on_pace=gate.append,
+            )
+
+        try:
+            return asyncio.run(whole())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+def _code(ran: pipeline.Ran) -> int:
+    if ran.failure:
+        return ran.failure.exit_code
+    if not ran.books.balanced:
+        return 1
+    if ran.interrupted:
+        return 130
+    return 0 if ran.books.clean else 3
+
+
+def _lines(
+    migration: Migration,
+    path: Path,
+    ready: pipeline.Prepared,
+    problems: list[Problem],
+    rejects: list[Path],
+    ran: pipeline.Ran,
+    code: int,
+) -> list[str]:
+    traffic = ran.traffic
+    lines = [text.books(ran.books)]
+    if problems:
+        lines += ["", text.problems(problems)]
+    lines += [
+        *counted_lines(ready),
+        *_agents("Agents whom Dixa does not know; their tickets stay", ran.unknown_agents),
+    ]
+    lines += _agents("Agents whom Dixa does not know; people.default_agent stands in", ran.replaced_agents)
+    rate = f", {traffic.sent / ran.seconds:.1f} a second" if ran.seconds else ""
+    lines += [
+        "",
+        f"{traffic.sent:,} requests in {text.duration(ran.seconds)}{rate}; {traffic.retried:,} repeated, "
+        f"{traffic.statuses[429]:,} answered 429.",
+        text.balance(ran.books),
+        *(f"Rejects: {file}" for file in rejects),
+        f"Report: {migration.report}",
+        f"Checkpoint: {migration.checkpoint}",
+    ]
+    if ran.books["tickets"].places[State.IN_DOUBT]:
+        lines.append("In doubt: sent, and no answer says whether Dixa created it; failed.csv names each.")
+    again = code in (4, 5, 130) or ran.books["tickets"].places[State.FAILED]
+    return [*lines, f"Next: {command_line('run' if again else 'status', path)}"]
+
+
+def _agents(title: str, keys: tuple[str, ...], shown: int = 10) -> list[str]:
+    if not keys:
+        return []
+    names = [key.partition(":")[2] for key in keys[:shown]]
+    more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
+    return [f"{title}: {', '.join(names)}{more}"]

@@ -1,0 +1,79 @@
+"""`sandbox`: a local Dixa look-alike to rehearse against."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from importer.cli.group import Session
+from importer.errors import ConfigError
+from importer.sandbox.server import Settings, serving
+
+DEFAULT_PORT = 8484
+
+
+@click.command(epilog="\b\nExample:\n  dixa-import sandbox --port 8484 --agent agent@example.com")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="On 127.0.0.1; 0 for any free one.")
+@click.option("--token", default="sandbox", show_default=True, help="The token that it accepts.")
+@click.option("--rate", default=10.0, show_default=True, help="Requests a second; 0 for no limit.")
+@click.option("--burst", default=4, show_default=True, help="Requests at once.")
+@click.option(
+    "--database",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A SQLite file that keeps its state. Left out: in memory.",
+)
+@click.option("--agent", "agents", multiple=True, help="E-mail of an agent. May be given several times.")
+@click.option("--queue", "queues", multiple=True, default=["Imported"], show_default=True)
+@click.option("--tag", "tags", multiple=True, default=["imported"], show_default=True)
+@click.option(
+    "--email-endpoint", "emails", multiple=True, default=["imported@email.dixa.io"], show_default=True
+)
+@click.option("--phone-endpoint", "phones", multiple=True, default=["+4512345678"], show_default=True)
+@click.pass_obj
+def sandbox(
+    session: Session,
+    port: int,
+    token: str,
+    rate: float,
+    burst: int,
+    database: Path | None,
+    agents: tuple[str, ...],
+    queues: tuple[str, ...],
+    tags: tuple[str, ...],
+    emails: tuple[str, ...],
+    phones: tuple[str, ...],
+) -> int:
+    """Serve a Dixa look-alike on loopback until Ctrl-C."""
+    settings = Settings(
+        token=token,
+        rate=rate,
+        burst=burst,
+        port=port,
+        database=database or ":memory:",
+        agents=agents,
+        queues=queues,
+        tags=tags,
+        emails=emails,
+        phones=phones,
+    )
+    try:
+        asyncio.run(_serve(session, settings))
+    except OSError as error:
+        raise ConfigError(f"the sandbox cannot listen on port {port}: {error.strerror}") from None
+    return 0
+
+
+async def _serve(session: Session, settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serving(settings) as state:
+        limit = f"{settings.rate:g} a second, burst {settings.burst}" if settings.rate else "no limit"
+        session.say(f"Sandbox at {state.url} (token {settings.token!r}, {limit}). Ctrl-C ends it.")
+        await stop.wait()
+        session.say(
+            f"Sandbox ends with {state.store.count('conversations')} conversations and "
+            f"{state.store.count('messages')} messages; answers by status: "
+            + (", ".join(f"{status}: {count}" for status, count in sorted(state.statuses.items())) or "none")
+        )

@@ -1,0 +1,151 @@
+"""`validate` and `plan`: the path up to its last step, offline."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from importer import config, pipeline, read
+from importer.cli.group import Session, command_line, migration_argument, overrides, target_options
+from importer.config import Migration
+from importer.report import files, rejects, text
+from importer.report.rejects import Problem
+
+_REJECTED = 6
+
+
+@contextmanager
+def prepared(
+    session: Session, migration: Migration, *, with_holes: bool = False
+) -> Iterator[tuple[pipeline.Prepared, list[Problem], list[Path]]]:
+    """The judged and planned export, with its rejects written."""
+    with tempfile.TemporaryDirectory(prefix="dixa-import-") as folder:
+        workdir = Path(folder)
+        scanned = read.scan(migration.source, migration.folder, workdir)
+        ready = pipeline.prepare(migration, scanned, workdir, with_holes=with_holes, say=session.say)
+        report = files.folder(migration.report)
+        problems, paths = rejects.write(ready.tables, ready.related.fates, report / "rejects")
+        yield ready, problems, paths
+
+
+@click.command(
+    epilog="\b\nExample:\n  dixa-import demo --into demo && dixa-import validate demo/helpdesk.toml"
+)
+@migration_argument
+@click.option(
+    "--with-holes", is_flag=True, help="Count tickets as good although messages of theirs are rejected."
+)
+@click.pass_obj
+def validate(session: Session, migration: Path, with_holes: bool) -> int:
+    """Check the export as a whole, offline: write the rejects and a report."""
+    loaded = config.load(migration, overrides())
+    with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
+        code = _code(ready)
+        value = files.summary("validate", loaded.name, ready.books, problems, exit_code=code)
+        files.write_json(loaded.report / "report.json", value)
+        lines = _judgement(loaded, ready, problems, paths)
+        lines.append(f"Next: {command_line('plan' if code == 0 else 'validate', migration)}")
+        session.result("\n".join(lines), value)
+    return code
+
+
+@click.command(epilog="\b\nExample:\n  dixa-import demo --into demo && dixa-import plan demo/helpdesk.toml")
+@migration_argument
+@target_options
+@click.option("--with-holes", is_flag=True, help="Import tickets although messages of theirs are rejected.")
+@click.pass_obj
+def plan(session: Session, migration: Path, with_holes: bool) -> int:
+    """Validate, then say what a run would send and what will be lost."""
+    return show_plan(session, migration, "plan", with_holes=with_holes)
+
+
+def show_plan(session: Session, migration: Path, command: str, *, with_holes: bool) -> int:
+    loaded = config.load(migration, overrides())
+    with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
+        code = _code(ready)
+        forecast = pipeline.forecast(ready)
+        more = {"plan": _plan_value(forecast)}
+        value = files.summary(command, loaded.name, ready.books, problems, exit_code=code, more=more)
+        files.write_json(loaded.report / "report.json", value)
+        lines = [*_judgement(loaded, ready, problems, paths), "", *plan_lines(loaded, ready, forecast)]
+        lines += ["", f"Next: {command_line('run', migration)}"]
+        session.result("\n".join(lines), value)
+    return code
+
+
+def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipeline.Forecast) -> list[str]:
+    target = migration.target
+    lines = [
+        f"A run would send to {target.base_url} ({target.api}, {migration.conversation.kind}):",
+        text.pairs(
+            [
+                ("  conversations", f"{forecast.conversations:,}"),
+                ("  messages", f"{forecast.messages:,}"),
+                ("  people to look up", f"{forecast.people_to_look_up:,}"),
+                ("  people to create", f"at most {forecast.people_to_create_at_most:,}"),
+                ("  requests", f"at most {forecast.requests:,}"),
+                ("  time", f"{text.duration(forecast.seconds)} at {target.rate:g} requests a second"),
+            ]
+        ),
+    ]
+    if forecast.already_there:
+        lines.append(f"  {forecast.already_there:,} tickets are there already and cost nothing.")
+    lines += counted_lines(ready)
+    if forecast.losses:
+        lines += ["Not carried over by this API:"]
+        lines += [f"  {count:>8,} {name}" for name, count in forecast.losses.items()]
+    return lines
+
+
+def counted_lines(ready: pipeline.Prepared) -> list[str]:
+    """What was decided where the export does not say."""
+    related = ready.related
+    differing = ready.tables["tickets"].differing
+    counts = [
+        (related.openings, "messages stand in ticket rows (opening_text)"),
+        (related.unsaid, "messages do not say whether they are public, so they are internal"),
+        (related.default_requesters, "tickets name no requester; people.default_requester stands in"),
+        (related.default_agents, "messages have an agent without e-mail; people.default_agent stands in"),
+        *(
+            (count, f"tickets whose rows disagree on {name}; the smallest value is taken")
+            for name, count in differing.items()
+        ),
+    ]
+    lines = [f"  {count:>8,} {what}" for count, what in counts if count]
+    return ["Decided where the export does not say:", *lines] if lines else []
+
+
+def _judgement(
+    migration: Migration, ready: pipeline.Prepared, problems: list[Problem], paths: list[Path]
+) -> list[str]:
+    lines = [text.books(ready.books, planned=True)]
+    if problems:
+        lines += ["", text.problems(problems)]
+    for name, table in ready.tables.items():
+        if table.scanned.unused:
+            lines.append(f"Columns of {name} that nothing takes: {', '.join(table.scanned.unused)}")
+    lines += ["", text.balance(ready.books)]
+    lines += [f"Rejects: {path}" for path in paths]
+    return [*lines, f"Report: {migration.report / 'report.json'}"]
+
+
+def _code(ready: pipeline.Prepared) -> int:
+    if not ready.books.balanced:
+        return 1
+    return 0 if ready.books.clean else _REJECTED
+
+
+def _plan_value(forecast: pipeline.Forecast) -> dict[str, Any]:
+    return {
+        "conversations": forecast.conversations,
+        "messages": forecast.messages,
+        "people_to_look_up": forecast.people_to_look_up,
+        "people_to_create_at_most": forecast.people_to_create_at_most,
+        "requests": forecast.requests,
+        "seconds_at_the_limit": round(forecast.seconds, 1),
+        "already_there": forecast.already_there,
+        "losses": dict(forecast.losses),
+    }

@@ -1,0 +1,119 @@
+"""People by e-mail or phone: looked up, else created, once each, however many conversations want them at the
+same time."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from importer.checkpoint import PersonRecord
+from importer.exchange import Exchange, Journal
+from importer.model import Answer, Contact, Request, State, Step, StepKind, Verdict
+
+
+class Directory(Protocol):
+    """How an API is asked for people (the module of each API)."""
+
+    def find_person(self, contact: Contact, /) -> Request: ...
+
+    def person_in(self, answer: Answer, contact: Contact, /) -> str | None: ...
+
+    def create_person(self, contact: Contact, /) -> Request: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`dixa_id` where the state is imported or already_there; else `reason` says why there is none."""
+
+    state: State
+    dixa_id: str | None
+    reason: str = ""
+
+
+class People:
+    """Who is who in Dixa. `counts` is by state, of the distinct people asked for in this run."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        directory: Directory,
+        *,
+        journal: Journal,
+        remembered: Callable[[str], PersonRecord | None],
+        grace_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._exchange = exchange
+        self._directory = directory
+        self._journal = journal
+        self._remembered = remembered
+        self._grace = grace_seconds
+        self._clock = clock
+        self._known: dict[str, asyncio.Task[Person]] = {}
+
+    @property
+    def counts(self) -> Counter[State]:
+        done = (task for task in self._known.values() if task.done() and not task.cancelled())
+        return Counter(task.result().state for task in done if task.exception() is None)
+
+    async def get(self, contact: Contact) -> Person:
+        """The person with this contact's key, created when there is none.
+
+        Raises what Exchange raises; a refusal or a doubt is a Person without id.
+        """
+        return await self._shared(contact, create=True)
+
+    async def find(self, contact: Contact) -> Person | None:
+        """The person, if Dixa knows one; creates nobody."""
+        person = await self._shared(contact, create=False)
+        return person if person.dixa_id else None
+
+    async def _shared(self, contact: Contact, *, create: bool) -> Person:
+        key = contact.key
+        if key is None:
+            raise ValueError("a contact without e-mail and phone cannot be looked up")
+        task = self._known.get(key)
+        if task is None or (create and task.done() and not task.cancelled() and _missing(task)):
+            task = asyncio.ensure_future(self._resolve(contact, key, create=create))
+            self._known[key] = task
+        # Shielded: a worker that is cancelled must not take the person from the others.
+        return await asyncio.shield(task)
+
+    async def _resolve(self, contact: Contact, key: str, *, create: bool) -> Person:
+        step = Step(StepKind.PERSON, "", key)
+        record = self._remembered(key)
+        if record and record.dixa_id:
+            return Person(State.ALREADY_THERE, record.dixa_id)
+        if record and record.state in (None, State.IN_DOUBT):
+            await self._exchange.pace.pause(max(0.0, record.at + self._grace - self._clock()))
+        found = await self._look_up(contact, step)
+        if found or not create:
+            return found or Person(State.LEFT, None, "Dixa knows nobody with this address")
+        return await self._create(contact, step)
+
+    async def _create(self, contact: Contact, step: Step) -> Person:
+        judgement = await self._exchange.create(step, self._directory.create_person(contact))
+        if judgement.verdict is Verdict.CREATED:
+            return Person(State.IMPORTED, judgement.dixa_id)
+        if judgement.verdict is Verdict.IN_DOUBT:
+            await self._exchange.pace.pause(self._grace)
+            state = State.IN_DOUBT
+        else:
+            state = State.REJECTED if judgement.verdict is Verdict.REFUSED else State.FAILED
+        # Refused perhaps because somebody else just created it; in doubt perhaps created after all.
+        found = await self._look_up(contact, step)
+        return found or Person(state, None, judgement.reason)
+
+    async def _look_up(self, contact: Contact, step: Step) -> Person | None:
+        answer = await self._exchange.read(self._directory.find_person(contact))
+        dixa_id = self._directory.person_in(answer, contact) if answer else None
+        if dixa_id is None:
+            return None
+        self._journal.record(step, State.ALREADY_THERE, dixa_id=dixa_id)
+        return Person(State.ALREADY_THERE, dixa_id)
+
+
+def _missing(task: "asyncio.Task[Person]") -> bool:
+    return task.exception() is None and task.result().state is State.LEFT

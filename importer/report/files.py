@@ -1,0 +1,115 @@
+"""The report folder (0700, files 0600): report.json for machines, success.csv and failed.csv for people."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import polars as pl
+
+from importer.checkpoint import TicketRecord
+from importer.errors import RunError
+from importer.exchange import Traffic
+from importer.model import State
+from importer.report.books import Books
+from importer.report.rejects import Problem
+
+
+def folder(path: Path) -> Path:
+    """Make the report folder and its rejects folder."""
+    try:
+        for part in (path, path / "rejects"):
+            part.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: the report cannot be written: {error.strerror}") from None
+    return path
+
+
+def summary(
+    command: str,
+    migration: str,
+    books: Books,
+    problems: Iterable[Problem],
+    *,
+    exit_code: int,
+    traffic: Traffic | None = None,
+    seconds: float = 0.0,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """report.json as a value."""
+    return {
+        "version": 1,
+        "command": command,
+        "migration": migration,
+        "exit_code": exit_code,
+        "balanced": books.balanced,
+        **{kind: ledger.as_dict() for kind, ledger in books.ledgers.items()},
+        "requests": _requests(traffic or Traffic(), seconds),
+        "problems": [
+            {
+                "table": problem.table,
+                "rule": problem.rule,
+                "state": problem.state.value,
+                "count": problem.count,
+                "first_line": problem.first_line,
+                "message": problem.message,
+                "examples": list(problem.examples),
+            }
+            for problem in problems
+        ],
+        **(more or {}),
+    }
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with _private(path) as out:
+        json.dump(value, out, ensure_ascii=False, indent=2)
+        out.write("\n")
+
+
+def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFrame) -> None:
+    """success.csv: every ticket with an id in Dixa. failed.csv: every other one, with what became of it."""
+    with _private(path / "success.csv") as good, _private(path / "failed.csv") as bad:
+        success, failed = csv.writer(good, lineterminator="\n"), csv.writer(bad, lineterminator="\n")
+        success.writerow(["ticket_id", "dixa_id", "messages", "state"])
+        failed.writerow(["ticket_id", "state", "reason", "dixa_id"])
+        for ticket in records:
+            if ticket.state in (State.IMPORTED, State.PARTIAL):
+                success.writerow([ticket.ticket_id, ticket.dixa_id, ticket.messages, ticket.state])
+            else:
+                state = ticket.state or State.LEFT
+                failed.writerow([ticket.ticket_id, state, ticket.reason, ticket.dixa_id])
+        kept = fates.group_by("id").agg(
+            pl.col("state").first(), pl.col("rule").unique().sort().str.join(", ")
+        )
+        for ticket_id, state, rules in kept.sort("id").collect(engine="streaming").iter_rows():
+            failed.writerow([ticket_id, state, rules, ""])
+
+
+def _requests(traffic: Traffic, seconds: float) -> dict[str, Any]:
+    hundreds: dict[str, int] = {f"status_{n}xx": 0 for n in (2, 3, 4, 5)}
+    for status, count in traffic.statuses.items():
+        if status:
+            hundreds[f"status_{status // 100}xx"] = hundreds.get(f"status_{status // 100}xx", 0) + count
+    return {
+        "sent": traffic.sent,
+        **hundreds,
+        "status_429": traffic.statuses[429],
+        "no_answer": traffic.statuses[0],
+        "retried": traffic.retried,
+        "seconds": round(seconds, 3),
+    }
+
+
+@contextmanager
+def _private(path: Path) -> Iterator[TextIO]:
+    try:
+        with open(
+            os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
+        ) as out:
+            yield out
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None

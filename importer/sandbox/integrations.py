@@ -1,0 +1,294 @@
+"""The operations of the Integrations API on the sandbox's store, each named as schemas/api/integrations.yaml
+names it. With the slips that the real documentation shows: a colon before the milliseconds, and
+`activity_timestmap`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from importer.sandbox.contract import Call, Problem
+from importer.sandbox.store import Row, Store
+
+PAGE_SIZE = 50
+ANONYMIZING_SECONDS = 2.0
+
+Reply = tuple[int, dict[str, Any]]
+Operation = Callable[["Integrations", Call], Reply | Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class Integrations:
+    """`now` gives the time that is stamped on what is created."""
+
+    store: Store
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def list_users(self, call: Call) -> Reply | Problem:
+        filters = {name: call.query[name] for name in ("email", "phone_number") if name in call.query}
+        where = " AND ".join(["n > ?", *(f"{name} = ?" for name in filters)])
+        return self._page("/v1/users", "users", where, call, filters, _user)
+
+    def create_user(self, call: Call) -> Reply | Problem:
+        body = call.body
+        for name in ("email", "phone_number"):
+            query = f"SELECT 1 FROM users WHERE {name} = ?"  # noqa: S608 - names are ours
+            if body.get(name) and self.store.one(query, body[name]):
+                return Problem(409, f"Another user has this {name}.")
+        user = self.store.insert(
+            "users",
+            email=body.get("email"),
+            phone_number=body.get("phone_number"),
+            name=body.get("name"),
+            roles=[],
+        )
+        return 201, {"data": _user(user)}
+
+    def list_requested_conversations(self, call: Call) -> Reply | Problem:
+        user_id = call.path["userId"]
+        if self.store.one("SELECT 1 FROM users WHERE id = ?", user_id) is None:
+            return Problem(404, "There is no such user.")
+        path = f"/v1/users/{user_id}/requested_conversations"
+        where = "id > ? AND requester_id = ?"
+        return self._page(path, "conversations", where, call, {}, _conversation, user_id)
+
+    def create_anonymization_request(self, call: Call) -> Reply | Problem:
+        body = call.body
+        table = "users" if body["entity_type"] == "user" else "conversations"
+        query = f"SELECT 1 FROM {table} WHERE CAST(id AS TEXT) = ?"  # noqa: S608 - names are ours
+        if self.store.one(query, body["entity_id"]) is None:
+            return Problem(404, f"There is no such {body['entity_type']}.")
+        open_ones = self.store.one(
+            "SELECT count(*) AS n FROM conversations WHERE CAST(id AS TEXT) = ? OR requester_id = ?",
+            body["entity_id"],
+            body["entity_id"],
+        )
+        if open_ones and open_ones["n"] and not body.get("force_anonymization", False):
+            return Problem(409, "It still has open conversations; force_anonymization overrides this.")
+        request = self.store.insert(
+            "anonymizations",
+            entity_id=body["entity_id"],
+            entity_type=body["entity_type"],
+            initiated_at=self._stamp(),
+        )
+        return 201, {"data": self._anonymization(request)}
+
+    def get_anonymization_request(self, call: Call) -> Reply | Problem:
+        request = self.store.one("SELECT * FROM anonymizations WHERE id = ?", call.path["requestId"])
+        if request is None:
+            return Problem(404, "There is no such anonymization request.")
+        return 200, {"data": self._anonymization(request)}
+
+    def list_tags(self, call: Call) -> Reply | Problem:
+        return 200, {"data": self.store.all("SELECT id, name FROM tags ORDER BY n")}
+
+    def list_queues(self, call: Call) -> Reply | Problem:
+        return self._page("/v1/queues", "queues", "n > ?", call, {}, _queue)
+
+    def get_queue(self, call: Call) -> Reply | Problem:
+        queue = self.store.one("SELECT * FROM queues WHERE id = ?", call.path["id"])
+        return (200, {"data": _queue(queue)}) if queue else Problem(404, "There is no such queue.")
+
+    def list_endpoints(self, call: Call) -> Reply | Problem:
+        filters = {"type": call.query["type"]} if "type" in call.query else {}
+        where = "n > ? AND type = ?" if filters else "n > ?"
+        return self._page("/v1/endpoints", "endpoints", where, call, filters, _endpoint)
+
+    def get_endpoint(self, call: Call) -> Reply | Problem:
+        endpoint = self.store.one(
+            "SELECT * FROM endpoints WHERE id = ? OR address = ?", call.path["id"], call.path["id"]
+        )
+        return (
+            (200, {"data": _endpoint(endpoint)}) if endpoint else Problem(404, "There is no such endpoint.")
+        )
+
+    def create_conversation(self, call: Call) -> Reply | Problem:
+        body = call.body
+        if self.store.one("SELECT 1 FROM users WHERE id = ?", body["requester_id"]) is None:
+            return Problem(404, "The requester does not exist.")
+        endpoint = body.get("endpoint_id") or body.get("email_integration_id")
+        if self.store.one("SELECT 1 FROM endpoints WHERE ? IN (id, address)", endpoint) is None:
+            return Problem(404, "The endpoint does not exist.")
+        queue_id = body.get("queue_id")
+        if queue_id and self.store.one("SELECT 1 FROM queues WHERE id = ?", queue_id) is None:
+            return Problem(404, "The queue does not exist.")
+        with self.store.transaction():
+            conversation = self.store.insert(
+                "conversations",
+                requester_id=body["requester_id"],
+                channel=body["channel"],
+                direction=body.get("direction", "inbound"),
+                subject=body.get("subject"),
+                queue_id=queue_id,
+                endpoint_id=endpoint,
+                tags=body.get("tags", []),
+                created_at=self._stamp(),
+            )
+            self._log(conversation["id"], "conversation_created_by_customer")
+            if "message" in body:
+                self._add_message(
+                    conversation["id"],
+                    author_id=body["requester_id"],
+                    channel="contact_form",
+                    direction="inbound",
+                    text=body["message"]["text"],
+                )
+        return 201, {"data": _conversation(conversation)}
+
+    def get_conversation(self, call: Call) -> Reply | Problem:
+        conversation = self._conversation(call)
+        return (200, {"data": _conversation(conversation)}) if conversation else _no_conversation()
+
+    def list_messages(self, call: Call) -> Reply | Problem:
+        if self._conversation(call) is None:
+            return _no_conversation()
+        rows = self.store.all("SELECT * FROM messages WHERE csid = ? ORDER BY n", call.path["csid"])
+        return 200, {"data": [_message(row) for row in rows]}
+
+    def add_historical_message(self, call: Call) -> Reply | Problem:
+        conversation = self._conversation(call)
+        if conversation is None:
+            return _no_conversation()
+        body = call.body
+        author_id = body.get("author_id", conversation["requester_id"])
+        if self.store.one("SELECT 1 FROM users WHERE id = ?", author_id) is None:
+            return Problem(404, "The author does not exist.")
+        with self.store.transaction():
+            message = self._add_message(
+                conversation["id"],
+                author_id=author_id,
+                channel=body.get("channel", conversation["channel"]),
+                direction=body.get("direction", "inbound"),
+                text=body.get("text"),
+                from_email=body.get("from_email"),
+                to_email=body.get("to_email"),
+                attachments=body.get("attachments", []),
+            )
+        return 200, {"data": _message(message)}
+
+    def list_notes(self, call: Call) -> Reply | Problem:
+        return (200, {"data": []}) if self._conversation(call) else _no_conversation()
+
+    def get_conversation_activity_log(self, call: Call) -> Reply | Problem:
+        if self._conversation(call) is None:
+            return _no_conversation()
+        rows = self.store.all("SELECT * FROM activities WHERE csid = ? ORDER BY n", call.path["csid"])
+        return 200, {"data": [_activity(row) for row in rows]}
+
+    def list_activity_log(self, call: Call) -> Reply | Problem:
+        ids = call.query.get("csids", [])
+        marks = ", ".join("?" * len(ids))
+        where = f"n > ? AND csid IN ({marks})" if ids else "n > ?"
+        filters = {"csids": ",".join(map(str, ids))} if ids else {}
+        return self._page(
+            "/v1/conversations/activitylog", "activities", where, call, filters, _activity, *ids
+        )
+
+    def list_flows(self, call: Call) -> Reply | Problem:
+        return 200, {"data": []}
+
+    def _add_message(self, csid: int, **values: Any) -> Row:
+        message = self.store.insert(
+            "messages", csid=csid, created_at=self._stamp(), **{"attachments": [], **values}
+        )
+        inbound = values["direction"] == "inbound"
+        self._log(csid, "message_added_by_customer" if inbound else "message_added_by_agent")
+        return message
+
+    def _log(self, csid: int, kind: str) -> None:
+        self.store.insert("activities", csid=csid, type=kind, at=self._stamp())
+
+    def _conversation(self, call: Call) -> Row | None:
+        return self.store.one("SELECT * FROM conversations WHERE id = ?", call.path["csid"])
+
+    def _stamp(self) -> str:
+        now = self.now()
+        return f"{now:%Y-%m-%dT%H:%M:%S}:{now.microsecond // 1000:03}Z"
+
+    def _anonymization(self, request: Row) -> dict[str, Any]:
+        started = datetime.strptime(request["initiated_at"], "%Y-%m-%dT%H:%M:%S:%fZ").replace(tzinfo=UTC)
+        done = (self.now() - started).total_seconds() >= ANONYMIZING_SECONDS
+        return {
+            "id": request["id"],
+            "target_entity_id": request["entity_id"],
+            "entity_type": request["entity_type"],
+            "initiated_at": request["initiated_at"],
+            "requested_by": "sandbox",
+            **({"processed_at": self._stamp()} if done else {}),
+        }
+
+    def _page(
+        self,
+        path: str,
+        table: str,
+        where: str,
+        call: Call,
+        filters: Mapping[str, str],
+        shape: Callable[[Row], dict[str, Any]],
+        *more: Any,
+    ) -> Reply:
+        """Rows after the cursor. An unknown cursor is the first page."""
+        number = "id" if table == "conversations" else "n"
+        cursor = call.query.get("cursor", "")
+        after = int(cursor) if cursor.isdecimal() and len(cursor) < 19 else 0
+        size = call.query.get("limit", PAGE_SIZE)
+        values = [after, *(more or filters.values()), size + 1]
+        query = f"SELECT * FROM {table} WHERE {where} ORDER BY {number} LIMIT ?"  # noqa: S608 - names are ours
+        rows = self.store.all(query, *values)
+        link = None
+        if len(rows) > size:
+            rows = rows[:size]
+            limit = {"limit": size} if "limit" in call.query else {}
+            link = f"{path}?{urlencode({**filters, **limit, 'cursor': rows[-1][number]})}"
+        paging = {"cursors": {"before": None, "after": None}, "next_page": link, "prev_page": None}
+        return 200, {"data": [shape(row) for row in rows], "paging": paging}
+
+
+def _no_conversation() -> Problem:
+    return Problem(404, "There is no such conversation.")
+
+
+def _given(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _user(row: Row) -> dict[str, Any]:
+    return _given({name: row[name] for name in ("id", "email", "name", "phone_number", "roles")})
+
+
+def _queue(row: Row) -> dict[str, Any]:
+    return {"id": row["id"], "name": row["name"], "is_default": row["n"] == 1, "priority": row["n"]}
+
+
+def _endpoint(row: Row) -> dict[str, Any]:
+    if row["type"] == "phone_number":
+        return {"phone_number": {"id": row["id"], "phone_number": row["address"]}}
+    return {"email_address": {"id": row["id"], "internal_email_address": row["address"]}}
+
+
+def _conversation(row: Row) -> dict[str, Any]:
+    names = ("id", "created_at", "requester_id", "channel", "direction", "queue_id")
+    return _given({**{name: row[name] for name in names}, "status": "open"})
+
+
+def _message(row: Row) -> dict[str, Any]:
+    attributes = _given(
+        {
+            "text": row["text"],
+            "from_email": row["from_email"],
+            "to_emails": [row["to_email"]] if row["to_email"] else None,
+            "attachments": [file["url"] for file in row["attachments"]] or None,
+        }
+    )
+    names = ("id", "created_at", "author_id", "channel", "direction")
+    return {**{name: row[name] for name in names}, "attributes": attributes}
+
+
+def _activity(row: Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "conversation_id": row["csid"],
+        "activity_timestmap": row["at"],
+        "activity_type": row["type"],
+    }

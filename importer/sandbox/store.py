@@ -1,0 +1,113 @@
+"""What the sandbox knows: one SQLite file, so that it outlives the server and can be looked into."""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS users (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, email TEXT UNIQUE COLLATE NOCASE,
+    phone_number TEXT UNIQUE, name TEXT, roles TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS queues (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS tags (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS endpoints (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, address TEXT NOT NULL UNIQUE
+);
+CREATE TABLE IF NOT EXISTS conversations (
+    id INTEGER PRIMARY KEY, requester_id TEXT NOT NULL, channel TEXT NOT NULL, direction TEXT NOT NULL,
+    subject TEXT, queue_id TEXT, endpoint_id TEXT, tags TEXT NOT NULL, created_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_requester ON conversations (requester_id);
+CREATE TABLE IF NOT EXISTS messages (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, author_id TEXT NOT NULL,
+    channel TEXT NOT NULL, direction TEXT NOT NULL, text TEXT, from_email TEXT, to_email TEXT,
+    attachments TEXT NOT NULL, created_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_conversation ON messages (csid);
+CREATE TABLE IF NOT EXISTS activities (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, type TEXT NOT NULL,
+    at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS activities_by_conversation ON activities (csid);
+CREATE TABLE IF NOT EXISTS anonymizations (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, entity_id TEXT NOT NULL, entity_type TEXT NOT NULL,
+    initiated_at TEXT NOT NULL
+);
+"""
+FIRST_CSID = 1001
+
+Row = dict[str, Any]
+
+
+class Store:
+    """Rows in, rows out. Every write is committed before it returns; a rehearsal needs no fsync."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def transaction(self) -> sqlite3.Connection:
+        """For `with`: several writes that are one commit."""
+        self._db.execute("BEGIN")
+        return self._db
+
+    def insert(self, table: str, **values: Any) -> Row:
+        """Add a row, with a new `id` unless the table numbers itself; lists are kept as JSON."""
+        if table != "conversations":
+            values.setdefault("id", str(uuid.uuid4()))
+        elif "id" not in values and self.one("SELECT 1 FROM conversations LIMIT 1") is None:
+            values["id"] = FIRST_CSID
+        values = {name: json.dumps(v) if isinstance(v, list) else v for name, v in values.items()}
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) RETURNING *"  # noqa: S608 - names are ours
+        return _row(self._db.execute(statement, tuple(values.values())).fetchone())
+
+    def one(self, query: str, *values: Any) -> Row | None:
+        row = self._db.execute(query, values).fetchone()
+        return _row(row) if row else None
+
+    def all(self, query: str, *values: Any) -> list[Row]:
+        return [_row(row) for row in self._db.execute(query, values)]
+
+    def count(self, table: str) -> int:
+        return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - names are ours
+
+    def seed(
+        self,
+        *,
+        agents: Sequence[str],
+        queues: Sequence[str],
+        tags: Sequence[str],
+        emails: Sequence[str],
+        phones: Sequence[str],
+    ) -> None:
+        """Make sure that these stand in the account."""
+        for email in agents:
+            if self.one("SELECT 1 FROM users WHERE email = ?", email) is None:
+                self.insert("users", email=email, name=email.split("@")[0].title(), roles=["Agent"])
+        for table, names in (("queues", queues), ("tags", tags)):
+            for name in names:
+                if self.one(f"SELECT 1 FROM {table} WHERE name = ?", name) is None:  # noqa: S608 - names are ours
+                    self.insert(table, name=name)
+        for kind, addresses in (("email_address", emails), ("phone_number", phones)):
+            for address in addresses:
+                if self.one("SELECT 1 FROM endpoints WHERE address = ?", address) is None:
+                    self.insert("endpoints", type=kind, address=address)
+
+
+def _row(row: sqlite3.Row) -> Row:
+    values: Row = dict(row)
+    for name in ("roles", "tags", "attachments"):
+        if name in values:
+            values[name] = json.loads(values[name])
+    return values
