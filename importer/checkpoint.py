@@ -202,7 +202,7 @@ class Checkpoint:
             self._db.execute("DELETE FROM meta WHERE key = 'holder'")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            raise CheckpointError(f"{self._path}: cannot be written: {error}") from None
+            raise self._unwritable(error) from None
         finally:
             self._thread.shutdown()
             self._reader.close()
@@ -233,28 +233,30 @@ class Checkpoint:
         try:
             while self._waiting or self._batch:
                 waiting, self._waiting = self._waiting, []
-                await self._commit_for(waiting)
+                if not await self._commit_for(waiting):
+                    return
         finally:
             self._flusher = None
 
-    async def _commit_for(self, waiting: list[asyncio.Future[None]]) -> None:
+    async def _commit_for(self, waiting: list[asyncio.Future[None]]) -> bool:
         batch = self._take()
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
         except sqlite3.Error as error:
             # Whoever waits must not send; what was written goes back in front, for another attempt.
             self._batch[:0] = batch
-            failure = CheckpointError(
-                f"{self._path}: cannot be written: {error}; free some space and run again"
-            )
             for future in [*waiting, *self._waiting]:
                 if not future.done():
-                    future.set_exception(failure)
+                    future.set_exception(self._unwritable(error))
             self._waiting = []
-            raise failure from None
+            return False
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+        return True
+
+    def _unwritable(self, error: sqlite3.Error) -> CheckpointError:
+        return CheckpointError(f"{self._path}: cannot be written: {error}; free some space and run again")
 
     def _take(self) -> list[tuple[str, tuple[Any, ...]]]:
         batch, self._batch = self._batch, []

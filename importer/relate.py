@@ -203,8 +203,8 @@ def _all_messages(tables: Mapping[str, Checked], tickets: pl.LazyFrame) -> pl.La
 
 
 def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyFrame) -> pl.LazyFrame:
-    """`author_*` filled in from people, the ticket's requester for inbound messages without an author, and
-    `direction` and `is_agent` decided. A missing time becomes the ticket's."""
+    """`author_*` filled in from people, for inbound messages also from their sender and from the ticket's
+    requester; `direction` and `is_agent` decided. A missing time becomes the ticket's."""
     known = people.select(pl.all().name.prefix("p_"))
     of_ticket = tickets.select(
         "ticket_id",
@@ -228,7 +228,7 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
     )
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     inbound = pl.col("direction") == Direction.INBOUND
-    by_requester = inbound & pl.col("author_email").is_null() & pl.col("author_phone").is_null()
+    nobody = pl.col("author_email").is_null() & pl.col("author_phone").is_null()
     return (
         messages.join(known, left_on="author_id", right_on="p_person_id", how="left")
         .join(of_ticket, on="ticket_id", how="left")
@@ -247,8 +247,11 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
             .alias("direction")
         )
         .with_columns(
-            pl.when(by_requester).then("t_email").otherwise("author_email").alias("author_email"),
-            pl.when(by_requester).then("t_phone").otherwise("author_phone").alias("author_phone"),
+            pl.when(inbound & nobody).then("from_email").otherwise("author_email").alias("author_email")
+        )
+        .with_columns(
+            pl.when(inbound & nobody).then("t_email").otherwise("author_email").alias("author_email"),
+            pl.when(inbound & nobody).then("t_phone").otherwise("author_phone").alias("author_phone"),
             pl.when(inbound)
             .then(pl.coalesce("author_name", "t_name"))
             .otherwise("author_name")

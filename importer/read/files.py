@@ -34,6 +34,10 @@ class SourceFile:
     encoding: str = "utf-8"
     delimiter: str = ","
 
+    @property
+    def encoding_name(self) -> str:
+        return self.encoding.removesuffix("-sig")
+
     def text(self) -> io.TextIOBase:
         """The decompressed, decoded text, line ends as they are."""
         return io.TextIOWrapper(cast(Any, _Bytes(self)), encoding=self.encoding, newline="")
@@ -95,7 +99,8 @@ def _look_csv(path: Path, compression: str | None, encoding: str, delimiter: str
         raise SourceError(f"{path}: {encoding!r} is no known encoding") from None
     except UnicodeDecodeError as error:
         raise SourceError(
-            f"{path}: its beginning is no {encoding} text (byte {error.start}); set the table's encoding"
+            f"{path}: its beginning is no {file.encoding_name} text (byte {error.start}); "
+            "set the table's encoding"
         ) from None
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be decompressed: {error}") from None

@@ -45,7 +45,8 @@ def fault(file: SourceFile) -> str | None:
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         return (
-            f"{file.path}: after line {line}: byte {byte:#x} is no {file.encoding}; set the table's encoding"
+            f"{file.path}: after line {line}: byte {byte:#x} is no {file.encoding_name}; "
+            "set the table's encoding"
         )
     except csv.Error as error:
         return f"{file.path}:{line}: {error}; the row that begins here has a quote too many or too few"

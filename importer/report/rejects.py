@@ -91,7 +91,7 @@ def _write_table(
                 for name, (column, value, _) in zip(names, reasons, strict=True):
                     _, examples = first.setdefault(name, (record.line, []))
                     if len(examples) < EXAMPLES:
-                        examples.append(f"{file.path}:{record.line}: {column}: {_short(value)!r}")
+                        examples.append(_example(file, record.line, column, name, value))
                 writer.writerow(
                     [
                         record.line,
@@ -133,6 +133,11 @@ def _problems(
     for state, rule, count in counts.collect(engine="streaming").iter_rows():
         line, examples = first.get(rule, (None, []))
         yield Problem(name, rule, State(state), count, line, message(table, rule), tuple(examples))
+
+
+def _example(file: SourceFile, line: int, column: str, rule: str, value: str) -> str:
+    """`file:line: column: value`, as editors and grep like it; a rule of no single column stands for it."""
+    return f"{file.path}:{line}: {column}: {_short(value)!r}" if column else f"{file.path}:{line}: {rule}"
 
 
 def _short(value: str) -> str:

@@ -1,0 +1,273 @@
+"""The program as its users start it, against a sandbox on a real socket."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from importer.sandbox import Settings, running
+from importer.sandbox.server import Running
+
+SECRET = "t0p-s3cret-token"
+
+
+def posts(sandbox: Running) -> tuple[int, int, int]:
+    return tuple(sandbox.store.count(name) for name in ("users", "conversations", "messages"))  # type: ignore[return-value]
+
+
+def report(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "nordlys.report" / "report.json").read_text("utf-8"))
+    return value
+
+
+FAST = ("--rate", 500, "--burst", 50)
+
+
+def test_a_run_imports_everything_once_and_a_second_one_nothing_more(dixa_import, sandbox, samples) -> None:
+    first = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST)
+    assert first.code == 0, first.err
+    value = report(samples)
+    assert value["balanced"]
+    assert value["tickets"] == {
+        "read": 13, "imported": 12, "partial": 0, "already_there": 0, "filtered": 1, "rejected": 0,
+        "failed": 0, "in_doubt": 0, "left": 0,
+    }  # fmt: skip
+    assert value["messages"]["imported"] == 24
+    assert value["attachments"]["imported"] == 5
+    assert value["people"]["imported"] == 7
+    before = posts(sandbox)
+    assert before[1:] == (12, 24)
+
+    second = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST)
+    assert second.code == 0, second.err
+    assert posts(sandbox) == before
+    assert report(samples)["tickets"]["already_there"] == 12
+    assert report(samples)["balanced"]
+
+
+def test_messages_stand_in_order_with_author_direction_time_and_text(dixa_import, sandbox, samples) -> None:
+    assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
+    rows = sandbox.store.all(
+        "SELECT m.direction, u.email, m.text FROM messages m JOIN users u ON u.id = m.author_id "
+        "WHERE csid = (SELECT csid FROM messages WHERE text LIKE '%Ticket 5001%') ORDER BY m.n"
+    )
+    assert [(row["direction"], row["email"]) for row in rows] == [
+        ("inbound", "ase.mueller@kunde.example"),
+        ("internal", "lene@nordlys.example"),
+        ("outbound", "lene@nordlys.example"),
+        ("inbound", "ase.mueller@kunde.example"),
+    ]
+    assert rows[0]["text"].startswith(
+        "[Ticket 5001: Wo bleibt meine Bestellung?]\n[2023-11-02 08:14:03 UTC, Åse Müller]\n\nGuten Tag,\n\n"
+    )
+    assert "Sendung verfolgen" in rows[2]["text"]
+    assert "<p>" not in rows[2]["text"]
+    assert rows[3]["text"].endswith("Angekommen. Danke! 🎉")
+
+
+@pytest.mark.parametrize("name", ["helpdesk.toml", "helpdesk-parquet.toml"])
+def test_a_contact_form_run_brings_in_every_message_once(dixa_import, sandbox, samples, name: str) -> None:
+    path = samples / name
+    text = path.read_text("utf-8").replace('kind = "callback"', 'kind = "contact_form"')
+    text = text.replace('endpoint = "+4512345678"', 'endpoint = "imported@email.dixa.io"').replace(
+        'tags = ["imported"]', ""
+    )
+    path.write_text(text, "utf-8")
+    done = dixa_import("run", path, "--base-url", sandbox.url, *FAST)
+    assert done.code == 0, done.err
+    # 5010 begins with an agent's message, 5004 and 5008 with an attachment: a line says which ticket it is.
+    assert posts(sandbox)[1:] == (12, 24 + 3)
+
+
+def test_success_csv_maps_old_ids_to_new_ones_and_failed_csv_names_the_rest(
+    dixa_import, sandbox, samples
+) -> None:
+    assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
+    success = (samples / "nordlys.report" / "success.csv").read_text().splitlines()
+    assert success[0] == "ticket_id,dixa_id,messages,state"
+    assert {line.split(",")[0] for line in success[1:]} == {str(n) for n in range(5001, 5014) if n != 5012}
+    assert {int(line.split(",")[1]) for line in success[1:]} == set(range(1001, 1013))
+    failed = (samples / "nordlys.report" / "failed.csv").read_text().splitlines()
+    assert failed[1:] == ["5012,filtered,skip.status,"]
+
+
+def test_rejects_end_with_3_and_hold_the_source_rows(dixa_import, sandbox, samples) -> None:
+    tickets = samples / "export" / "tickets.csv"
+    tickets.write_text(tickets.read_text("utf-8").replace(",widget_chat,", ",telegram,"), "utf-8")
+    done = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST)
+    assert done.code == 3, done.err
+    assert report(samples)["balanced"]
+    rejects = (samples / "nordlys.report" / "rejects" / "tickets.csv").read_text("utf-8").splitlines()
+    assert rejects[0] == "_line,_column,_rule,_value,_message," + tickets.read_text("utf-8").splitlines()[0]
+    assert rejects[1].startswith("3,Channel,channel.enum,telegram,")
+    assert tickets.read_text("utf-8").splitlines()[2] in rejects[1]
+
+
+def test_strict_sends_nothing_when_something_is_rejected(dixa_import, sandbox, samples) -> None:
+    tickets = samples / "export" / "tickets.csv"
+    tickets.write_text(tickets.read_text("utf-8").replace(",widget_chat,", ",telegram,"), "utf-8")
+    done = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, "--strict")
+    assert done.code == 6
+    assert not sandbox.statuses
+
+
+@pytest.mark.parametrize("arguments", [("plan",), ("run", "--dry-run"), ("validate",)])
+def test_a_dry_run_sends_nothing_and_needs_no_token(dixa_import, sandbox, samples, arguments) -> None:
+    done = dixa_import(*arguments, samples / "helpdesk.toml", token=None)
+    assert done.code == 0, done.err
+    assert not sandbox.statuses
+    assert not (samples / "nordlys.checkpoint").exists()
+
+
+def test_the_plan_is_what_the_run_sends(dixa_import, sandbox, samples) -> None:
+    planned = json.loads(dixa_import("--json", "plan", samples / "helpdesk.toml").out)["plan"]
+    assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
+    assert (planned["conversations"], planned["messages"], planned["people_to_create_at_most"]) == (12, 24, 7)
+    # Beside the plan: queues, endpoints, tags, and the default agent's own look-up.
+    assert report(samples)["requests"]["sent"] == planned["requests"] + 4
+
+
+def test_no_token(dixa_import, sandbox, samples) -> None:
+    done = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, token=None)
+    assert done.code == 4
+    assert "DIXA_API_TOKEN" in done.err
+    assert not sandbox.statuses
+
+
+def test_a_wrong_token(dixa_import, sandbox, samples) -> None:
+    done = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, token="wrong")
+    assert done.code == 4
+    assert "refuses the token" in done.err
+    assert posts(sandbox)[1:] == (0, 0)
+
+
+def test_an_unreachable_host(dixa_import, samples) -> None:
+    path = samples / "helpdesk.toml"
+    path.write_text(path.read_text("utf-8").replace("burst = 4", "burst = 4\nattempts = 1"), "utf-8")
+    done = dixa_import("run", path, "--base-url", "http://127.0.0.1:9")
+    assert done.code == 5
+    assert "no connection" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_everything_the_account_lacks_is_named_before_the_first_post(dixa_import, sandbox, samples) -> None:
+    path = samples / "helpdesk.toml"
+    text = (
+        path.read_text("utf-8")
+        .replace('queue = "Imported"', 'queue = "Import"')
+        .replace("+4512345678", "+4500000000")
+    )
+    text = text.replace('tags = ["imported"]', 'tags = ["history"]').replace(
+        "migration@nordlys", "nobody@nordlys"
+    )
+    path.write_text(text, "utf-8")
+    done = dixa_import("run", path, "--base-url", sandbox.url, *FAST)
+    assert done.code == 2
+    for part in (
+        "queue: 'Import'",
+        "endpoint (for kind = 'callback')",
+        "tag: 'history'",
+        "people.default_agent",
+    ):
+        assert part in done.err
+    assert posts(sandbox)[1:] == (0, 0)
+
+
+def test_an_unknown_agent_without_a_default_keeps_its_ticket_back(dixa_import, samples) -> None:
+    path = samples / "helpdesk.toml"
+    text = path.read_text("utf-8").replace('default_agent = "migration@nordlys.example"', "#")
+    path.write_text(text, "utf-8")
+    with running(Settings(rate=0, agents=("lene@nordlys.example", "omar@nordlys.example"))) as sandbox:
+        done = dixa_import("run", path, "--base-url", sandbox.url, *FAST)
+        assert done.code == 3, done.err
+        assert sandbox.store.one("SELECT 1 FROM users WHERE email = 'gone@nordlys.example'") is None
+    value = report(samples)
+    assert value["balanced"]
+    # 5007 has a message of a system author without address, 5011 one of the unknown agent.
+    assert value["tickets"]["rejected"] == 2
+    assert value["unknown_agents"] == ["email:gone@nordlys.example"]
+
+
+def test_the_token_and_the_texts_stand_nowhere(dixa_import, samples) -> None:
+    with running(Settings(rate=0, token=SECRET, agents=("migration@nordlys.example",))) as sandbox:
+        log = samples / "run.log"
+        done = dixa_import(
+            "-vv",
+            "--log-file",
+            log,
+            "run",
+            samples / "helpdesk.toml",
+            "--base-url",
+            sandbox.url,
+            *FAST,
+            token=SECRET,
+        )
+        assert done.code == 0, done.err
+    report_files = [path for path in (samples / "nordlys.report").rglob("*") if path.is_file()]
+    for path in [*report_files, samples / "nordlys.checkpoint", log]:
+        assert SECRET.encode() not in path.read_bytes(), path
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE((samples / "nordlys.report").stat().st_mode) == 0o700
+    assert SECRET not in done.out + done.err
+    assert b"Bestellung 4711" not in (samples / "nordlys.checkpoint").read_bytes() + log.read_bytes()
+
+
+def test_the_token_may_come_from_a_file_or_a_command(dixa_import, sandbox, samples, tmp_path) -> None:
+    (tmp_path / "token").write_text("sandbox\n")
+    for flag, value in (("--token-file", tmp_path / "token"), ("--token-command", "echo sandbox")):
+        done = dixa_import(
+            "run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST, flag, value, token=None
+        )
+        assert done.code == 0, done.err
+
+
+def test_json_is_the_report_and_nothing_else_on_stdout(dixa_import, sandbox, samples) -> None:
+    done = dixa_import("--json", "run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST)
+    assert json.loads(done.out) == report(samples)
+
+
+def test_another_target_is_refused(dixa_import, sandbox, samples) -> None:
+    assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
+    done = dixa_import("run", samples / "helpdesk.toml", "--base-url", "http://127.0.0.1:9")
+    assert done.code == 7
+    assert "belongs to another" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("run",), 2, "Missing argument"),
+        (("run", "nowhere.toml"), 2, "no such migration file"),
+        (("rnu", "x"), 2, "No such command"),
+        (("status", "nowhere.toml"), 2, "no such migration file"),
+        (("demo", "--into", "/proc/nowhere"), 2, "cannot be written"),
+    ],
+)
+def test_wrong_usage(dixa_import, arguments, code: int, text: str) -> None:
+    done = dixa_import(*arguments)
+    assert (done.code, text in done.err, "Traceback" in done.err) == (code, True, False)
+
+
+def test_flags_stand_over_the_environment_and_that_over_the_file(dixa_import, samples) -> None:
+    def seconds(*flags: object, **environment: str) -> float:
+        dixa_import.environment = environment
+        value: float = json.loads(dixa_import("--json", "plan", samples / "helpdesk.toml", *flags).out)[
+            "plan"
+        ]["seconds_at_the_limit"]
+        return value
+
+    slow = seconds()
+    assert seconds(DIXA_IMPORT_RATE="5") == pytest.approx(2 * slow, rel=0.05)
+    assert seconds("--rate", 20, DIXA_IMPORT_RATE="5") == pytest.approx(slow / 2, rel=0.05)
+
+
+def test_status_tells_what_the_checkpoint_holds(dixa_import, sandbox, samples) -> None:
+    assert dixa_import("status", samples / "helpdesk.toml").code == 7
+    assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
+    value = json.loads(dixa_import("--json", "status", samples / "helpdesk.toml").out)
+    assert value["tickets"]["imported"] == 12
+    assert value["messages"]["imported"] == 24
+    assert value["running"] is None
+    assert value["last_run"]["exit_code"] == 0

@@ -1,0 +1,136 @@
+"""Shared by all tests: samples to work on, a sandbox on a real socket, the program as a process of its own.
+
+A connection to anything but loopback fails, in this process.
+"""
+
+import ipaddress
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from importer import config, pipeline, read
+from importer.cli.demo import AGENTS
+from importer.resources import SAMPLES
+from importer.sandbox import Settings, running
+from importer.sandbox.server import Running
+
+
+def _loopback_only(event: str, args: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        host = str(args[1][0])
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise AssertionError(f"a test wants to connect to {host}")
+
+
+sys.addaudithook(_loopback_only)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A copy of the samples to run in."""
+    return Path(shutil.copytree(SAMPLES, tmp_path / "samples"))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Running]:
+    """A sandbox without limit, with the samples' agents."""
+    with running(Settings(rate=0, agents=AGENTS)) as state:
+        yield state
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Program:
+    """`dixa-import` as its users start it."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: object, token: str | None = "sandbox", **more: Any) -> Done:
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, env=self.env(token), check=False, **more
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: object, token: str | None = "sandbox") -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.env(token),
+        )
+
+    def command(self, *arguments: object) -> Sequence[str]:
+        return [sys.executable, "-m", "importer", *map(str, arguments)]
+
+    def env(self, token: str | None) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DIXA_", "COLUMNS"))}
+        return {**kept, **self.environment, **({"DIXA_API_TOKEN": token} if token else {})}
+
+
+@pytest.fixture
+def dixa_import() -> Program:
+    return Program()
+
+
+Prepare = Callable[..., pipeline.Prepared]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Prepare:
+    """Bring a migration file as far as the plan."""
+    runs = 0
+
+    def prepare(path: Path, *, with_holes: bool = False, **overrides: Any) -> pipeline.Prepared:
+        nonlocal runs
+        runs += 1
+        workdir = tmp_path / f"work-{runs}"
+        workdir.mkdir()
+        migration = config.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
+        scanned = read.scan(migration.source, migration.folder, workdir)
+        return pipeline.prepare(migration, scanned, workdir, with_holes=with_holes, say=lambda _: None)
+
+    return prepare
+
+
+MINIMAL = """
+version = 1
+name = "minimal"
+[source]
+{source}
+[conversation]
+queue = "Imported"
+endpoint = "+4512345678"
+[people]
+default_agent = "migration@nordlys.example"
+"""
+
+
+@pytest.fixture
+def migration(tmp_path: Path) -> Callable[..., Path]:
+    """Write files and a minimal migration over them: `migration(tickets="a,b\\n…")`; `source` is TOML."""
+
+    def write(source: str = "", timezone: str | None = "UTC", **tables: str | bytes) -> Path:
+        lines = [f'timezone = "{timezone}"'] if timezone else []
+        for name, content in tables.items():
+            path = tmp_path / f"{name}.csv"
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            lines.append(f'{name}.files = ["{path.name}"]')
+        path = tmp_path / "minimal.toml"
+        path.write_text(MINIMAL.format(source="\n".join([*lines, source])), "utf-8")
+        return path
+
+    return write

@@ -1,0 +1,165 @@
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from importer import config, read
+from importer.errors import SourceError
+from importer.read.files import look
+
+Migration = Callable[..., Path]
+
+
+def scan(path: Path) -> dict[str, read.Scanned]:
+    loaded = config.load(path)
+    return read.scan(loaded.source, loaded.folder, path.parent)
+
+
+def rows(path: Path, table: str, *columns: str) -> list[tuple[object, ...]]:
+    return scan(path)[table].frame.select(columns).collect().rows()
+
+
+def test_cells_are_text_and_ids_keep_their_zeros(migration: Migration) -> None:
+    path = migration(tickets="ticket_id,subject\n00123,1e5\n")
+    assert rows(path, "tickets", "ticket_id", "subject") == [("00123", "1e5")]
+
+
+@pytest.mark.parametrize("header", ["Ticket ID", "ticket-id", "TICKETID", "ticket_id "])
+def test_canonical_headers_are_matched_case_and_blanks_aside(migration: Migration, header: str) -> None:
+    assert rows(migration(tickets=f"{header}\n1\n"), "tickets", "ticket_id") == [("1",)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found_out(migration: Migration, delimiter: str) -> None:
+    path = migration(tickets=f'ticket_id{delimiter}subject\n1{delimiter}"a,b;c"\n')
+    assert rows(path, "tickets", "ticket_id", "subject") == [("1", "a,b;c")]
+
+
+def test_a_bom_is_no_part_of_the_first_header(migration: Migration) -> None:
+    assert rows(migration(tickets="\ufeffticket_id\n7\n"), "tickets", "ticket_id") == [("7",)]
+
+
+def test_an_encoding_can_be_set(migration: Migration) -> None:
+    path = migration(
+        'tickets.encoding = "cp1252"', tickets="ticket_id,subject\n1,Rückfrage €\n".encode("cp1252")
+    )
+    assert rows(path, "tickets", "subject") == [("Rückfrage €",)]
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_compressed_files_are_read(migration: Migration, tmp_path: Path, suffix: str) -> None:
+    content = b'ticket_id,subject\n1,"two\nlines"\n2,b\n'
+    packed = gzip.compress(content) if suffix == "gz" else pa.compress(content, "zstd", asbytes=True)
+    (tmp_path / f"tickets.csv.{suffix}").write_bytes(packed)
+    path = migration(f'tickets.files = "tickets.csv.{suffix}"')
+    assert rows(path, "tickets", "ticket_id", "subject") == [("1", "two\nlines"), ("2", "b")]
+
+
+def test_several_files_are_one_table(migration: Migration, tmp_path: Path) -> None:
+    (tmp_path / "part-1.csv").write_text("ticket_id,subject\n1,a\n")
+    (tmp_path / "part-2.csv").write_text("Subject;Ticket Id\nb;2\n")
+    path = migration('tickets.files = ["part-*.csv"]')
+    expected = [(0, 0, "1", "a"), (1, 0, "2", "b")]
+    assert rows(path, "tickets", "_file", "_record", "ticket_id", "subject") == expected
+
+
+def test_values_defaults_and_skips(migration: Migration) -> None:
+    path = migration(
+        'tickets.values.status = { Solved = "closed", "*" = "open" }\n'
+        'tickets.defaults.channel = "email"\ntickets.skip.subject = ["SPAM"]',
+        tickets="ticket_id,status,channel,subject\n1,solved,,x\n2,weird,Widget Chat,spam\n3,,phone,y\n",
+    )
+    assert rows(path, "tickets", "status", "channel", "_skip") == [
+        ("closed", "email", None),
+        ("open", "widget_chat", "skip.subject"),
+        (None, "phone", None),
+    ]
+
+
+def test_rows_without_any_cell_are_skipped(migration: Migration) -> None:
+    path = migration(tickets="ticket_id,subject\n1,a\n\n,\n2,b\n")
+    assert rows(path, "tickets", "_skip") == [(None,), ("blank_row",), ("blank_row",), (None,)]
+
+
+def test_further_columns_of_tickets_are_kept_as_custom(migration: Migration) -> None:
+    frame = scan(migration(tickets="ticket_id,Priority\n1,high\n"))["tickets"].frame.collect()
+    assert frame["custom.Priority"].to_list() == ["high"]
+
+
+def test_tickets_are_gathered_out_of_message_rows_whatever_their_order(migration: Migration) -> None:
+    lines = ["1,a@b.example,m1,first", "1,a@b.example,m2,second", "2,c@d.example,m3,third"]
+    for order in (lines, lines[::-1]):
+        path = migration(messages="\n".join(["ticket_id,requester_email,message_id,text", *order]))
+        gathered = sorted(rows(path, "tickets", "ticket_id", "requester_email", "_differs"))
+        assert gathered == [("1", "a@b.example", ""), ("2", "c@d.example", "")]
+
+
+def test_rows_of_a_ticket_that_disagree_are_named(migration: Migration) -> None:
+    path = migration(messages="ticket_id,subject,text\n1,Old,a\n1,New,b\n")
+    assert rows(path, "tickets", "subject", "_differs") == [("New", "subject")]
+
+
+def test_parquet_types_become_the_text_of_a_csv(migration: Migration, tmp_path: Path) -> None:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    pl.DataFrame(
+        {
+            "ticket_id": [7],
+            "created_at": [datetime(2024, 3, 31, 9, 15, tzinfo=ZoneInfo("Europe/Copenhagen"))],
+            "tags": [["a", 'b"c']],
+            "subject": pl.Series(["x"], dtype=pl.Categorical),
+            "status": [None],
+        }
+    ).write_parquet(tmp_path / "t.parquet")
+    path = migration('tickets.files = "t.parquet"')
+    (row,) = rows(path, "tickets", "ticket_id", "created_at", "tags", "subject", "status")
+    assert row == ("7", "2024-03-31T09:15:00.000000+02:00", '["a","b\\"c"]', "x", None)
+
+
+def test_all_that_is_missing_is_named_at_once(migration: Migration, tmp_path: Path) -> None:
+    path = migration(
+        'tickets.columns = { subject = "Betreff", statsu = "S" }\nmessages.files = ["none-*.csv"]\n'
+        'people.files = ["nobody.csv"]',
+        tickets="id\n1\n",
+    )
+    with pytest.raises(SourceError) as caught:
+        scan(path)
+    text = str(caught.value)
+    for part in (
+        "'Betreff' (for subject)",
+        "ticket_id (required)",
+        "did you mean status?",
+        "none-*.csv",
+        "nobody.csv",
+    ):
+        assert part in text
+
+
+def test_a_folder_is_no_file(migration: Migration, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    with pytest.raises(SourceError, match="is a folder"):
+        scan(migration('tickets.files = ["export"]'))
+
+
+def test_a_truncated_gzip_is_refused(migration: Migration, tmp_path: Path) -> None:
+    packed = gzip.compress(b"ticket_id,subject\n" + b"1,abc\n" * 5000)
+    (tmp_path / "t.csv.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(SourceError, match="t.csv.gz"):
+        look(tmp_path / "t.csv.gz", encoding="utf-8", delimiter=None)
+
+
+def test_rows_are_fetched_with_the_line_of_an_editor(migration: Migration, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('ticket_id,subject\n1,"a\nb\nc"\n2,x\n\n3,"y\n"\n4,z\n')
+    file = look(path, encoding="utf-8", delimiter=None)
+    fetched = [(r.number, r.line, r.cells) for r in read.fetch(file, [0, 1, 3, 4])]
+    assert fetched == [
+        (0, 2, ("1", "a\nb\nc")),
+        (1, 5, ("2", "x")),
+        (3, 7, ("3", "y\n")),
+        (4, 9, ("4", "z")),
+    ]

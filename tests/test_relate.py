@@ -1,0 +1,118 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from importer.model import State
+
+Migration = Callable[..., Path]
+TICKETS = "ticket_id,requester_email,subject\n1,a@b.example,one\n2,c@d.example,two\n"
+MESSAGES = "message_id,ticket_id,direction,text,author_email,created_at\n"
+
+
+def places(prepare, path: Path, kind: str, **options: object) -> dict[State, int]:
+    books = prepare(path, **options).books
+    assert books.balanced
+    return {state: count for state, count in books[kind].places.items() if count}
+
+
+def test_a_ticket_with_a_rejected_message_is_held_back_whole(prepare, migration: Migration) -> None:
+    messages = MESSAGES + "m1,1,inbound,hi,,\nm2,1,nowhere,ho,,\nm3,2,inbound,hey,,\n"
+    path = migration(tickets=TICKETS, messages=messages)
+    assert places(prepare, path, "tickets") == {State.REJECTED: 1, State.LEFT: 1}
+    assert places(prepare, path, "messages") == {State.REJECTED: 2, State.LEFT: 1}
+
+
+def test_with_holes_it_goes_all_the_same(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets=TICKETS, messages=MESSAGES + "m1,1,inbound,hi,,\nm2,1,nowhere,ho,,\nm3,2,inbound,x,,\n"
+    )
+    assert places(prepare, path, "tickets", with_holes=True) == {State.LEFT: 2}
+    assert places(prepare, path, "messages", with_holes=True) == {State.REJECTED: 1, State.LEFT: 2}
+
+
+def test_messages_of_a_rejected_ticket_are_rejected_and_of_a_filtered_one_filtered(
+    prepare, migration
+) -> None:
+    path = migration(
+        'tickets.skip.subject = ["two"]',
+        tickets=TICKETS.replace("a@b.example", "nonsense"),
+        messages=MESSAGES + "m1,1,inbound,hi,,\nm2,2,inbound,ho,,\n",
+    )
+    assert places(prepare, path, "tickets") == {State.REJECTED: 1, State.FILTERED: 1}
+    assert places(prepare, path, "messages") == {State.REJECTED: 1, State.FILTERED: 1}
+
+
+def test_a_ticket_without_messages_is_filtered_unless_told_otherwise(prepare, migration: Migration) -> None:
+    path = migration(tickets=TICKETS, messages=MESSAGES + "m1,1,inbound,hi,,\n")
+    assert places(prepare, path, "tickets") == {State.FILTERED: 1, State.LEFT: 1}
+    assert places(prepare, path, "tickets", conversation__empty="import") == {State.LEFT: 2}
+
+
+def test_the_first_inbound_author_stands_in_for_the_requester(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets="ticket_id\n1\n",
+        messages=MESSAGES
+        + "m1,1,inbound,later,late@b.example,2024-01-02\nm2,1,inbound,first,early@b.example,2024-01-01\n",
+    )
+    (job,) = prepare(path).parts.jobs()
+    assert job.requester.email == "early@b.example"
+
+
+def test_the_default_requester_comes_last(prepare, migration: Migration) -> None:
+    path = migration(tickets="ticket_id,opening_text\n1,hello\n")
+    assert places(prepare, path, "tickets") == {State.REJECTED: 1}
+    ready = prepare(path, people__default_requester="nobody@b.example")
+    (job,) = ready.parts.jobs()
+    assert (job.requester.email, job.messages[0].author) == ("nobody@b.example", job.requester)
+    assert ready.related.default_requesters == 1
+
+
+def test_authors_come_from_people(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets="ticket_id,requester_id\n1,p1\n",
+        messages="ticket_id,author_id,public,text\n1,p1,true,q\n1,p2,true,a\n1,p2,false,note\n",
+        people="person_id,email,name,role\np1,a@b.example,Ann,end_user\np2,x@y.example,Xi,agent\n",
+    )
+    (job,) = prepare(path).parts.jobs()
+    said = [(m.direction, m.author and m.author.email, m.by_agent, m.author_name) for m in job.messages]
+    assert said == [
+        ("inbound", "a@b.example", False, "Ann"),
+        ("outbound", "x@y.example", True, "Xi"),
+        ("internal", "x@y.example", True, "Xi"),
+    ]
+
+
+def test_a_message_that_does_not_say_whether_it_is_public_is_internal(prepare, migration: Migration) -> None:
+    ready = prepare(migration(tickets=TICKETS, messages="ticket_id,text\n1,secret?\n2,also\n"))
+    assert {m.direction for job in ready.parts.jobs() for m in job.messages} == {"internal"}
+    assert ready.related.unsaid == 2
+
+
+def test_a_hidden_message_is_internal_whatever_its_direction(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets=TICKETS, messages="ticket_id,direction,public,text\n1,outbound,false,x\n2,inbound,true,y\n"
+    )
+    jobs = {job.ticket_id: job for job in prepare(path).parts.jobs()}
+    assert [m.direction for m in jobs["1"].messages] == ["internal"]
+
+
+def test_an_agent_without_address_needs_the_default_agent(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets=TICKETS, messages="ticket_id,direction,author_name,text\n1,outbound,Lene,x\n2,inbound,,y\n"
+    )
+    assert prepare(path).related.default_agents == 1
+    assert places(prepare, path, "messages", people__default_agent=None) == {State.REJECTED: 1, State.LEFT: 1}
+
+
+def test_attachments_hang_on_their_messages(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets=TICKETS,
+        messages="message_id,ticket_id,direction,text,attachments\nm1,1,inbound,x,https://f.example/1\nm2,2,inbound,y,\n",
+        attachments="message_id,url\nm1,https://f.example/2\nm2,ftp://no\nm9,https://f.example/3\n",
+    )
+    assert places(prepare, path, "attachments") == {State.REJECTED: 2, State.LEFT: 2}
+    assert places(prepare, path, "tickets") == {State.REJECTED: 1, State.LEFT: 1}
+    (job,) = prepare(path).parts.jobs()
+    assert [file.url for file in job.messages[0].attachments] == [
+        "https://f.example/1",
+        "https://f.example/2",
+    ]
