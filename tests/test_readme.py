@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from importer import config
 from importer.cli import EXIT_CODES
+from importer.cli.group import Session
 from importer.cli.group import dixa_import as group
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 def test_every_command_stands_in_the_table_and_has_an_example() -> None:
     for name in group.commands:
         assert f"| `{name}` |" in README
-        help_text = CliRunner().invoke(group, [name, "--help"]).output
+        help_text = CliRunner().invoke(group, [name, "--help"], obj=Session()).output
         assert "Example" in help_text
         assert "dixa-import" in help_text
 
