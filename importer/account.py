@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from importer.config import Migration
 from importer.dixa import integrations
-from importer.errors import ConfigError
-from importer.exchange import Exchange
+from importer.errors import ConfigError, Unreachable
+from importer.exchange import Exchange, NotRead
 from importer.model import Contact, Request
 from importer.people import People
 
@@ -37,8 +37,17 @@ async def look_up(
 ) -> Account:
     """Resolve every name of the migration file and every agent of the export.
 
-    Raises ConfigError that names all that the account does not have.
+    Raises ConfigError that names all that the account does not have, Unreachable where it does not answer.
     """
+    try:
+        return await _look_up(migration, agents=agents, exchange=exchange, people=people)
+    except NotRead as error:
+        raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
+
+
+async def _look_up(
+    migration: Migration, *, agents: Iterable[Contact], exchange: Exchange, people: People
+) -> Account:
     wanted, url = migration.conversation, migration.target.base_url
     missing: list[str] = []
     queue_id = None

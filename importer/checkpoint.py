@@ -22,8 +22,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from importer.errors import CheckpointError, Locked
-from importer.model import State, Step, StepKind, StepRecord
+from importer.errors import CheckpointError, Locked, Unwritable
+from importer.model import Carried, Doubt, State, Step, StepKind, StepRecord, TicketMemory
 
 FORMAT = 1
 GROUP_SECONDS = 0.05
@@ -31,30 +31,33 @@ GROUP_SECONDS = 0.05
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tickets (
-    n INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, state TEXT, dixa_id TEXT, reason TEXT, at REAL
+    n INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, state TEXT, dixa_id TEXT, reason TEXT,
+    doubtful INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE steps (
     ticket INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT, dixa_id TEXT,
-    fingerprint BLOB, carries INTEGER NOT NULL, attachments INTEGER NOT NULL, reason TEXT, at REAL,
+    fingerprint BLOB, attachments INTEGER NOT NULL, expected TEXT, reason TEXT, at REAL,
     PRIMARY KEY (ticket, kind, key)
 ) WITHOUT ROWID;
+CREATE INDEX open_steps ON steps (ticket) WHERE state IS NULL OR state = 'in_doubt';
+CREATE INDEX conversations ON steps (dixa_id) WHERE kind = 'conversation';
 CREATE TABLE people (
     key TEXT PRIMARY KEY, state TEXT, dixa_id TEXT, reason TEXT, at REAL
 ) WITHOUT ROWID;
 """
-_INTEND = """
-INSERT INTO steps (ticket, kind, key, fingerprint, carries, attachments, at)
-SELECT n, ?, ?, ?, ?, ?, ? FROM tickets WHERE ticket_id = ?
-ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL,
-    fingerprint = excluded.fingerprint, carries = excluded.carries, at = excluded.at
-"""
-_RECORD = """
-UPDATE steps SET state = ?, dixa_id = ?, reason = ?, at = ?
-WHERE ticket = (SELECT n FROM tickets WHERE ticket_id = ?) AND kind = ? AND key = ?
-"""
-_FORGET = (
-    "DELETE FROM steps WHERE ticket = (SELECT n FROM tickets WHERE ticket_id = ?) AND kind = ? AND key = ?"
-)
+_TICKET = "(SELECT n FROM tickets WHERE ticket_id = ?)"
+_INTEND = f"""
+INSERT INTO steps (ticket, kind, key, fingerprint, attachments, expected, at)
+VALUES ({_TICKET}, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, fingerprint = excluded.fingerprint,
+    attachments = excluded.attachments, expected = excluded.expected, at = excluded.at
+"""  # noqa: S608 - a constant
+# What an outcome has settled needs no mark by which to find it again.
+_RECORD = f"""
+UPDATE steps SET state = ?, dixa_id = ?, reason = ?, expected = iif(? = 'in_doubt', expected, NULL)
+WHERE ticket = {_TICKET} AND kind = ? AND key = ?
+"""  # noqa: S608 - a constant
+_WITHDRAW = f"DELETE FROM steps WHERE ticket = {_TICKET} AND kind = ? AND key = ?"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,7 @@ class Checkpoint:
         try:
             self._lock.acquire()
         except Timeout:
-            raise Locked(
-                f"{path}: another run is going on with this checkpoint ({_holder(path)}); "
-                "wait for it, or end it and run again"
-            ) from None
+            raise _locked(path) from None
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
         self._batch: list[tuple[str, tuple[Any, ...]]] = []
@@ -129,58 +129,94 @@ class Checkpoint:
         row = self._reader.execute(query, (key,)).fetchone()
         return PersonRecord(State(row[0]) if row[0] else None, row[1], row[2] or "", row[3]) if row else None
 
+    def conversation_known(self, dixa_id: str) -> bool:
+        """Whether a conversation of Dixa's is one that this checkpoint created. Asked only while no creation
+        for the same requester is under way."""
+        query = "SELECT 1 FROM steps WHERE kind = 'conversation' AND dixa_id = ?"
+        return self._reader.execute(query, (dixa_id,)).fetchone() is not None
+
     def begin(self, ticket_id: str) -> None:
         """Make a ticket known. Not durable by itself; the first intent's commit takes it along."""
         self._write("INSERT INTO tickets (ticket_id) VALUES (?) ON CONFLICT DO NOTHING", (ticket_id,))
 
     async def intend(self, step: Step) -> None:
         """Put down that this step is about to be sent. On return it is on the disk, and so is every outcome
-        recorded before it. Raises CheckpointError where it cannot be; then nothing must be sent."""
+        recorded before it. Raises Unwritable where it cannot be; then nothing must be sent."""
+        now = time.time()
         if step.kind is StepKind.PERSON:
             self._write(
                 "INSERT INTO people (key, at) VALUES (?, ?) "
                 "ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, at = excluded.at",
-                (step.key, time.time()),
+                (step.key, now),
             )
-        else:
-            self._write(
-                _INTEND,
-                (
-                    step.kind,
-                    step.key,
-                    step.fingerprint,
-                    len(step.carries),
-                    step.attachments,
-                    time.time(),
-                    step.ticket_id,
-                ),
-            )
+        for kind, key, fingerprint, attachments, expected in _rows(step):
+            self._write(_INTEND, (step.ticket_id, kind, key, fingerprint, attachments, expected, now))
         await self._durable()
 
     def record(self, step: Step, state: State, *, dixa_id: str | None = None, reason: str = "") -> None:
-        """Put down what came of a step."""
+        """Put down what came of a step, and so of the messages that it carries."""
         if step.kind is StepKind.PERSON:
             self._write(
                 "INSERT INTO people (key, state, dixa_id, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
                 "UPDATE SET state = excluded.state, dixa_id = excluded.dixa_id, reason = excluded.reason",
                 (step.key, state, dixa_id, reason, time.time()),
             )
-        else:
-            self._write(_RECORD, (state, dixa_id, reason, time.time(), step.ticket_id, step.kind, step.key))
+        for kind, key, *_ in _rows(step):
+            own_id = dixa_id if (kind, key) == (step.kind, step.key) else None
+            self._write(_RECORD, (state, own_id, reason, state, step.ticket_id, kind, key))
+        if state is State.IN_DOUBT:
+            self._write("UPDATE tickets SET doubtful = 1 WHERE ticket_id = ?", (step.ticket_id,))
 
     def withdraw(self, step: Step) -> None:
         """Take an intent back: its request is proved to have created nothing."""
         if step.kind is StepKind.PERSON:
-            self._write("DELETE FROM people WHERE key = ? AND state IS NULL", (step.key,))
-        else:
-            self._write(_FORGET, (step.ticket_id, step.kind, step.key))
+            self._write("DELETE FROM people WHERE key = ?", (step.key,))
+        for kind, key, *_ in _rows(step):
+            self._write(_WITHDRAW, (step.ticket_id, kind, key))
 
-    def end(self, ticket_id: str, state: State, *, dixa_id: str | None, reason: str = "") -> None:
-        """Put down what became of a ticket as a whole."""
+    def end(
+        self, ticket_id: str, state: State, *, dixa_id: str | None, reason: str = "", read_back: bool = False
+    ) -> None:
+        """Put down what became of a ticket as a whole; `read_back` says that it was looked at in Dixa since
+        the last doubt."""
         self._write(
-            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, at = ? WHERE ticket_id = ?",
-            (state, dixa_id, reason, time.time(), ticket_id),
+            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful) "
+            "WHERE ticket_id = ?",
+            (state, dixa_id, reason, read_back, ticket_id),
         )
+
+    def doubts(self) -> list[tuple[Step, Doubt]]:
+        """Every conversation and message of which no outcome is known, with the step to record it on. Their
+        tickets are doubtful from now on: an earlier run ended without an answer to them."""
+        self._db.execute(
+            "UPDATE tickets SET doubtful = 1 WHERE n IN "
+            "(SELECT ticket FROM steps WHERE state IS NULL OR state = 'in_doubt')"
+        )
+        rows = self._db.execute(
+            "SELECT n, ticket_id, kind, key, expected, at FROM steps JOIN tickets ON n = ticket "
+            "WHERE expected IS NOT NULL AND (steps.state IS NULL OR steps.state = 'in_doubt')"
+        ).fetchall()
+        return [
+            (
+                self._open_step(n, ticket_id, StepKind(kind), key),
+                Doubt(StepKind(kind), ticket_id, key, json.loads(expected), at, self._message_ids(n)),
+            )
+            for n, ticket_id, kind, key, expected, at in rows
+        ]
+
+    def _open_step(self, n: int, ticket_id: str, kind: StepKind, key: str) -> Step:
+        """The step again, with the messages that it carries: those that are as open as itself."""
+        if kind is StepKind.MESSAGE:
+            return Step(kind, ticket_id, key, (Carried(key),))
+        query = (
+            "SELECT key FROM steps WHERE ticket = ? AND kind = 'message' AND expected IS NULL "
+            "AND (state IS NULL OR state = 'in_doubt')"
+        )
+        return Step(kind, ticket_id, key, tuple(Carried(row[0]) for row in self._db.execute(query, (n,))))
+
+    def _message_ids(self, n: int) -> frozenset[str]:
+        query = "SELECT dixa_id FROM steps WHERE ticket = ? AND kind = 'message' AND dixa_id IS NOT NULL"
+        return frozenset(row[0] for row in self._db.execute(query, (n,)))
 
     def note(self, key: str, value: Any) -> None:
         """Keep a JSON value beside the records, such as the books of the last run."""
@@ -188,6 +224,11 @@ class Checkpoint:
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
             (key, json.dumps(value)),
         )
+
+    def noted(self, key: str) -> Any:
+        """A value kept by `note`, or None."""
+        row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     async def flush(self) -> None:
         """On return, everything written so far is on the disk."""
@@ -255,8 +296,8 @@ class Checkpoint:
                 future.set_result(None)
         return True
 
-    def _unwritable(self, error: sqlite3.Error) -> CheckpointError:
-        return CheckpointError(f"{self._path}: cannot be written: {error}; free some space and run again")
+    def _unwritable(self, error: sqlite3.Error) -> Unwritable:
+        return Unwritable(f"{self._path}: cannot be written: {error}; free some space and run again")
 
     def _take(self) -> list[tuple[str, tuple[Any, ...]]]:
         batch, self._batch = self._batch, []
@@ -274,18 +315,22 @@ class Checkpoint:
             raise
 
 
-def steps_of(path: Path, ticket_ids: Iterable[str]) -> dict[str, list[StepRecord]]:
-    """The steps already known of these tickets. Not for tickets with writes under way."""
-    found: dict[str, list[StepRecord]] = {}
+def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
+    """What is known of these tickets. Not for tickets with writes under way."""
+    found: dict[str, TicketMemory] = {}
     with closing(_read_only(path)) as db:
         for ticket_id in ticket_ids:
-            rows = db.execute(
-                "SELECT kind, key, state, dixa_id, fingerprint, carries, attachments, reason FROM steps "
-                "WHERE ticket = (SELECT n FROM tickets WHERE ticket_id = ?)",
-                (ticket_id,),
-            ).fetchall()
-            if rows:
-                found[ticket_id] = [_step_record(row) for row in rows]
+            ticket = db.execute(
+                "SELECT n, state, doubtful FROM tickets WHERE ticket_id = ?", (ticket_id,)
+            ).fetchone()
+            if ticket:
+                rows = db.execute(
+                    "SELECT kind, key, state, dixa_id, fingerprint, reason FROM steps WHERE ticket = ?",
+                    ticket[:1],
+                )
+                found[ticket_id] = TicketMemory(
+                    tuple(map(_step_record, rows)), State(ticket[1]) if ticket[1] else None, bool(ticket[2])
+                )
     return found
 
 
@@ -296,9 +341,35 @@ def people(path: Path) -> Iterator[tuple[str, State | None]]:
             yield key, State(state) if state else None
 
 
+def ensure_free(path: Path) -> None:
+    """Raise Locked where a run is going on with this checkpoint. Creates nothing."""
+    if path.exists():
+        try:
+            with FileLock(f"{path}.lock", timeout=0, mode=0o600):
+                return
+        except Timeout:
+            raise _locked(path) from None
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def changes(journal: Checkpoint, now: Mapping[str, Any]) -> list[str]:
+    """What the migration file says otherwise than at the last run, which from now on is what it said."""
+    before = journal.noted("migration")
+    journal.note("migration", now)
+    if before is None:
+        return []
+    differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return [
+        f"The migration file has changed since the last run in [{name}]: tickets in Dixa keep what was "
+        "imported; those read otherwise now are listed as changed."
+        for name in differing
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a checkpoint holds at one moment, by state (`sent`: no outcome known), and the notes beside it."""
+    """What a checkpoint holds at one moment, by state (tickets begun: `left`), and the notes beside it."""
 
     binding: Binding
     tickets: Mapping[str, int]
@@ -317,9 +388,11 @@ def snapshot(path: Path) -> Snapshot:
             notes = {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
             by_state = {
                 "tickets": "SELECT coalesce(state, 'left'), count(*) FROM tickets GROUP BY 1",
-                "messages": "SELECT coalesce(state, 'sent'), sum(carries) FROM steps GROUP BY 1",
-                "attachments": "SELECT coalesce(state, 'sent'), sum(attachments) FROM steps GROUP BY 1",
-                "people": "SELECT coalesce(state, 'sent'), count(*) FROM people GROUP BY 1",
+                "messages": "SELECT coalesce(state, 'in_doubt'), count(*) FROM steps "
+                "WHERE kind = 'message' GROUP BY 1",
+                "attachments": "SELECT coalesce(state, 'in_doubt'), sum(attachments) FROM steps "
+                "GROUP BY 1 HAVING sum(attachments)",
+                "people": "SELECT coalesce(state, 'in_doubt'), count(*) FROM people GROUP BY 1",
             }
             counts = {name: dict(db.execute(query).fetchall()) for name, query in by_state.items()}
         except (sqlite3.Error, ValueError) as error:
@@ -332,7 +405,7 @@ def tickets(path: Path) -> Iterator[TicketRecord]:
     """Every ticket begun, in the order in which they were begun."""
     query = """
         SELECT ticket_id, state, dixa_id, coalesce(reason, ''),
-            (SELECT coalesce(sum(carries), 0) FROM steps WHERE ticket = n AND state = 'imported')
+            (SELECT count(*) FROM steps WHERE ticket = n AND kind = 'message' AND state = 'imported')
         FROM tickets ORDER BY n
     """
     with closing(_read_only(path)) as db:
@@ -340,17 +413,21 @@ def tickets(path: Path) -> Iterator[TicketRecord]:
             yield TicketRecord(ticket_id, State(state) if state else None, dixa_id, reason, messages)
 
 
+def _rows(step: Step) -> list[tuple[str, str, bytes, int, str | None]]:
+    """The rows of a step: its own, and one for each message that it carries. Only the first has the mark by
+    which to find the step again."""
+    if step.kind is StepKind.PERSON:
+        return []
+    own = [] if step.kind is StepKind.MESSAGE else [(step.kind.value, step.key, step.fingerprint, 0)]
+    carried = [(StepKind.MESSAGE.value, c.message_id, c.fingerprint, c.attachments) for c in step.carries]
+    marks = [json.dumps(dict(step.expected)), *[None] * (len(own) + len(carried) - 1)]
+    return [(*row, mark) for row, mark in zip([*own, *carried], marks, strict=True)]
+
+
 def _step_record(row: tuple[Any, ...]) -> StepRecord:
-    kind, key, state, dixa_id, fingerprint, carries, attachments, reason = row
+    kind, key, state, dixa_id, fingerprint, reason = row
     return StepRecord(
-        StepKind(kind),
-        key,
-        State(state) if state else None,
-        dixa_id,
-        fingerprint or b"",
-        carries,
-        attachments,
-        reason or "",
+        StepKind(kind), key, State(state) if state else None, dixa_id, fingerprint or b"", reason or ""
     )
 
 
@@ -390,6 +467,13 @@ def _bind(db: sqlite3.Connection, path: Path, binding: Binding) -> None:
     db.executemany(
         "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         [("binding", json.dumps(wanted)), ("holder", json.dumps(holder))],
+    )
+
+
+def _locked(path: Path) -> Locked:
+    return Locked(
+        f"{path}: another run is going on with this checkpoint ({_holder(path)}); "
+        "wait for it, or end it and run again"
     )
 
 

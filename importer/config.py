@@ -101,6 +101,12 @@ class Target(_Section):
     timeout: float = Field(30.0, gt=0, description="Seconds for one request.")
     grace: float = Field(5.0, ge=0, description="Seconds to wait before asking about a request in doubt.")
     attempts: int = Field(8, ge=1, description="Sendings of one request before it counts as failed.")
+    max_outage: float = Field(
+        900.0, ge=0, description="Seconds to wait for a host that takes no requests at all."
+    )
+    on_quota: Literal["wait", "stop"] = Field(
+        "wait", description="When the daily quota is used up: wait for its reset, or stop (exit 5)."
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -181,6 +187,12 @@ class Migration(_Section):
         if conversation.kind == "contact_form" and conversation.tags:
             raise ValueError("conversation.tags: this API takes tags with kind = 'callback' only")
         return self
+
+    def fingerprints(self) -> dict[str, Any]:
+        """What decides how the export is read and sent, by section, to say what changed between two runs."""
+        values = self.model_dump(mode="json", exclude={"version", "name", "target"})
+        source = values.pop("source")
+        return {**{f"source.{name}": value for name, value in source.items()}, **values}
 
     @property
     def folder(self) -> Path:

@@ -35,6 +35,18 @@ class Unreachable(RunError):
     exit_code = 5
 
 
+class QuotaSpent(RunError):
+    """The account's daily quota is used up, and the run was told not to wait."""
+
+    exit_code = 5
+
+
+class Unwritable(RunError):
+    """The checkpoint cannot be written now, for want of space for instance; nothing more is sent."""
+
+    exit_code = 5
+
+
 class Locked(RunError):
     """Another run holds the checkpoint."""
 

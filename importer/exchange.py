@@ -1,15 +1,17 @@
 """One request, sent until its ending proves something.
 
 Reads are repeated freely. A creation's intent is on the disk before it leaves and its outcome is recorded
-when it ends; it is repeated only where the ending proves that nothing was created.
+when it ends; it is repeated only where the ending proves that nothing was created. Retries are bounded by
+attempts; where the host takes no requests at all, by the time that it has not.
 """
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from importer.errors import Unauthorized, Unreachable
+from importer.errors import QuotaSpent, Unauthorized, Unreachable
 from importer.model import Answer, Ending, Judgement, NoAnswer, Request, State, Step, Verdict
 from importer.pace import Pace
 
@@ -20,6 +22,13 @@ OUTCOMES = {
     Verdict.REFUSED: State.REJECTED,
     Verdict.IN_DOUBT: State.IN_DOUBT,
 }
+# Dixa documents a limit a second and one a day; a wait longer than this can only be for the latter.
+QUOTA_WAIT_SECONDS = 600.0
+SAY_AGAIN_SECONDS = 30.0
+
+
+class NotRead(Exception):
+    """Something could not be read back, however often asked: a failure of a record, not of the run."""
 
 
 class Journal(Protocol):
@@ -32,6 +41,15 @@ class Journal(Protocol):
     def withdraw(self, step: Step) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to go on asking."""
+
+    attempts: int = 8
+    max_outage_seconds: float = 900.0
+    on_quota: Literal["wait", "stop"] = "wait"
+
+
 @dataclass(slots=True)
 class Traffic:
     """Requests of this run: `statuses` by status (0: no answer), `retried` sendings after the first."""
@@ -42,7 +60,7 @@ class Traffic:
 
 
 class Exchange:
-    """Sends for everybody: paced, judged, bounded by attempts."""
+    """Sends for everybody: paced, judged, bounded."""
 
     def __init__(
         self,
@@ -51,71 +69,133 @@ class Exchange:
         pace: Pace,
         judge: Judge,
         journal: Journal,
-        attempts: int,
+        patience: Patience,
         say: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self.pace = pace
+        self.traffic = Traffic()
         self._send = send
-        self._pace = pace
         self._judge = judge
         self._journal = journal
-        self._attempts = attempts
+        self._patience = patience
         self._say = say
-        self.traffic = Traffic()
+        self._clock = clock
+        self._offset: float | None = None
+        self._away_since: float | None = None
+        self._said_at = float("-inf")
 
     @property
-    def pace(self) -> Pace:
-        return self._pace
+    def patience(self) -> Patience:
+        return self._patience
+
+    def clock_offset(self) -> float | None:
+        """The host's clock less this machine's, in seconds; None until an answer has told its date."""
+        return self._offset
 
     async def read(self, request: Request) -> Answer | None:
-        """The answer; None where there is no such thing (another 4xx). Raises Unauthorized, Unreachable."""
-        for attempt in range(self._attempts):
-            await self._pace.turn()
-            ending, judgement = await self._once(request, attempt, creates=False)
+        """The answer; None where there is no such thing (another 4xx).
+
+        Raises NotRead after as many attempts as are allowed; Unauthorized, Unreachable and QuotaSpent.
+        """
+        attempt = sendings = 0
+        while True:
+            await self.pace.turn()
+            ending, judgement = await self._once(request, sendings, creates=False)
+            sendings += 1
             if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
                 return ending
             if judgement.verdict is Verdict.REFUSED:
                 return None
-            self._hold(judgement, attempt)
-        raise Unreachable(
-            f"{request.method} {request.path}: no usable answer after {self._attempts} attempts "
-            f"({judgement.reason})"
-        )
+            attempt += not self._away(ending, judgement)
+            if attempt >= self._patience.attempts:
+                raise NotRead(
+                    f"{request.path}: no usable answer after {attempt} attempts ({judgement.reason})"
+                )
+            await self._wait(ending, judgement, attempt)
 
     async def create(self, step: Step, request: Request) -> Judgement:
         """What became of a creation: created, refused, in doubt, or `again`: not now, however often asked.
 
-        Raises Unauthorized; Unreachable where no connection can be made; CheckpointError where the intent
-        cannot be put down (then nothing was sent).
+        Raises Unauthorized, Unreachable and QuotaSpent; Unwritable where the intent cannot be put down. Then
+        nothing was created.
         """
-        ending: Ending = NoAnswer(sent=False, reason="never sent")
-        for attempt in range(self._attempts):
-            await self._pace.turn()
+        attempt = sendings = 0
+        while True:
+            await self.pace.turn()
             await self._journal.intend(step)
-            ending, judgement = await self._once(request, attempt, creates=True, step=step)
+            ending, judgement = await self._once(request, sendings, creates=True, step=step)
+            sendings += 1
             if outcome := OUTCOMES.get(judgement.verdict):
                 self._journal.record(step, outcome, dixa_id=judgement.dixa_id, reason=judgement.reason)
                 return judgement
             self._journal.withdraw(step)
-            self._hold(judgement, attempt)
-        if isinstance(ending, NoAnswer):
-            raise Unreachable(f"{request.path}: not sent after {self._attempts} attempts ({ending.reason})")
-        return judgement
+            attempt += not self._away(ending, judgement)
+            if attempt >= self._patience.attempts:
+                return judgement
+            await self._wait(ending, judgement, attempt)
 
     async def _once(
-        self, request: Request, attempt: int, *, creates: bool, step: Step | None = None
+        self, request: Request, sendings: int, *, creates: bool, step: Step | None = None
     ) -> tuple[Ending, Judgement]:
         ending = await self._send(request)
         self.traffic.sent += 1
-        self.traffic.retried += attempt > 0
+        self.traffic.retried += sendings > 0
         self.traffic.statuses[ending.status if isinstance(ending, Answer) else 0] += 1
+        if isinstance(ending, Answer) and ending.date is not None:
+            self._offset = ending.date - self._clock()
         judgement = self._judge(ending, creates=creates)
         if judgement.verdict is Verdict.UNAUTHORIZED:
             if step:
                 self._journal.withdraw(step)
             raise Unauthorized(f"Dixa refuses the token ({judgement.reason}); check it and run again")
+        if not _is_away(ending):
+            self._away_since = None
+            self.pace.open()
         return ending, judgement
 
-    def _hold(self, judgement: Judgement, attempt: int) -> None:
-        seconds = self._pace.hold(judgement.retry_after_seconds, attempt=attempt)
-        if seconds >= 1:
-            self._say(f"Dixa says not now ({judgement.reason}); all workers wait {seconds:.0f} s")
+    def _away(self, ending: Ending, judgement: Judgement) -> bool:
+        """Whether the host takes no requests from anybody. Such a sending is no attempt; what bounds it is
+        the time for which it goes on (raises Unreachable, QuotaSpent)."""
+        if not _is_away(ending):
+            return False
+        if isinstance(ending, Answer) and ending.status == 429:
+            self.pace.refused()
+        wait = judgement.retry_after_seconds or 0.0
+        if wait > QUOTA_WAIT_SECONDS:
+            if self._patience.on_quota == "stop":
+                raise QuotaSpent(
+                    f"Dixa's quota is used up ({judgement.reason}); it returns in {wait / 60:.0f} min"
+                )
+            self._away_since = None  # it says when to come back, so this is no outage
+            return True
+        now = self._clock()
+        self._away_since = self._away_since or now
+        if now - self._away_since > self._patience.max_outage_seconds:
+            raise Unreachable(
+                f"Dixa took no request for {(now - self._away_since) / 60:.0f} min ({judgement.reason}); "
+                "what was sent up to here is in the checkpoint"
+            )
+        return True
+
+    async def _wait(self, ending: Ending, judgement: Judgement, attempt: int) -> None:
+        """All workers wait where the host is away, else this one."""
+        if not _is_away(ending):
+            await self.pace.pause(self.pace.backoff(attempt))
+            return
+        seconds = self.pace.hold(judgement.retry_after_seconds)
+        now = self._clock()
+        if seconds >= 1 and now - self._said_at > SAY_AGAIN_SECONDS:
+            self._said_at = now
+            limit = self._patience.max_outage_seconds / 60
+            self._say(
+                f"Dixa takes no requests now ({judgement.reason}); all workers wait {seconds:.0f} s, "
+                f"and up to {limit:.0f} min if that goes on"
+            )
+
+
+def _is_away(ending: Ending) -> bool:
+    """No connection, or an answer that says «not now» to everybody."""
+    if isinstance(ending, NoAnswer):
+        return not ending.sent
+    return ending.status == 429 or (ending.status == 503 and ending.retry_after_seconds is not None)

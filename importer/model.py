@@ -108,19 +108,30 @@ class StepKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One creation in Dixa. `key` tells it from the other steps of its kind in the same ticket.
+class Carried:
+    """A message that a step brings in. The fingerprint changes when its content does."""
 
-    `carries` are the ids of the messages that this one request brings in: none for a bare conversation,
-    one for a message, several where one call imports many.
+    message_id: str
+    fingerprint: bytes = b""
+    attachments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One creation in Dixa. `key` tells it from the other steps of its kind in the same ticket; that of a
+    message is its id, that of a person the contact's key.
+
+    `carries` are the messages that this one request brings in: none for a bare conversation, itself for a
+    message, several where one call imports many. `expected` is what tells the thing created from others when
+    it is read back: ids and hashes, no texts.
     """
 
     kind: StepKind
     ticket_id: str
     key: str
-    carries: tuple[str, ...] = ()
+    carries: tuple[Carried, ...] = ()
     fingerprint: bytes = b""
-    attachments: int = 0
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +144,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `json` is None where the body is not JSON; `retry_after_seconds` where the header is
-    given."""
+    """What came back. `json` is None where the body is not JSON; `retry_after_seconds` and `date` (Unix time,
+    the host's clock) where the headers are given."""
 
     status: int
     json: Any
     text: str = ""
     retry_after_seconds: float | None = None
+    date: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,25 +187,47 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """A step as the checkpoint holds it. `state` is None for an intent without an outcome: sent, and then
-    the run ended."""
+    """A step, or a message that another step carried, as the checkpoint holds it. `state` is None for an
+    intent without an outcome: sent, and then the run ended."""
 
     kind: StepKind
     key: str
     state: State | None
     dixa_id: str | None
     fingerprint: bytes = b""
-    carries: int = 0
-    attachments: int = 0
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketMemory:
+    """What the checkpoint knows of a ticket. `doubtful` while a step of it was once in doubt and its
+    conversation has not been read back since, to see whether something came twice."""
+
+    steps: tuple[StepRecord, ...] = ()
+    state: State | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A creation of which no outcome is known. `at` is when it was sent (Unix time, this machine's clock);
+    `expected` as in Step; `known` are the ids in Dixa of the ticket's other messages."""
+
+    kind: StepKind
+    ticket_id: str
+    key: str
+    expected: Mapping[str, Any]
+    at: float
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class TicketResult:
     """What became of one ticket in this run.
 
-    `messages` and `attachments` count by state; `imported` counts what this run or an earlier one of this
-    checkpoint created. `fresh` says whether this run created anything of it.
+    `messages` and `attachments` count by state: imported by this run, already there from an earlier one.
+    `changed` names the messages (and `ticket` for the ticket itself) whose content is another than what was
+    imported; `doubles` what stands in Dixa twice.
     """
 
     ticket_id: str
@@ -202,3 +236,5 @@ class TicketResult:
     messages: Mapping[State, int]
     attachments: Mapping[State, int]
     reason: str = ""
+    changed: tuple[str, ...] = ()
+    doubles: tuple[str, ...] = ()

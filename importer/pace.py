@@ -14,6 +14,10 @@ from aiolimiter import AsyncLimiter
 
 MARGIN = 0.995
 BACKOFF_CAP_SECONDS = 60.0
+ONE_MOMENT_SECONDS = 1.0
+REPEATED_WITHIN_SECONDS = 60.0
+FASTER_AFTER_SECONDS = 30.0
+SHARE_FLOOR = 0.1
 
 
 class Stopped(Exception):
@@ -30,9 +34,12 @@ class Pace:
     """One gate for all workers. `hold` closes it for everybody; `stop` opens it with Stopped."""
 
     def __init__(self, rate: float, burst: int, *, jitter: Callable[[], float] = random.random) -> None:
+        self._rate, self._burst = rate, burst
         self._limiter = limiter(rate, burst)
         self._jitter = jitter
-        self._quiet_until = 0.0
+        self._share = 1.0
+        self._changed_at = self._refused_at = self._quiet_until = float("-inf")
+        self._holds = 0
         self._stop = asyncio.Event()
 
     @property
@@ -46,21 +53,53 @@ class Pace:
         """Wait until a request may start. Raises Stopped once the run is to end."""
         while True:
             await self._wait_for_quiet()
+            self._speed_up()
             await self._limiter.acquire()
             if self.stopped:
                 raise Stopped
-            if self._quiet_until <= asyncio.get_running_loop().time():
+            if self._quiet_until <= self._now():
                 return
 
-    def hold(self, seconds: float | None, *, attempt: int) -> float:
-        """Keep every worker from starting a request: as long as the host said, else capped exponential
-        back-off with jitter (1, 2, 4 … 60 s, between half and the whole of it). Returns the seconds."""
+    def backoff(self, times: int) -> float:
+        """Seconds to wait after so many failures: 1, 2, 4 … 60, jittered between half and the whole."""
+        return min(BACKOFF_CAP_SECONDS, 2.0 ** min(times, 10)) * (0.5 + self._jitter() / 2)
+
+    def hold(self, seconds: float | None) -> float:
+        """Keep every worker from starting a request: as long as the host said, else a back-off that grows
+        until `open` is called. Returns the seconds that are left to wait."""
+        now = self._now()
         if seconds is None:
-            longest = min(BACKOFF_CAP_SECONDS, 2.0**attempt)
-            seconds = longest * (0.5 + self._jitter() / 2)
-        until = asyncio.get_running_loop().time() + seconds
-        self._quiet_until = max(self._quiet_until, until)
-        return seconds
+            if self._quiet_until > now:
+                return self._quiet_until - now
+            seconds = self.backoff(self._holds)
+            self._holds += 1
+        self._quiet_until = max(self._quiet_until, now + seconds)
+        return self._quiet_until - now
+
+    def open(self) -> None:
+        """The host takes requests: the next back-off begins small again."""
+        self._holds = 0
+
+    def refused(self) -> None:
+        """Somebody else spends from the same limit: after repeated refusals, give way. Those of one moment
+        count once."""
+        now = self._now()
+        since, self._refused_at = now - self._refused_at, now
+        if ONE_MOMENT_SECONDS < since < REPEATED_WITHIN_SECONDS:
+            self._change(max(SHARE_FLOOR, self._share * 0.7))
+
+    def _speed_up(self) -> None:
+        if self._share < 1.0 and self._now() - self._changed_at >= FASTER_AFTER_SECONDS:
+            self._change(min(1.0, self._share + 0.1))
+
+    def _change(self, share: float) -> None:
+        self._share, self._changed_at = share, self._now()
+        self._limiter = limiter(self._rate * share, self._burst)
+
+    @property
+    def share(self) -> float:
+        """How much of the rate is used now, from 0.1 to 1."""
+        return self._share
 
     async def pause(self, seconds: float) -> None:
         """Wait, but not beyond a stop (raises Stopped)."""
@@ -72,7 +111,11 @@ class Pace:
         raise Stopped
 
     async def _wait_for_quiet(self) -> None:
-        while (wait := self._quiet_until - asyncio.get_running_loop().time()) > 0:
+        while (wait := self._quiet_until - self._now()) > 0:
             await self.pause(wait)
         if self.stopped:
             raise Stopped
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

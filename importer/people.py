@@ -1,11 +1,11 @@
 """People by e-mail or phone: looked up, else created, once each, however many conversations want them at the
-same time."""
+same time. A creation in doubt is settled by looking up again after the grace period."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from importer.checkpoint import PersonRecord
@@ -50,6 +50,7 @@ class People:
         self._journal = journal
         self._remembered = remembered
         self._grace = grace_seconds
+        self._started = clock()
         self._clock = clock
         self._known: dict[str, asyncio.Task[Person]] = {}
 
@@ -75,36 +76,46 @@ class People:
         if key is None:
             raise ValueError("a contact without e-mail and phone cannot be looked up")
         task = self._known.get(key)
-        if task is None or (create and task.done() and not task.cancelled() and _missing(task)):
+        if task is None or (create and _to_be_asked_again(task)):
             task = asyncio.ensure_future(self._resolve(contact, key, create=create))
             self._known[key] = task
         # Shielded: a worker that is cancelled must not take the person from the others.
         return await asyncio.shield(task)
 
     async def _resolve(self, contact: Contact, key: str, *, create: bool) -> Person:
-        step = Step(StepKind.PERSON, "", key)
         record = self._remembered(key)
         if record and record.dixa_id:
             return Person(State.ALREADY_THERE, record.dixa_id)
         if record and record.state in (None, State.IN_DOUBT):
-            await self._exchange.pace.pause(max(0.0, record.at + self._grace - self._clock()))
+            # Sent by a run that ended before this one began; it may still be on its way.
+            await self._exchange.pace.pause(max(0.0, self._started + self._grace - self._clock()))
+        step = Step(StepKind.PERSON, "", key)
         found = await self._look_up(contact, step)
         if found or not create:
             return found or Person(State.LEFT, None, "Dixa knows nobody with this address")
         return await self._create(contact, step)
 
     async def _create(self, contact: Contact, step: Step) -> Person:
-        judgement = await self._exchange.create(step, self._directory.create_person(contact))
-        if judgement.verdict is Verdict.CREATED:
-            return Person(State.IMPORTED, judgement.dixa_id)
-        if judgement.verdict is Verdict.IN_DOUBT:
-            await self._exchange.pace.pause(self._grace)
-            state = State.IN_DOUBT
-        else:
-            state = State.REJECTED if judgement.verdict is Verdict.REFUSED else State.FAILED
-        # Refused perhaps because somebody else just created it; in doubt perhaps created after all.
-        found = await self._look_up(contact, step)
-        return found or Person(state, None, judgement.reason)
+        """Created; or found after all, where the creation is in doubt or refused because somebody has the
+        address already."""
+        for _ in range(self._exchange.patience.attempts):
+            judgement = await self._exchange.create(step, self._directory.create_person(contact))
+            if judgement.verdict is Verdict.CREATED:
+                return Person(State.IMPORTED, judgement.dixa_id)
+            if judgement.verdict is Verdict.AGAIN:
+                break
+            if judgement.verdict is Verdict.IN_DOUBT:
+                await self._exchange.pace.pause(self._grace)
+            found = await self._look_up(contact, step)
+            if found is None and contact.email and contact.phone:
+                found = await self._look_up(replace(contact, email=None), step)
+            if found:
+                mine = judgement.verdict is Verdict.IN_DOUBT
+                return replace(found, state=State.IMPORTED) if mine else found
+            if judgement.verdict is Verdict.REFUSED:
+                return Person(State.REJECTED, None, judgement.reason)
+            self._journal.withdraw(step)
+        return Person(State.FAILED, None, judgement.reason)
 
     async def _look_up(self, contact: Contact, step: Step) -> Person | None:
         answer = await self._exchange.read(self._directory.find_person(contact))
@@ -115,5 +126,10 @@ class People:
         return Person(State.ALREADY_THERE, dixa_id)
 
 
-def _missing(task: "asyncio.Task[Person]") -> bool:
-    return task.exception() is None and task.result().state is State.LEFT
+def _to_be_asked_again(task: "asyncio.Task[Person]") -> bool:
+    """A look-up that found nobody, or one that failed for one ticket and may do for the next."""
+    if not task.done():
+        return False
+    if task.cancelled() or task.exception() is not None:
+        return True
+    return task.result().state in (State.LEFT, State.FAILED)

@@ -1,11 +1,13 @@
 """The one path: read → validate → relate → plan → push. A dry run is the path without its last step."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -15,14 +17,24 @@ from importer.config import Migration
 from importer.dixa import integrations
 from importer.dixa.client import Client
 from importer.errors import RunError
-from importer.exchange import Exchange, Traffic
-from importer.model import Contact, Conversation, State, TicketResult
+from importer.exchange import Exchange, NotRead, Patience, Traffic
+from importer.model import (
+    Contact,
+    Conversation,
+    Doubt,
+    Request,
+    State,
+    StepKind,
+    TicketMemory,
+    TicketResult,
+)
 from importer.pace import Pace, Stopped
 from importer.people import People
 from importer.plan import Parts, plan
-from importer.push import BATCH, Pusher
+from importer.push import BATCH, Allowance, Options, Pusher
 from importer.relate import Related, Rules, relate
 from importer.report.books import Books
+from importer.settle import Found, Settler
 from importer.validate import Checked, validate
 
 Say = Callable[[str], None]
@@ -126,12 +138,13 @@ def forecast(prepared: Prepared) -> Forecast:
     target = integrations.Integrations(_unresolved(migration))
     conversations = messages = requests = there = 0
     losses: Counter[str] = Counter()
-    for job, done in _with_records(prepared.parts.jobs(), migration.checkpoint):
-        steps = [step for step in target.steps(job) if (step.kind, step.key) not in done]
+    for job, done in _with_memory(prepared.parts.jobs(), migration.checkpoint):
+        created = (StepKind.CONVERSATION, "") in done
+        steps = [step for step in target.steps(job, created=created) if (step.kind, step.key) not in done]
         if not steps:
             there += 1
             continue
-        conversations += any(step.kind == "conversation" for step in steps)
+        conversations += not created
         messages += sum(len(step.carries) for step in steps)
         requests += len(steps)
         losses += target.losses(job)
@@ -155,13 +168,15 @@ def forecast(prepared: Prepared) -> Forecast:
     )
 
 
-def _with_records(
+def _with_memory(
     jobs: Iterator[Conversation], path: Path
-) -> Iterator[tuple[Conversation, set[tuple[str, str]]]]:
+) -> Iterator[tuple[Conversation, set[tuple[StepKind, str]]]]:
+    """Each job with the steps that are done."""
     while batch := list(islice(jobs, BATCH)):
-        known = checkpoint.steps_of(path, [job.ticket_id for job in batch]) if path.exists() else {}
+        known = checkpoint.memories(path, [job.ticket_id for job in batch]) if path.exists() else {}
         for job in batch:
-            yield job, {(record.kind, record.key) for record in known.get(job.ticket_id, [])}
+            steps = known.get(job.ticket_id, TicketMemory()).steps
+            yield job, {(record.kind, record.key) for record in steps if record.state is State.IMPORTED}
 
 
 def _unresolved(migration: Migration) -> integrations.Settings:
@@ -177,18 +192,41 @@ def _unresolved(migration: Migration) -> integrations.Settings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where the user wants a run to stop: after so many tickets, failures, or seconds."""
+
+    tickets: int | None = None
+    errors: int | None = None
+    seconds: float | None = None
+
+
 @dataclass(slots=True)
 class Ran:
-    """How a run went. `failure` is what ended it early, if anything did; `interrupted` by the user."""
+    """How a run went. `failure` is what ended it early, if anything did; `interrupted` by the user; `limit`
+    names the limit at which it stopped."""
 
     books: Books
     traffic: Traffic = field(default_factory=Traffic)
     seconds: float = 0.0
-    created: int = 0
     replaced_agents: tuple[str, ...] = ()
     unknown_agents: tuple[str, ...] = ()
+    settled: int = 0
+    changed: list[tuple[str, str]] = field(default_factory=list)
+    doubles: list[tuple[str, str]] = field(default_factory=list)
     failure: RunError | None = None
     interrupted: bool = False
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run is given of the world: how to say things, what to tell of each ticket, and to whom to hand
+    the gate by which a signal stops the run."""
+
+    say: Say
+    ended: Callable[[TicketResult], None]
+    on_pace: Callable[[Pace], None]
 
 
 async def run(
@@ -196,18 +234,17 @@ async def run(
     journal: checkpoint.Checkpoint,
     *,
     authorization: str,
-    with_holes: bool,
-    say: Say,
-    ended: Callable[[TicketResult], None],
-    on_pace: Callable[[Pace], None],
+    options: Options,
+    limits: Limits,
+    world: World,
 ) -> Ran:
     """Push the plan. Failures of the run end it early and stand in the result, so that the books of what was
-    done up to there can be written; `on_pace` is given the gate by which a signal stops the run."""
+    done up to there can be written."""
     target = prepared.migration.target
     ran = Ran(prepared.books)
     started = time.monotonic()
     pace = Pace(target.rate, target.burst)
-    on_pace(pace)
+    world.on_pace(pace)
     async with Client(
         target.base_url,
         authorization=authorization,
@@ -219,8 +256,8 @@ async def run(
             pace=pace,
             judge=integrations.judge,
             journal=journal,
-            attempts=target.attempts,
-            say=say,
+            patience=Patience(target.attempts, target.max_outage, target.on_quota),
+            say=world.say,
         )
         ran.traffic = exchange.traffic
         people = People(
@@ -230,72 +267,142 @@ async def run(
             remembered=journal.person,
             grace_seconds=target.grace,
         )
+        pushing = _Pushing(prepared, journal, exchange, people, ran, options, limits, world)
         try:
-            await _push(prepared, journal, exchange, people, ran, with_holes=with_holes, ended=ended)
+            await pushing.go()
+            await journal.flush()
         except Stopped:
             pass
         except RunError as error:
             ran.failure = error
-        await journal.flush()
-        ran.interrupted = pace.stopped and ran.failure is None
-        ran.created = people.counts[State.IMPORTED]
-        _count_people(prepared, ran)
+        ran.interrupted = pace.stopped and ran.failure is None and not ran.limit
+        _count_people(prepared, ran, people)
     ran.seconds = time.monotonic() - started
     return ran
 
 
-async def _push(
-    prepared: Prepared,
-    journal: checkpoint.Checkpoint,
-    exchange: Exchange,
-    people: People,
-    ran: Ran,
-    *,
-    with_holes: bool,
-    ended: Callable[[TicketResult], None],
-) -> None:
-    migration = prepared.migration
-    agents = prepared.related.contacts.filter("is_agent").select("email", "phone", "name").collect()
-    dixa = await account.look_up(
-        migration,
-        agents=[Contact(*row) for row in agents.iter_rows()],
-        exchange=exchange,
-        people=people,
-    )
-    ran.replaced_agents, ran.unknown_agents = dixa.replaced, dixa.unknown
-    pusher = Pusher(
-        dixa.target,
-        exchange,
-        people,
-        journal,
-        remembered=lambda ids: checkpoint.steps_of(migration.checkpoint, ids),
-        agents=dixa.agents,
-        with_holes=with_holes,
-    )
-    async for result in pusher.push(prepared.parts.jobs(), workers=migration.target.workers):
-        _count(ran.books, result)
-        ended(result)
+@dataclass(slots=True)
+class _Pushing:
+    """The last step of the path, with everything it works with."""
+
+    prepared: Prepared
+    journal: checkpoint.Checkpoint
+    exchange: Exchange
+    people: People
+    ran: Ran
+    options: Options
+    limits: Limits
+    world: World
+    bad: int = 0
+
+    async def go(self) -> None:
+        migration = self.prepared.migration
+        timer = None
+        if self.limits.seconds is not None:
+            timer = asyncio.get_running_loop().call_later(
+                self.limits.seconds, self._stop, f"--max-duration {self.limits.seconds:g} s"
+            )
+        try:
+            settler = Settler(self._read_all, self.journal.conversation_known, self.exchange.clock_offset)
+            settled = await self._settle_what_was_left(settler)
+            agents = self.prepared.related.contacts.filter("is_agent").select("email", "phone", "name")
+            dixa = await account.look_up(
+                migration,
+                agents=[Contact(*row) for row in agents.collect().iter_rows()],
+                exchange=self.exchange,
+                people=self.people,
+            )
+            self.ran.replaced_agents, self.ran.unknown_agents = dixa.replaced, dixa.unknown
+            allowance = Allowance(self.limits.tickets)
+            pusher = Pusher(
+                dixa.target,
+                self.exchange,
+                self.people,
+                self.journal,
+                settler,
+                remembered=lambda ids: checkpoint.memories(migration.checkpoint, ids),
+                agents=dixa.agents,
+                options=self.options,
+                allowance=allowance,
+                clock=time.time,
+                settled=settled,
+            )
+            async for result in pusher.push(self.prepared.parts.jobs(), workers=migration.target.workers):
+                self._took(result)
+                if allowance.spent:
+                    self._stop(f"--limit {self.limits.tickets}")
+        finally:
+            if timer:
+                timer.cancel()
+
+    def _took(self, result: TicketResult) -> None:
+        """A ticket leaves `left` for the place where it ended."""
+        for kind, counts in (
+            ("tickets", {result.state: 1}),
+            ("messages", result.messages),
+            ("attachments", result.attachments),
+        ):
+            self.ran.books[kind].add({State.LEFT: -sum(counts.values())})
+            self.ran.books[kind].add(counts)
+        self.ran.changed += [(result.ticket_id, what) for what in result.changed]
+        self.ran.doubles += [(result.ticket_id, what) for what in result.doubles]
+        self.world.ended(result)
+        self.bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
+        if self.limits.errors is not None and self.bad >= self.limits.errors:
+            self._stop(f"--max-errors {self.limits.errors}")
+
+    def _stop(self, limit: str) -> None:
+        self.ran.limit = self.ran.limit or limit
+        self.exchange.pace.stop()
+
+    async def _settle_what_was_left(self, settler: Settler) -> dict[str, Doubt]:
+        """What earlier runs sent without learning the outcome, before anything else is sent. Returns the
+        creations of conversations among it, by ticket."""
+        doubts = self.journal.doubts()
+        if not doubts:
+            return {}
+        grace = self.prepared.migration.target.grace
+        self.world.say(
+            f"{len(doubts)} request(s) of an earlier run have no known outcome; Dixa is asked in {grace:g} s"
+        )
+        await self.exchange.pace.pause(grace)
+        for step, doubt in doubts:
+            try:
+                settlement = await settler.settle(doubt)
+            except NotRead as error:
+                self.journal.record(step, State.IN_DOUBT, reason=str(error))
+                continue
+            if settlement.found is Found.CREATED:
+                self.journal.record(step, State.IMPORTED, dixa_id=settlement.dixa_id)
+                self.ran.settled += 1
+            elif settlement.found is Found.NOTHING:
+                self.journal.withdraw(step)
+                self.ran.settled += 1
+            else:
+                self.journal.record(step, State.IN_DOUBT, reason=settlement.evidence)
+        await self.journal.flush()
+        return {doubt.ticket_id: doubt for _, doubt in doubts if doubt.kind is StepKind.CONVERSATION}
+
+    async def _read_all(self, request: Request) -> list[Mapping[str, Any]]:
+        """All pages of a list; nothing where there is no such list."""
+        found: list[Mapping[str, Any]] = []
+        page: Request | None = request
+        while page is not None:
+            answer = await self.exchange.read(page)
+            if answer is None:
+                return found
+            found += integrations.rows(answer)
+            page = integrations.next_page(answer, self.prepared.migration.target.base_url)
+        return found
 
 
-def _count(books: Books, result: TicketResult) -> None:
-    """A ticket leaves `left` for the place where it ended."""
-    for kind, counts in (
-        ("tickets", {result.state: 1}),
-        ("messages", result.messages),
-        ("attachments", result.attachments),
-    ):
-        books[kind].add({State.LEFT: -sum(counts.values())})
-        books[kind].add(counts)
-
-
-def _count_people(prepared: Prepared, ran: Ran) -> None:
+def _count_people(prepared: Prepared, ran: Ran, people: People) -> None:
     """The people whom the plan names, by what the checkpoint says of them now."""
     known = dict(checkpoint.people(prepared.migration.checkpoint))
-    ledger, created = ran.books["people"], ran.created
-    stand_ins = {*ran.replaced_agents}
+    ledger, created = ran.books["people"], people.counts[State.IMPORTED]
     for (key,) in prepared.related.contacts.select("key").collect(engine="streaming").iter_rows():
         state = known.get(key, State.LEFT) or State.IN_DOUBT
-        if key in stand_ins:
+        if key in ran.replaced_agents:
             state = State.FILTERED
         elif key in ran.unknown_agents:
             state = State.REJECTED

@@ -1,30 +1,34 @@
 """Runs conversations, several at once, the steps of one in order. Knows no HTTP and no disk.
 
-Steps that the checkpoint has as done are not repeated. A step that is in doubt holds its conversation back:
-nothing more of it is sent until the doubt is settled.
+Steps that the checkpoint has as done are not repeated. A step in doubt is settled before anything else of its
+conversation; while it cannot be, the conversation is held. At most one creation per requester is under way
+or in doubt at a time, also across conversations, so that what is read back can be told apart.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
-from importer.exchange import Exchange, Journal
+from importer.exchange import Exchange, Journal, NotRead
 from importer.model import (
     Conversation,
+    Doubt,
     Judgement,
     Request,
     State,
     Step,
     StepKind,
     StepRecord,
+    TicketMemory,
     TicketResult,
     Verdict,
 )
 from importer.pace import Stopped
 from importer.people import People
+from importer.settle import Found, Settler
 
 BATCH = 200
 _VERDICT_STATES = {
@@ -32,14 +36,17 @@ _VERDICT_STATES = {
     Verdict.IN_DOUBT: State.IN_DOUBT,
     Verdict.AGAIN: State.FAILED,
 }
+OUT_OF_ORDER = "it belongs before messages that are in Dixa already (--with-holes adds it at the end)"
 
 
 class Target(Protocol):
     """The protocol of one API."""
 
-    def steps(self, job: Conversation) -> tuple[Step, ...]: ...
+    def steps(self, job: Conversation, *, created: bool = False) -> tuple[Step, ...]: ...
 
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request: ...
+
+    def expected(self, request: Request, ids: Mapping[str, str]) -> dict[str, Any]: ...
 
 
 class TicketJournal(Journal, Protocol):
@@ -47,42 +54,74 @@ class TicketJournal(Journal, Protocol):
 
     def begin(self, ticket_id: str) -> None: ...
 
-    def end(self, ticket_id: str, state: State, *, dixa_id: str | None, reason: str = "") -> None: ...
+    def end(
+        self, ticket_id: str, state: State, *, dixa_id: str | None, reason: str = "", read_back: bool = False
+    ) -> None: ...
+
+    async def flush(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How many more tickets may be begun; None for any number. `spent` once one had to stay."""
+
+    tickets: int | None = None
+    spent: bool = False
+
+    def take(self) -> bool:
+        if self.tickets is None:
+            return True
+        self.spent = self.spent or self.tickets <= 0
+        self.tickets -= 1
+        return self.tickets >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`with_holes`: a refused message does not hold back the ones after it. `again`: only tickets that failed
+    or were refused are tried, these also where their content is the same."""
+
+    with_holes: bool = False
+    again: bool = False
+    grace_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pusher:
-    """What a push works with. `remembered` gives the steps already known of some tickets and may take its
-    time (it is asked in a thread); `agents` has the user id for each agent's key, resolved beforehand."""
+    """What a push works with. `remembered` gives what is known of some tickets and may take its time (it is
+    asked in a thread); `agents` has the user id for each agent's key, resolved beforehand; `settled` are the
+    creations of conversations that were in doubt when the run began."""
 
     target: Target
     exchange: Exchange
     people: People
     journal: TicketJournal
-    remembered: Callable[[Sequence[str]], Mapping[str, Sequence[StepRecord]]]
+    settler: Settler
+    remembered: Callable[[Sequence[str]], Mapping[str, TicketMemory]]
     agents: Mapping[str, str]
-    with_holes: bool = False
+    options: Options
+    allowance: Allowance
+    clock: Callable[[], float]
+    settled: Mapping[str, Doubt] = field(default_factory=dict)
+    requesters: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     async def push(self, jobs: Iterable[Conversation], *, workers: int) -> AsyncIterator[TicketResult]:
         """The result of each job, as it ends. Jobs that a stop or a failure of the run keeps from starting
         give none. Raises the first failure of the run, after those under way have ended."""
-        waiting: asyncio.Queue[tuple[Conversation, Sequence[StepRecord]] | None] = asyncio.Queue(2 * workers)
+        waiting: asyncio.Queue[tuple[Conversation, TicketMemory] | None] = asyncio.Queue(2 * workers)
         results: asyncio.Queue[TicketResult | None] = asyncio.Queue()
         failures: list[BaseException] = []
 
+        def fail(error: BaseException) -> None:
+            failures.append(error)
+            self.exchange.pace.stop()
+
         async def feed() -> None:
             try:
-                source = iter(jobs)
-                while not self.exchange.pace.stopped:
-                    batch = await asyncio.to_thread(lambda: list(islice(source, BATCH)))
-                    if not batch:
-                        return
-                    known = await asyncio.to_thread(self.remembered, [job.ticket_id for job in batch])
-                    for job in batch:
-                        await waiting.put((job, known.get(job.ticket_id, ())))
-            except BaseException as error:
+                async for item in self._remembering(jobs):
+                    await waiting.put(item)
+            except Exception as error:
                 fail(error)
-                raise
             finally:
                 for _ in range(workers):
                     await waiting.put(None)
@@ -95,10 +134,6 @@ class Pusher:
                     results.put_nowait(await _Run(self, *item).run())
                 except Exception as error:
                     fail(error)
-
-        def fail(error: BaseException) -> None:
-            failures.append(error)
-            self.exchange.pace.stop()
 
         async def all_of_it() -> None:
             try:
@@ -116,51 +151,105 @@ class Pusher:
         if failures:
             raise failures[0]
 
+    async def _remembering(
+        self, jobs: Iterable[Conversation]
+    ) -> AsyncIterator[tuple[Conversation, TicketMemory]]:
+        source = iter(jobs)
+        while not self.exchange.pace.stopped:
+            batch = await asyncio.to_thread(lambda: list(islice(source, BATCH)))
+            if not batch:
+                return
+            known = await asyncio.to_thread(self.remembered, [job.ticket_id for job in batch])
+            for job in batch:
+                yield job, known.get(job.ticket_id, TicketMemory())
+
 
 @dataclass(slots=True)
 class _Run:
-    """One job under way."""
+    """One job under way. `states` is by message; `held` says which doubt holds it."""
 
     pusher: Pusher
     job: Conversation
-    records: Sequence[StepRecord]
+    memory: TicketMemory
     states: dict[str, State] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
+    new_messages: set[str] = field(default_factory=set)
+    changed: list[str] = field(default_factory=list)
     held: str = ""
+    old_refusal: str = ""
+    doubtful: bool = False
+    creation: Doubt | None = None
 
     async def run(self) -> TicketResult:
-        steps = self.pusher.target.steps(self.job)
-        known = {(record.kind, record.key): record for record in self.records}
-        todo = [step for step in steps if not self._settled(step, known.get((step.kind, step.key)))]
+        self.doubtful = self.memory.doubtful
+        self.creation = self.pusher.settled.get(self.job.ticket_id)
+        todo = self._todo()
         if self.held:
             return self._result(State.IN_DOUBT, self.held)
-        if any(state is State.REJECTED for state in self.states.values()) and not self.pusher.with_holes:
-            return self._result(State.REJECTED, self._old_reason(known))
-        if not todo:
-            return self._result(State.ALREADY_THERE, "")
+        if self.old_refusal and not self.pusher.options.with_holes:
+            return self._result(State.REJECTED, self.old_refusal)
+        if not todo and not self.doubtful:
+            return self._result(State.PARTIAL if self.old_refusal else State.ALREADY_THERE, self.old_refusal)
+        if self.pusher.options.again and self.memory.state not in (State.FAILED, State.REJECTED):
+            return self._result(State.LEFT, "")
+        if not self.pusher.allowance.take():
+            self.pusher.exchange.pace.stop()
+            return self._result(State.LEFT, "")
         try:
             return await self._send(todo)
         except Stopped:
             return self._result(State.LEFT, "stopped", ended=False)
+        except NotRead as error:
+            return self._result(State.FAILED, str(error))
+
+    def _todo(self) -> list[Step]:
+        """The steps that are still to be sent; takes over what the checkpoint says of the others."""
+        known = {(record.kind, record.key): record for record in self.memory.steps}
+        conversation = known.get((StepKind.CONVERSATION, ""))
+        created = conversation is not None and conversation.state is State.IMPORTED
+        if created and conversation and conversation.dixa_id:
+            self.ids["conversation"] = conversation.dixa_id
+            if conversation.fingerprint != self.job.fingerprint:
+                self.changed.append("ticket")
+        steps = self.pusher.target.steps(self.job, created=created)
+        todo = [step for step in steps if not self._settled(step, known.get((step.kind, step.key)))]
+        if not created or self.pusher.options.with_holes:
+            return todo
+        return self._in_order(todo)
 
     def _settled(self, step: Step, record: StepRecord | None) -> bool:
-        """Whether the checkpoint already says what became of a step; takes over what it says."""
+        """Whether the checkpoint already says what became of a step."""
         if record is None:
             return False
         if record.state in (None, State.IN_DOUBT):
-            what = f"message {step.key}" if step.kind is StepKind.MESSAGE else step.kind.value
-            self.held = f"{what}: sent, and it is unknown whether Dixa created it"
+            what = f"message {step.key}" if step.kind is StepKind.MESSAGE else "the conversation"
+            self.held = f"{what}: sent, and it is unknown whether Dixa created it. {record.reason}".strip()
             self._mark(step, State.IN_DOUBT)
             return True
-        if record.state is State.REJECTED and record.fingerprint == step.fingerprint:
-            self._mark(step, State.REJECTED)
-            return True
-        if record.state is State.IMPORTED:
-            self._mark(step, State.ALREADY_THERE)
-            if step.kind is StepKind.CONVERSATION and record.dixa_id:
-                self.ids["conversation"] = record.dixa_id
-            return True
-        return False
+        if record.state is State.REJECTED:
+            same = record.fingerprint == step.fingerprint and not self.pusher.options.again
+            if same:
+                self.old_refusal = f"{step.kind} {step.key}".strip() + f": {record.reason}"
+                self._mark(step, State.REJECTED)
+            return same
+        if record.state is not State.IMPORTED:
+            return False
+        if record.fingerprint != step.fingerprint:
+            self.changed.append(step.key)
+        self._mark(step, State.ALREADY_THERE)
+        return True
+
+    def _in_order(self, todo: list[Step]) -> list[Step]:
+        """Without those that would come too late: nothing can be put before what Dixa has."""
+        places = {message.message_id: n for n, message in enumerate(self.job.messages)}
+        last = max(
+            (places[key] for key, state in self.states.items() if state is State.ALREADY_THERE), default=-1
+        )
+        for step in todo:
+            if places[step.key] < last:
+                self.old_refusal = f"message {step.key}: {OUT_OF_ORDER}"
+                self._mark(step, State.REJECTED)
+        return [step for step in todo if places[step.key] > last]
 
     async def _send(self, todo: list[Step]) -> TicketResult:
         self.pusher.journal.begin(self.job.ticket_id)
@@ -168,23 +257,86 @@ class _Run:
             return self._result(*problem)
         reason = ""
         for step in todo:
-            request = self.pusher.target.request(step, self.job, self.ids)
-            judgement = await self.pusher.exchange.create(step, request)
+            judgement = await self._create(step)
             if judgement.verdict is Verdict.CREATED:
-                self._created(step, judgement)
                 continue
             state = _VERDICT_STATES[judgement.verdict]
             self._mark(step, state)
             reason = f"{step.kind} {step.key}".strip() + f": {judgement.reason}"
-            hole = state is State.REJECTED and step.kind is StepKind.MESSAGE and self.pusher.with_holes
+            hole = (
+                state is State.REJECTED and step.kind is StepKind.MESSAGE and self.pusher.options.with_holes
+            )
             if not hole:
                 return self._result(state, reason)
-        return self._result(State.PARTIAL if reason else State.IMPORTED, reason)
+        doubles = await self._read_back() if self.doubtful else ()
+        state = State.PARTIAL if reason or self.old_refusal else State.IMPORTED
+        if not todo:
+            state = State.ALREADY_THERE
+        reason = "; ".join(filter(None, [reason, self.old_refusal, *doubles]))
+        return self._result(state, reason, doubles=doubles, read_back=self.doubtful)
 
-    def _created(self, step: Step, judgement: Judgement) -> None:
-        self._mark(step, State.IMPORTED)
-        if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
-            self.ids["conversation"] = judgement.dixa_id
+    async def _create(self, step: Step) -> Judgement:
+        """Send a step until it is known what became of it, or until it cannot be known."""
+        requester = self.ids[self.job.requester.key or ""]
+        if step.kind is StepKind.CONVERSATION:
+            async with self.pusher.requesters[requester]:
+                return await self._create_and_settle(step)
+        return await self._create_and_settle(step)
+
+    async def _create_and_settle(self, step: Step) -> Judgement:
+        request = self.pusher.target.request(step, self.job, self.ids)
+        marked = replace(step, expected=self.pusher.target.expected(request, self.ids))
+        for _ in range(self.pusher.exchange.patience.attempts):
+            sent_at = self.pusher.clock()
+            judgement = await self.pusher.exchange.create(marked, request)
+            if judgement.verdict is not Verdict.IN_DOUBT:
+                break
+            judgement = await self._settle(marked, sent_at, judgement)
+            if judgement.verdict is not Verdict.AGAIN:
+                break
+        if judgement.verdict is Verdict.CREATED and judgement.dixa_id:
+            self._mark(step, State.IMPORTED)
+            if step.kind is StepKind.CONVERSATION:
+                self.ids["conversation"] = judgement.dixa_id
+            else:
+                self.new_messages.add(judgement.dixa_id)
+        return judgement
+
+    async def _settle(self, step: Step, sent_at: float, judgement: Judgement) -> Judgement:
+        """Created, or `again` where nothing was, or still in doubt with the evidence."""
+        self.doubtful = True
+        known = self.new_messages.union(record.dixa_id for record in self.memory.steps if record.dixa_id)
+        doubt = Doubt(step.kind, step.ticket_id, step.key, step.expected, sent_at, frozenset(known))
+        if step.kind is StepKind.CONVERSATION:
+            self.creation = self.creation or doubt
+        await self.pusher.exchange.pace.pause(self.pusher.options.grace_seconds)
+        await self.pusher.journal.flush()
+        try:
+            settlement = await self.pusher.settler.settle(doubt)
+        except NotRead as error:
+            return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}")
+        if settlement.found is Found.CREATED:
+            self.pusher.journal.record(step, State.IMPORTED, dixa_id=settlement.dixa_id)
+            return Judgement(Verdict.CREATED, settlement.dixa_id)
+        if settlement.found is Found.NOTHING:
+            self.pusher.journal.withdraw(step)
+            return Judgement(Verdict.AGAIN, reason=judgement.reason)
+        reason = f"{judgement.reason}; {settlement.evidence}"
+        self.pusher.journal.record(step, State.IN_DOUBT, reason=reason)
+        return Judgement(Verdict.IN_DOUBT, reason=reason)
+
+    async def _read_back(self) -> tuple[str, ...]:
+        """What stands twice, in a conversation of which something was once in doubt."""
+        target, job = self.pusher.target, self.job
+        done = (State.IMPORTED, State.ALREADY_THERE)
+        sent = [
+            target.expected(target.request(step, job, self.ids), self.ids)
+            for step in target.steps(job, created=True)
+            if self.states.get(step.key) in done
+        ]
+        async with self.pusher.requesters[self.ids[job.requester.key or ""]]:
+            await self.pusher.journal.flush()
+            return await self.pusher.settler.doubles(self.ids["conversation"], sent, self.creation)
 
     async def _meet_everybody(self) -> tuple[State, str] | None:
         """The ids of the requester and of every author; what to say where one cannot be had."""
@@ -204,20 +356,32 @@ class _Run:
         return None
 
     def _mark(self, step: Step, state: State) -> None:
-        for message_id in step.carries:
-            self.states[message_id] = state
+        for carried in step.carries:
+            self.states[carried.message_id] = state
 
-    def _old_reason(self, known: Mapping[tuple[StepKind, str], StepRecord]) -> str:
-        refused = (r for r in known.values() if r.state is State.REJECTED)
-        return next((f"{r.kind} {r.key}".strip() + f": {r.reason}" for r in refused), "")
-
-    def _result(self, state: State, reason: str, *, ended: bool = True) -> TicketResult:
+    def _result(
+        self,
+        state: State,
+        reason: str,
+        *,
+        ended: bool = True,
+        doubles: tuple[str, ...] = (),
+        read_back: bool = False,
+    ) -> TicketResult:
         dixa_id = self.ids.get("conversation")
-        if ended and state is not State.ALREADY_THERE:
-            self.pusher.journal.end(self.job.ticket_id, state, dixa_id=dixa_id, reason=reason)
-        # A ticket that did not get through keeps its untried messages as left.
-        messages = Counter(self.states.get(m.message_id, State.LEFT) for m in self.job.messages)
+        if ended and (read_back or state not in (State.ALREADY_THERE, State.LEFT)):
+            kept = State.IMPORTED if state is State.ALREADY_THERE else state
+            self.pusher.journal.end(
+                self.job.ticket_id, kept, dixa_id=dixa_id, reason=reason, read_back=read_back
+            )
+        # The untried messages of a ticket that is refused or failed share its fate.
+        rest = state if state in (State.REJECTED, State.FAILED) else State.LEFT
+        messages: Counter[State] = Counter()
         attachments: Counter[State] = Counter()
         for message in self.job.messages:
-            attachments[self.states.get(message.message_id, State.LEFT)] += len(message.attachments)
-        return TicketResult(self.job.ticket_id, state, dixa_id, messages, attachments, reason)
+            place = self.states.get(message.message_id, rest)
+            messages[place] += 1
+            attachments[place] += len(message.attachments)
+        return TicketResult(
+            self.job.ticket_id, state, dixa_id, messages, attachments, reason, tuple(self.changed), doubles
+        )

@@ -9,12 +9,12 @@ import pytest
 
 from importer import checkpoint
 from importer.checkpoint import Binding, Checkpoint
-from importer.errors import CheckpointError, Locked
-from importer.model import State, Step, StepKind
+from importer.errors import CheckpointError, Locked, Unwritable
+from importer.model import Carried, State, Step, StepKind
 
 BINDING = Binding("acme", "integrations", "https://integrations.dixa.io")
 CONVERSATION = Step(StepKind.CONVERSATION, "T1", "", fingerprint=b"f")
-MESSAGE = Step(StepKind.MESSAGE, "T1", "m1", carries=("m1",), fingerprint=b"g", attachments=2)
+MESSAGE = Step(StepKind.MESSAGE, "T1", "m1", carries=(Carried("m1", b"g", 2),), fingerprint=b"g")
 PERSON = Step(StepKind.PERSON, "", "email:a@b.example")
 
 
@@ -65,13 +65,11 @@ def test_what_was_written_is_remembered(path: Path) -> None:
         journal.end("T1", State.REJECTED, dixa_id="7", reason="m1: 400")
 
     write(path, work)
-    records = checkpoint.steps_of(path, ["T1", "T2"])
-    assert set(records) == {"T1"}
-    assert {
-        (r.kind, r.key, r.state, r.dixa_id, r.fingerprint, r.attachments, r.reason) for r in records["T1"]
-    } == {
-        ("conversation", "", State.IMPORTED, "7", b"f", 0, ""),
-        ("message", "m1", State.REJECTED, None, b"g", 2, "400: no"),
+    known = checkpoint.memories(path, ["T1", "T2"])
+    assert set(known) == {"T1"}
+    assert {(r.kind, r.key, r.state, r.dixa_id, r.fingerprint, r.reason) for r in known["T1"].steps} == {
+        ("conversation", "", State.IMPORTED, "7", b"f", ""),
+        ("message", "m1", State.REJECTED, None, b"g", "400: no"),
     }
     assert list(checkpoint.people(path)) == [("email:a@b.example", State.IMPORTED)]
     (ticket,) = checkpoint.tickets(path)
@@ -81,7 +79,7 @@ def test_what_was_written_is_remembered(path: Path) -> None:
         "7",
         "m1: 400",
     )
-    assert checkpoint.snapshot(path).messages == {"imported": 0, "rejected": 1}
+    assert checkpoint.snapshot(path).messages == {"rejected": 1}
 
 
 def test_an_intent_without_outcome_stays_open(path: Path) -> None:
@@ -90,7 +88,7 @@ def test_an_intent_without_outcome_stays_open(path: Path) -> None:
         await journal.intend(MESSAGE)
 
     write(path, work)
-    (record,) = checkpoint.steps_of(path, ["T1"])["T1"]
+    (record,) = checkpoint.memories(path, ["T1"])["T1"].steps
     assert record.state is None
 
 
@@ -102,7 +100,7 @@ def test_a_withdrawn_intent_leaves_nothing(path: Path) -> None:
             journal.withdraw(step)
 
     write(path, work)
-    assert checkpoint.steps_of(path, ["T1"]) == {}
+    assert checkpoint.memories(path, ["T1"])["T1"].steps == ()
     assert list(checkpoint.people(path)) == []
 
 
@@ -118,12 +116,12 @@ def test_many_intents_at_once_share_commits(path: Path) -> None:
 
         journal._commit = counted  # type: ignore[method-assign]
         journal.begin("T1")
-        steps = [Step(StepKind.MESSAGE, "T1", f"m{n}") for n in range(100)]
+        steps = [Step(StepKind.MESSAGE, "T1", f"m{n}", (Carried(f"m{n}"),)) for n in range(100)]
         await asyncio.gather(*(journal.intend(step) for step in steps))
         assert commits <= 3
 
     write(path, work)
-    assert len(checkpoint.steps_of(path, ["T1"])["T1"]) == 100
+    assert len(checkpoint.memories(path, ["T1"])["T1"].steps) == 100
 
 
 def test_a_second_run_is_told_who_holds_it(path: Path) -> None:
@@ -169,11 +167,11 @@ def test_a_commit_that_fails_stops_the_sender(path: Path) -> None:
         journal.begin("T1")
         await journal.intend(CONVERSATION)
         journal._db.execute("PRAGMA max_page_count = 1")  # as a full disk would
-        steps = [Step(StepKind.MESSAGE, "T1", f"m{n}" * 50) for n in range(1000)]
-        with pytest.raises(CheckpointError, match="cannot be written"):
+        steps = [Step(StepKind.MESSAGE, "T1", f"m{n}", (Carried(f"m{n}" * 50),)) for n in range(1000)]
+        with pytest.raises(Unwritable, match="cannot be written"):
             await asyncio.gather(*(journal.intend(step) for step in steps))
         journal._db.execute("PRAGMA max_page_count = 100000")
 
     write(path, work)
     # What could not be committed then is committed at the end.
-    assert len(checkpoint.steps_of(path, ["T1"])["T1"]) > 1
+    assert len(checkpoint.memories(path, ["T1"])["T1"].steps) > 1

@@ -20,14 +20,24 @@ LAYERS = (
     ("plan",),
     ("dixa",),
     ("exchange", "checkpoint"),
-    ("people",),
+    ("people", "settle"),
     ("push", "account"),
     ("report",),
     ("pipeline", "sandbox"),
     ("cli",),
     ("__main__",),
 )
-PURE = ("model", "schema", "validate", "relate", "plan", "push", "dixa/integrations", "report/books")
+PURE = (
+    "model",
+    "schema",
+    "validate",
+    "relate",
+    "plan",
+    "push",
+    "settle",
+    "dixa/integrations",
+    "report/books",
+)
 IMPURE = {"click", "aiohttp", "tqdm", "os", "time", "random", "socket", "sqlite3", "subprocess"}
 
 

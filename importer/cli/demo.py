@@ -10,6 +10,7 @@ from importer import config
 from importer.cli.group import Session, command_line
 from importer.cli.run import push
 from importer.errors import ConfigError
+from importer.push import Options
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
 
@@ -35,7 +36,8 @@ def demo(session: Session, into: Path | None) -> int:
     session.say(f"Importing {path} into a sandbox on this machine.")
     with running(Settings(agents=AGENTS)) as sandbox:
         loaded = config.load(path, {"target.base_url": sandbox.url})
-        code = push(session, loaded, path, authorization=sandbox.token)
+        options = Options(grace_seconds=loaded.target.grace)
+        code = push(session, loaded, path, authorization=sandbox.token, options=options)
         session.say(
             f"The sandbox now holds {sandbox.store.count('conversations')} conversations and "
             f"{sandbox.store.count('messages')} messages. Look at the report: {loaded.report}"

@@ -121,6 +121,14 @@ def _override(flag: str, key: str, kind: Any, text: str) -> Callable[[F], F]:
 def target_options(command: F) -> F:
     """The flags that stand over [target]."""
     for option in (
+        _override(
+            "--on-quota",
+            "target.on_quota",
+            click.Choice(["wait", "stop"]),
+            "When the daily quota is used up: wait for its reset, or stop (exit 5).",
+        ),
+        _override("--max-outage", "target.max_outage", float, "Seconds to wait for a host that is away."),
+        _override("--grace", "target.grace", float, "Seconds before Dixa is asked about a doubt."),
         _override("--timeout", "target.timeout", float, "Seconds for one request."),
         _override("--workers", "target.workers", int, "Conversations under way at once."),
         _override("--burst", "target.burst", int, "Requests that may come at once."),

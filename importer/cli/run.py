@@ -1,8 +1,12 @@
-"""`run`: the whole path. Goes on where an earlier run of the same migration stopped."""
+"""`run`, the whole path, and `retry`, the same over what failed: both go on where an earlier run stopped."""
 
 import asyncio
+import re
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from tqdm import tqdm
@@ -23,8 +27,37 @@ from importer.config import Migration
 from importer.errors import Invalid
 from importer.model import State, TicketResult
 from importer.pace import Pace
+from importer.push import Options
 from importer.report import files, text
 from importer.report.rejects import Problem
+
+NO_LIMITS = pipeline.Limits()
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """Seconds out of `90`, `90s`, `15m`, `2h`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no duration; examples: 90s, 15m, 2h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def limit_options(command: F) -> F:
+    for option in (
+        click.option("--max-duration", type=Duration(), help="Stop after this long, as 45m or 8h (exit 8)."),
+        click.option(
+            "--max-errors", type=click.IntRange(1), help="Stop at so many tickets not imported (exit 8)."
+        ),
+        click.option("--limit", type=click.IntRange(0), help="Begin at most so many tickets (exit 8)."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -37,6 +70,7 @@ from importer.report.rejects import Problem
 @click.option("-n", "--dry-run", is_flag=True, help="The same as `plan`: everything but sending.")
 @click.option("--strict", is_flag=True, help="Send nothing when anything is rejected (exit 6).")
 @click.option("--with-holes", is_flag=True, help="Import tickets although messages of theirs are rejected.")
+@limit_options
 @click.pass_obj
 def run(
     session: Session,
@@ -46,13 +80,50 @@ def run(
     dry_run: bool,
     strict: bool,
     with_holes: bool,
+    limit: int | None,
+    max_errors: int | None,
+    max_duration: float | None,
 ) -> int:
     """Import the good tickets; run it again to go on after whatever stopped it."""
     if dry_run:
         return show_plan(session, migration, "run --dry-run", with_holes=with_holes)
     loaded = config.load(migration, overrides())
     header = authorization(loaded, token_file, token_command)
-    return push(session, loaded, migration, authorization=header, strict=strict, with_holes=with_holes)
+    limits = pipeline.Limits(limit, max_errors, max_duration)
+    options = Options(with_holes=with_holes, grace_seconds=loaded.target.grace)
+    return push(
+        session, loaded, migration, authorization=header, options=options, limits=limits, strict=strict
+    )
+
+
+@click.command(
+    epilog="\b\nExample, after a run that ended with 3:\n"
+    "  DIXA_API_TOKEN=sandbox dixa-import retry demo/helpdesk.toml"
+)
+@migration_argument
+@target_options
+@token_options
+@click.option("--with-holes", is_flag=True, help="Import tickets although messages of theirs are rejected.")
+@limit_options
+@click.pass_obj
+def retry(
+    session: Session,
+    migration: Path,
+    token_file: Path | None,
+    token_command: str | None,
+    with_holes: bool,
+    limit: int | None,
+    max_errors: int | None,
+    max_duration: float | None,
+) -> int:
+    """A run over the failed and refused tickets only, also where their content is the same as before."""
+    loaded = config.load(migration, overrides())
+    header = authorization(loaded, token_file, token_command)
+    limits = pipeline.Limits(limit, max_errors, max_duration)
+    options = Options(with_holes=with_holes, again=True, grace_seconds=loaded.target.grace)
+    return push(
+        session, loaded, migration, authorization=header, options=options, limits=limits, command="retry"
+    )
 
 
 def push(
@@ -61,38 +132,32 @@ def push(
     path: Path,
     *,
     authorization: str,
+    options: Options,
+    limits: pipeline.Limits = NO_LIMITS,
     strict: bool = False,
-    with_holes: bool = False,
+    command: str = "run",
 ) -> int:
     """Everything of `run` behind its options; the exit code."""
     binding = checkpoint.Binding(migration.name, migration.target.api, migration.target.base_url)
-    with prepared(session, migration, with_holes=with_holes) as (ready, problems, paths):
+    checkpoint.ensure_free(migration.checkpoint)
+    with prepared(session, migration, with_holes=options.with_holes) as (ready, problems, paths):
         if strict and not ready.books.clean:
             session.say(text.problems(problems))
             raise Invalid(
                 f"records are rejected, so nothing is sent (--strict); see {migration.report / 'rejects'}"
             )
         with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
-            ran = _with_signals(session, ready, journal, authorization, with_holes=with_holes)
+            for line in checkpoint.changes(journal, migration.fingerprints()):
+                session.say(line)
+            ran = _with_signals(session, ready, journal, authorization, options, limits)
             code = _code(ran)
-            value = files.summary(
-                "run",
-                migration.name,
-                ran.books,
-                problems,
-                exit_code=code,
-                traffic=ran.traffic,
-                seconds=ran.seconds,
-                more={
-                    "unknown_agents": list(ran.unknown_agents),
-                    "replaced_agents": list(ran.replaced_agents),
-                },
-            )
+            value = _summary(command, migration, ran, problems, code)
             journal.note("books", {kind: value[kind] for kind in ran.books.ledgers})
             journal.note("exit_code", code)
         files.write_json(migration.report / "report.json", value)
         records = checkpoint.tickets(migration.checkpoint)
         files.write_tickets(migration.report, records, ready.related.fates["tickets"])
+        files.write_changed(migration.report, ran.changed)
         session.result("\n".join(_lines(migration, path, ready, problems, paths, ran, code)), value)
         if ran.failure:
             raise ran.failure
@@ -104,8 +169,8 @@ def _with_signals(
     ready: pipeline.Prepared,
     journal: checkpoint.Checkpoint,
     authorization: str,
-    *,
-    with_holes: bool,
+    options: Options,
+    limits: pipeline.Limits,
 ) -> pipeline.Ran:
     """The push under a progress bar. A first SIGINT or SIGTERM lets what is under way end; a second one
     ends at once, which leaves in doubt what was under way."""
@@ -116,7 +181,7 @@ def _with_signals(
 
         def say(message: str) -> None:
             if not session.quiet:
-                tqdm.write(message, file=bar.fp)
+                tqdm.write(message, file=sys.stderr)
 
         bad = 0
 
@@ -145,10 +210,9 @@ def _with_signals(
                 ready,
                 journal,
                 authorization=authorization,
-                with_holes=with_holes,
-                say=say,
-                ended=ended,
-                on_pace=gate.append,
+                options=options,
+                limits=limits,
+                world=pipeline.World(say, ended, gate.append),
             )
 
         try:
@@ -162,9 +226,31 @@ def _code(ran: pipeline.Ran) -> int:
         return ran.failure.exit_code
     if not ran.books.balanced:
         return 1
+    if ran.limit:
+        return 8
     if ran.interrupted:
         return 130
-    return 0 if ran.books.clean else 3
+    return 0 if ran.books.clean and not ran.doubles else 3
+
+
+def _summary(
+    command: str, migration: Migration, ran: pipeline.Ran, problems: list[Problem], code: int
+) -> dict[str, Any]:
+    return files.summary(
+        command,
+        migration.name,
+        ran.books,
+        problems,
+        exit_code=code,
+        traffic=ran.traffic,
+        seconds=ran.seconds,
+        more={
+            "unknown_agents": list(ran.unknown_agents),
+            "replaced_agents": list(ran.replaced_agents),
+            "changed": len(ran.changed),
+            "doubles": [{"ticket_id": ticket, "what": what} for ticket, what in ran.doubles],
+        },
+    )
 
 
 def _lines(
@@ -180,11 +266,17 @@ def _lines(
     lines = [text.books(ran.books)]
     if problems:
         lines += ["", text.problems(problems)]
-    lines += [
-        *counted_lines(ready),
-        *_agents("Agents whom Dixa does not know; their tickets stay", ran.unknown_agents),
-    ]
+    lines += counted_lines(ready)
+    lines += _agents("Agents whom Dixa does not know; their tickets stay", ran.unknown_agents)
     lines += _agents("Agents whom Dixa does not know; people.default_agent stands in", ran.replaced_agents)
+    if ran.changed:
+        lines.append(
+            f"{len(ran.changed):,} records have another content than what was imported and are not touched: "
+            f"{migration.report / 'changed.csv'}"
+        )
+    lines += [
+        f"Twice in Dixa, and nothing can delete it: ticket {ticket}: {what}" for ticket, what in ran.doubles
+    ]
     rate = f", {traffic.sent / ran.seconds:.1f} a second" if ran.seconds else ""
     lines += [
         "",
@@ -195,9 +287,14 @@ def _lines(
         f"Report: {migration.report}",
         f"Checkpoint: {migration.checkpoint}",
     ]
-    if ran.books["tickets"].places[State.IN_DOUBT]:
-        lines.append("In doubt: sent, and no answer says whether Dixa created it; failed.csv names each.")
-    again = code in (4, 5, 130) or ran.books["tickets"].places[State.FAILED]
+    tickets = ran.books["tickets"].places
+    if tickets[State.IN_DOUBT]:
+        lines.append(
+            "In doubt: sent, and it cannot be told whether Dixa created it; failed.csv has the evidence."
+        )
+    if ran.limit:
+        lines.append(f"Stopped at {ran.limit}; {tickets[State.LEFT]:,} tickets are left.")
+    again = code in (4, 5, 8, 130) or tickets[State.FAILED] or tickets[State.IN_DOUBT]
     return [*lines, f"Next: {command_line('run' if again else 'status', path)}"]
 
 

@@ -66,6 +66,7 @@ class Client:
                     _json(text),
                     text,
                     _seconds(response.headers.get("Retry-After"), self._now()),
+                    _date(response.headers.get("Date")),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             return NoAnswer(sent=False, reason=f"no connection: {error}")
@@ -87,6 +88,11 @@ def _seconds(retry_after: str | None, now: datetime) -> float | None:
         return None
     with suppress(ValueError):
         return max(0.0, float(retry_after))
+    date = _date(retry_after)
+    return None if date is None else max(0.0, date - now.timestamp())
+
+
+def _date(text: str | None) -> float | None:
     with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
+        return parsedate_to_datetime(text or "").timestamp()
     return None

@@ -6,9 +6,12 @@ Integrations API reference 1.0.0 at docs.dixa.io and from public clients; schema
 them in full, with how sure each is.
 """
 
+import hashlib
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
@@ -16,9 +19,11 @@ from zoneinfo import ZoneInfo
 from importer.errors import ProtocolError
 from importer.model import (
     Answer,
+    Carried,
     Contact,
     Conversation,
     Direction,
+    Doubt,
     Ending,
     Judgement,
     Message,
@@ -40,6 +45,7 @@ CHANNELS = (
     "callback",
     "facebook_messenger",
 )
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d+))?Z(?:\[GMT\])?")
 ENDPOINT_TYPES: Mapping[str, str] = {"callback": "phone_number", "contact_form": "email_address"}
 
 
@@ -64,15 +70,18 @@ class Integrations:
     settings: Settings
     known_tags: frozenset[str] | None = None
 
-    def steps(self, job: Conversation) -> tuple[Step, ...]:
-        """The creations of one conversation, in the order in which they must happen."""
+    def steps(self, job: Conversation, *, created: bool = False) -> tuple[Step, ...]:
+        """The creations of one conversation, in the order in which they must happen; of its messages only,
+        where the conversation is `created` already."""
+        if created:
+            return tuple(_message_step(job, message) for message in job.messages)
         carried = self._carried(job)
         first = Step(
             StepKind.CONVERSATION,
             job.ticket_id,
             "",
-            carries=(carried.message_id,) if carried else (),
-            fingerprint=carried.fingerprint if carried else job.fingerprint,
+            carries=(Carried(carried.message_id, carried.fingerprint),) if carried else (),
+            fingerprint=job.fingerprint,
         )
         rest = job.messages[1:] if carried else job.messages
         return (first, *(_message_step(job, message) for message in rest))
@@ -85,6 +94,26 @@ class Integrations:
         index, message = next((i, m) for i, m in enumerate(job.messages) if m.message_id == step.key)
         path = f"/v1/conversations/{ids['conversation']}/messages/historical"
         return Request("POST", path, json=self._message_body(message, index, job, ids))
+
+    def expected(self, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
+        """By what the thing that a request creates is told from others when it is read back."""
+        body = request.json
+        if "requester_id" in body:
+            text = body["message"]["text"] if "message" in body else None
+            return {
+                "requester_id": body["requester_id"],
+                "channel": body["channel"],
+                "direction": body.get("direction"),
+                "queue_id": body.get("queue_id"),
+                "text": text_mark(text) if text is not None else None,
+            }
+        return {
+            "csid": ids["conversation"],
+            "author_id": body.get("author_id"),
+            "text": text_mark(body["text"]),
+            # A contact form's creation has put a message of its own in front.
+            "before": 1 if self.settings.kind == "contact_form" else 0,
+        }
 
     def losses(self, job: Conversation) -> Counter[str]:
         """What this API cannot carry of a conversation, and how often."""
@@ -192,9 +221,8 @@ def _message_step(job: Conversation, message: Message) -> Step:
         StepKind.MESSAGE,
         job.ticket_id,
         message.message_id,
-        carries=(message.message_id,),
+        carries=(Carried(message.message_id, message.fingerprint, len(message.attachments)),),
         fingerprint=message.fingerprint,
-        attachments=len(message.attachments),
     )
 
 
@@ -277,6 +305,78 @@ def created_id(answer: Answer) -> str | None:
     data = answer.json.get("data") if isinstance(answer.json, dict) else None
     value = data.get("id") if isinstance(data, dict) else None
     return str(value) if value not in (None, "") else None
+
+
+def text_mark(text: str) -> str:
+    """A hash by which a text is known again, whatever was done to its blanks and line ends on the way."""
+    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=12).hexdigest()
+
+
+def requested_conversations(user_id: str) -> Request:
+    return Request("GET", f"/v1/users/{user_id}/requested_conversations", query={"limit": "200"})
+
+
+def messages_of(csid: str) -> Request:
+    return Request("GET", f"/v1/conversations/{csid}/messages")
+
+
+def could_be_conversation(item: Mapping[str, Any], doubt: Doubt) -> bool:
+    """Whether a conversation of the requester's has all that it shows in common with the one in doubt. (Both
+    the subject and the endpoint are not shown.)"""
+    wanted = doubt.expected
+    same = (
+        item.get(name) == wanted[name]
+        for name in ("channel", "direction", "queue_id")
+        if wanted[name] is not None and item.get(name) is not None
+    )
+    return all(same)
+
+
+def is_conversation(messages: Sequence[Mapping[str, Any]], doubt: Doubt) -> bool:
+    """Whether its messages are what they must be just after its creation: none; in a contact form, one with
+    the text that was sent."""
+    if doubt.expected["text"] is None:
+        return not messages
+    return len(messages) == 1 and _same_text(messages[0], doubt.expected["text"])
+
+
+def could_be_message(item: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """Whether a message has author and text in common with the one in doubt, as far as it shows them."""
+    author = expected["author_id"]
+    same_author = author is None or item.get("author_id") in (None, author)
+    return same_author and _same_text(item, expected["text"])
+
+
+def message_key(item: Mapping[str, Any]) -> tuple[str, str] | None:
+    """By what equal messages are counted: author and text mark; None where the text is not shown."""
+    text = _text_of(item)
+    return None if text is None else (str(item.get("author_id")), text_mark(text))
+
+
+def by_time(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Messages in the order of their creation; in which order the API lists them is not documented. Items of
+    the same instant keep the order of the list."""
+    return sorted(items, key=lambda item: created_at(item) or 0.0)
+
+
+def created_at(item: Mapping[str, Any]) -> float | None:
+    """Unix time, whether a colon or a point stands before the milliseconds."""
+    match = _STAMP.fullmatch(str(item.get("created_at") or ""))
+    if match is None:
+        return None
+    head, fraction = match.groups()
+    return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+def _same_text(item: Mapping[str, Any], mark: str) -> bool:
+    text = _text_of(item)
+    return text is None or text_mark(text) == mark
+
+
+def _text_of(item: Mapping[str, Any]) -> str | None:
+    attributes = item.get("attributes")
+    text = attributes.get("text") if isinstance(attributes, dict) else None
+    return text if isinstance(text, str) else None
 
 
 @dataclass(frozen=True, slots=True)

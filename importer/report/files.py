@@ -89,6 +89,18 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
             failed.writerow([ticket_id, state, rules, ""])
 
 
+def write_changed(path: Path, changed: Iterable[tuple[str, str]]) -> None:
+    """changed.csv: what has another content than what was imported. Removed where there is nothing."""
+    rows = sorted(changed)
+    if not rows:
+        (path / "changed.csv").unlink(missing_ok=True)
+        return
+    with _private(path / "changed.csv") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["ticket_id", "message_id"])
+        writer.writerows((ticket, "" if what == "ticket" else what) for ticket, what in rows)
+
+
 def _requests(traffic: Traffic, seconds: float) -> dict[str, Any]:
     hundreds: dict[str, int] = {f"status_{n}xx": 0 for n in (2, 3, 4, 5)}
     for status, count in traffic.statuses.items():

@@ -144,9 +144,9 @@ def test_a_wrong_token(dixa_import, sandbox, samples) -> None:
 
 
 def test_an_unreachable_host(dixa_import, samples) -> None:
-    path = samples / "helpdesk.toml"
-    path.write_text(path.read_text("utf-8").replace("burst = 4", "burst = 4\nattempts = 1"), "utf-8")
-    done = dixa_import("run", path, "--base-url", "http://127.0.0.1:9")
+    done = dixa_import(
+        "run", samples / "helpdesk.toml", "--base-url", "http://127.0.0.1:9", "--max-outage", 1
+    )
     assert done.code == 5
     assert "no connection" in done.err
     assert "Traceback" not in done.err

@@ -1,0 +1,120 @@
+"""What to ask, and what the answers mean, when a creation is in doubt.
+
+Nothing is guessed: what is there and can be nothing else was created; what is not there after the grace
+period was not; what cannot be told apart stays in doubt, with the evidence. Knows no HTTP; `read` asks.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from importer.dixa import integrations
+from importer.model import Doubt, Request, StepKind
+
+Item = Mapping[str, Any]
+ReadAll = Callable[[Request], Awaitable[Sequence[Item]]]
+
+# Dixa stamps whole milliseconds and its answers' Date whole seconds; both clocks may be read a little late.
+CLOCK_TOLERANCE_SECONDS = 3.0
+
+
+class Found(StrEnum):
+    CREATED = "created"
+    NOTHING = "nothing"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """`dixa_id` of what was created; `evidence` says what was seen where that does not decide it."""
+
+    found: Found
+    dixa_id: str | None = None
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """Reads back. `clock_offset` is Dixa's clock less this machine's, in seconds, or None while no answer has
+    told its date; `is_ours` says whether a conversation is one that the checkpoint already knows."""
+
+    read_all: ReadAll
+    is_ours: Callable[[str], bool]
+    clock_offset: Callable[[], float | None]
+
+    async def settle(self, doubt: Doubt) -> Settlement:
+        """Look for what a step may have created. To be asked after the grace period only, and while no other
+        creation for the same requester is in doubt."""
+        if doubt.kind is StepKind.CONVERSATION:
+            return await self._conversation(doubt)
+        return await self._message(doubt)
+
+    async def _conversation(self, doubt: Doubt) -> Settlement:
+        request = integrations.requested_conversations(doubt.expected["requester_id"])
+        candidates = [
+            str(item["id"])
+            for item in await self.read_all(request)
+            if not self.is_ours(str(item["id"]))
+            and integrations.could_be_conversation(item, doubt)
+            and self._late_enough(item, doubt)
+        ]
+        matches = [
+            csid
+            for csid in candidates
+            if integrations.is_conversation(await self.read_all(integrations.messages_of(csid)), doubt)
+        ]
+        return _settlement(matches, "conversations of the requester")
+
+    async def _message(self, doubt: Doubt) -> Settlement:
+        items = await self.read_all(integrations.messages_of(doubt.expected["csid"]))
+        own = integrations.by_time(items)[doubt.expected["before"] :]
+        matches = [
+            str(item["id"])
+            for item in own
+            if str(item["id"]) not in doubt.known
+            and integrations.could_be_message(item, doubt.expected)
+            and self._late_enough(item, doubt)
+        ]
+        return _settlement(matches, f"messages of conversation {doubt.expected['csid']}")
+
+    async def doubles(
+        self, csid: str, sent: Sequence[Mapping[str, Any]], creation: Doubt | None
+    ) -> tuple[str, ...]:
+        """What stands twice in a conversation that is finished: messages beyond those `sent` (as
+        Step.expected) that are equal to one of them, and where its creation was in doubt, other
+        conversations that could have come of it."""
+        items = await self.read_all(integrations.messages_of(csid))
+        wanted: dict[tuple[str, str], int] = {}
+        for mark in sent:
+            key = (str(mark["author_id"]), mark["text"])
+            wanted[key] = wanted.get(key, 0) + 1
+        extra: list[str] = []
+        for item in integrations.by_time(items):
+            key_of_item = integrations.message_key(item)
+            if key_of_item not in wanted:
+                continue
+            wanted[key_of_item] -= 1
+            if wanted[key_of_item] < 0:
+                extra.append(f"message {item['id']} of conversation {csid} is a double")
+        if creation:
+            again = await self._conversation(creation)
+            if again.found is not Found.NOTHING:
+                extra.append(f"conversation {again.dixa_id or again.evidence} is a double of {csid}")
+        return tuple(extra)
+
+    def _late_enough(self, item: Item, doubt: Doubt) -> bool:
+        """Nothing that stood there before the request was sent can have come of it."""
+        offset, created = self.clock_offset(), integrations.created_at(item)
+        if offset is None or created is None:
+            return True
+        return created >= doubt.at + offset - CLOCK_TOLERANCE_SECONDS
+
+
+def _settlement(matches: Sequence[str], where: str) -> Settlement:
+    if not matches:
+        return Settlement(Found.NOTHING)
+    if len(matches) == 1:
+        return Settlement(Found.CREATED, matches[0])
+    shown = ", ".join(matches[:5]) + (f" and {len(matches) - 5} more" if len(matches) > 5 else "")
+    return Settlement(Found.AMBIGUOUS, evidence=f"{len(matches)} {where} could be it: {shown}")
