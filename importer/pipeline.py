@@ -39,6 +39,9 @@ from importer.validate import Checked, validate
 
 Say = Callable[[str], None]
 
+# A request that comes later than timeout and grace allow is not expected; some margin costs only look-ups.
+LATE_MARGIN_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -303,7 +306,12 @@ class _Pushing:
                 self.limits.seconds, self._stop, f"--max-duration {self.limits.seconds:g} s"
             )
         try:
-            settler = Settler(self._read_all, self.journal.conversation_known, self.exchange.clock_offset)
+            settler = Settler(
+                self._read_all,
+                self.journal.conversation_known,
+                self.exchange.clock_offset,
+                latest_seconds=migration.target.timeout + migration.target.grace + LATE_MARGIN_SECONDS,
+            )
             settled = await self._settle_what_was_left(settler)
             agents = self.prepared.related.contacts.filter("is_agent").select("email", "phone", "name")
             dixa = await account.look_up(

@@ -37,11 +37,13 @@ class Settlement:
 @dataclass(frozen=True, slots=True)
 class Settler:
     """Reads back. `clock_offset` is Dixa's clock less this machine's, in seconds, or None while no answer has
-    told its date; `is_ours` says whether a conversation is one that the checkpoint already knows."""
+    told its date; `is_ours` says whether a conversation is one that the checkpoint already knows;
+    `latest_seconds` is how long after its sending a request can still have been carried out."""
 
     read_all: ReadAll
     is_ours: Callable[[str], bool]
     clock_offset: Callable[[], float | None]
+    latest_seconds: float
 
     async def settle(self, doubt: Doubt) -> Settlement:
         """Look for what a step may have created. To be asked after the grace period only, and while no other
@@ -57,7 +59,7 @@ class Settler:
             for item in await self.read_all(request)
             if not self.is_ours(str(item["id"]))
             and integrations.could_be_conversation(item, doubt)
-            and self._late_enough(item, doubt)
+            and self._in_time(item, doubt)
         ]
         matches = [
             csid
@@ -74,7 +76,7 @@ class Settler:
             for item in own
             if str(item["id"]) not in doubt.known
             and integrations.could_be_message(item, doubt.expected)
-            and self._late_enough(item, doubt)
+            and self._in_time(item, doubt)
         ]
         return _settlement(matches, f"messages of conversation {doubt.expected['csid']}")
 
@@ -103,12 +105,13 @@ class Settler:
                 extra.append(f"conversation {again.dixa_id or again.evidence} is a double of {csid}")
         return tuple(extra)
 
-    def _late_enough(self, item: Item, doubt: Doubt) -> bool:
-        """Nothing that stood there before the request was sent can have come of it."""
+    def _in_time(self, item: Item, doubt: Doubt) -> bool:
+        """What stood there before the request was sent, or came long after it, cannot have come of it."""
         offset, created = self.clock_offset(), integrations.created_at(item)
         if offset is None or created is None:
             return True
-        return created >= doubt.at + offset - CLOCK_TOLERANCE_SECONDS
+        after = created - doubt.at - offset
+        return -CLOCK_TOLERANCE_SECONDS <= after <= self.latest_seconds + CLOCK_TOLERANCE_SECONDS
 
 
 def _settlement(matches: Sequence[str], where: str) -> Settlement:

@@ -8,6 +8,7 @@ import click
 
 from importer.cli.group import Session
 from importer.errors import ConfigError
+from importer.sandbox.faults import Fault, Plan, parse
 from importer.sandbox.server import Settings, serving
 
 DEFAULT_PORT = 8484
@@ -30,6 +31,19 @@ DEFAULT_PORT = 8484
     "--email-endpoint", "emails", multiple=True, default=["imported@email.dixa.io"], show_default=True
 )
 @click.option("--phone-endpoint", "phones", multiple=True, default=["+4512345678"], show_default=True)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=SHARE]",
+    help=f"Strike that share of the requests: {', '.join(Fault)}. May be given several times.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the faults' luck.")
+@click.option("--hang", "hang_seconds", default=60.0, show_default=True, help="Seconds of a hanging answer.")
+@click.option("--late", "late_seconds", default=1.0, show_default=True, help="Seconds until a late commit.")
+@click.option("--expires-after", type=int, help="Requests after which the token is refused.")
+@click.option("--quota", type=int, help="Requests a day.")
+@click.option("--quota-reset", default=86_400.0, show_default=True, help="Seconds until the quota returns.")
 @click.pass_obj
 def sandbox(
     session: Session,
@@ -43,8 +57,19 @@ def sandbox(
     tags: tuple[str, ...],
     emails: tuple[str, ...],
     phones: tuple[str, ...],
+    faults: tuple[str, ...],
+    seed: int,
+    hang_seconds: float,
+    late_seconds: float,
+    expires_after: int | None,
+    quota: int | None,
+    quota_reset: float,
 ) -> int:
     """Serve a Dixa look-alike on loopback until Ctrl-C."""
+    try:
+        rates = dict(parse(text) for text in faults)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; faults: {', '.join(Fault)}", param_hint="--fault") from None
     settings = Settings(
         token=token,
         rate=rate,
@@ -56,6 +81,10 @@ def sandbox(
         tags=tags,
         emails=emails,
         phones=phones,
+        faults=Plan(rates, seed, hang_seconds=hang_seconds, late_seconds=late_seconds),
+        expires_after=expires_after,
+        quota=quota,
+        quota_reset_seconds=quota_reset,
     )
     try:
         asyncio.run(_serve(session, settings))

@@ -2,10 +2,11 @@
 API's description before its operation is carried out."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from importer.resources import SCHEMAS
 from importer.sandbox import contract
+from importer.sandbox.faults import Faults, Plan
 from importer.sandbox.integrations import Integrations
 from importer.sandbox.store import Store
 
@@ -22,7 +24,11 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`rate` 0 means no limit; `port` 0 any free one; `database` may be `:memory:`."""
+    """`rate` 0 means no limit; `port` 0 any free one; `database` may be `:memory:`.
+
+    The token expires after `expires_after` requests; `quota` requests are allowed until `quota_reset_seconds`
+    have passed since the start (a day, in the real one).
+    """
 
     token: str = "sandbox"  # noqa: S105 - it guards nothing but a rehearsal
     rate: float = 10.0
@@ -34,6 +40,10 @@ class Settings:
     tags: tuple[str, ...] = ("imported",)
     emails: tuple[str, ...] = ("imported@email.dixa.io",)
     phones: tuple[str, ...] = ("+4512345678",)
+    faults: Plan = field(default_factory=Plan)
+    expires_after: int | None = None
+    quota: int | None = None
+    quota_reset_seconds: float = 86_400.0
 
 
 class Bucket:
@@ -75,7 +85,8 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
         phones=settings.phones,
     )
     state = Running("", settings.token, store)
-    runner = web.AppRunner(_app(settings, store, state.statuses), access_log=None)
+    faults = Faults(settings.faults)
+    runner = web.AppRunner(_app(settings, store, faults, state.statuses), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, settings.port)
@@ -84,6 +95,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
         yield state
     finally:
         await runner.cleanup()
+        await faults.close()
         store.close()
 
 
@@ -126,8 +138,36 @@ def running(settings: Settings) -> Iterator[Running]:
         thread.join()
 
 
-def _app(settings: Settings, store: Store, statuses: Counter[int]) -> web.Application:
-    bucket = Bucket(settings.rate, settings.burst) if settings.rate else None
+class _Door:
+    """Who is let in: the token, the day's quota, the bucket. Gives the refusal, or None."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bucket = Bucket(settings.rate, settings.burst) if settings.rate else None
+        self._began = time.monotonic()
+        self._seen = self._spent = 0
+
+    def refusal(self, request: web.Request) -> web.Response | None:
+        settings = self._settings
+        self._seen += 1
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        expired = settings.expires_after is not None and self._seen > settings.expires_after
+        if token != settings.token or expired:
+            return _error(401, "The token is missing or wrong.")
+        if settings.quota is not None:
+            left = settings.quota_reset_seconds - (time.monotonic() - self._began)
+            if left <= 0:
+                self._began, self._spent, left = time.monotonic(), 0, settings.quota_reset_seconds
+            if self._spent >= settings.quota:
+                return _error(429, "The daily quota is used up.", {"Retry-After": str(math.ceil(left))})
+            self._spent += 1
+        if self._bucket and not self._bucket.take():
+            return _error(429, "Too many requests.")
+        return None
+
+
+def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int]) -> web.Application:
+    door = _Door(settings)
     operations = Integrations(store)
 
     @web.middleware
@@ -145,12 +185,7 @@ def _app(settings: Settings, store: Store, statuses: Counter[int]) -> web.Applic
     async def _guarded(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        token = request.headers.get("Authorization", "")
-        if token.removeprefix("Bearer ") != settings.token:
-            return _error(401, "The token is missing or wrong.")
-        if bucket and not bucket.take():
-            return _error(429, "Too many requests.")
-        return await handler(request)
+        return door.refusal(request) or await handler(request)
 
     def endpoint(operation: contract.Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         carry_out = getattr(operations, operation.name)
@@ -158,11 +193,18 @@ def _app(settings: Settings, store: Store, statuses: Counter[int]) -> web.Applic
         async def handle(request: web.Request) -> web.StreamResponse:
             query = {name: request.query.getall(name) for name in request.query}
             call = operation.read(request.match_info, query, request.content_type, await request.read())
-            reply = call if isinstance(call, contract.Problem) else carry_out(call)
-            if isinstance(reply, contract.Problem):
-                return _error(reply.status, reply.message)
-            status, body = reply
-            return web.json_response(body, status=status)
+            if isinstance(call, contract.Problem):
+                return _error(call.status, call.message)
+
+            def answer() -> web.Response:
+                reply = carry_out(call)
+                if isinstance(reply, contract.Problem):
+                    return _error(reply.status, reply.message)
+                status, body = reply
+                return web.json_response(body, status=status)
+
+            fault = faults.choose(request)
+            return answer() if fault is None else await faults.strike(fault, request, answer)
 
         return handle
 
@@ -175,5 +217,5 @@ def _app(settings: Settings, store: Store, statuses: Counter[int]) -> web.Applic
     return app
 
 
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"message": message}, status=status)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"message": message}, status=status, headers=headers)

@@ -45,6 +45,8 @@ async def trial(
         nonlocal refused, served
         while loop.time() < end:
             await gate.acquire()
+            if loop.time() >= end:
+                return
             await asyncio.sleep(chance.random() * JITTER)
             if bucket.take():
                 served += 1

@@ -1,0 +1,420 @@
+"""Does every ticket and message of an export stand in Dixa exactly once, whatever happens on the way?
+
+    python tests/chaos/chaos.py                     # seeds 0 to 499, twelve at a time
+    python tests/chaos/chaos.py --seeds 37          # one seed again
+    python tests/chaos/chaos.py --seeds 0:500 --late
+
+Each seed makes an export (many tickets of few people, equal texts among them), a sandbox with faults on more
+than every tenth request, and a schedule of SIGKILL, SIGINT and SIGTERM at random moments; meanwhile people
+make conversations of their own with the same customers. The importer runs as a process of its own until it
+says that it is done; then the sandbox's store is compared with the export: each conversation and message once,
+in order, by the right author, with the right text; no person twice; books that balance.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from importer.sandbox import Settings, running
+from importer.sandbox.faults import HEADER, Fault, Plan
+from importer.sandbox.server import Running
+
+AGENTS = ("agent-1@firm.example", "agent-2@firm.example")
+TOKEN = "sandbox"
+LAUNCHER = Path(__file__).with_name("launcher.py")
+TIMEOUT, GRACE = 0.5, 0.6
+# How long one seed may take before it counts as hung.
+PATIENCE_SECONDS = 120.0
+
+MIGRATION = """
+version = 1
+name = "chaos"
+[source]
+timezone = "UTC"
+tickets.files = "tickets.csv"
+messages.files = "messages.csv"
+[target]
+base_url = "{url}"
+rate = 2000.0
+burst = 200
+workers = {workers}
+timeout = {timeout}
+grace = {grace}
+attempts = 12
+max_outage = 30.0
+[conversation]
+kind = "{kind}"
+{conversation}
+head = "{head}"
+opening_head = ""
+[people]
+default_agent = "agent-1@firm.example"
+"""
+KINDS = {
+    "callback": 'queue = "Imported"\nendpoint = "+4512345678"',
+    "contact_form": 'endpoint = "imported@email.dixa.io"',
+}
+
+
+@dataclass
+class Said:
+    author: str
+    direction: str
+    text: str
+    attachments: int = 0
+
+
+@dataclass
+class Export:
+    """What must stand in Dixa: requester and messages by ticket, in order."""
+
+    requesters: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, list[Said]] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    seed: int
+    problems: list[str]
+    runs: int = 0
+    kills: int = 0
+    posts: int = 0
+    struck: int = 0
+    doubts: int = 0
+    seconds: float = 0.0
+
+
+def make_export(folder: Path, chance: random.Random) -> Export:
+    export = Export()
+    people = [f"customer-{n}@home.example" for n in range(chance.randint(1, 4))]
+    tickets = ["ticket_id,requester_email,created_at,subject"]
+    messages = ["message_id,ticket_id,created_at,author_email,direction,text,attachments"]
+    for n in range(chance.randint(5, 14)):
+        ticket, requester = f"T{n}", chance.choice(people)
+        tickets.append(f"{ticket},{requester},2024-01-{1 + n:02}T00:00:00Z,Subject {n}")
+        export.requesters[ticket] = requester
+        said = export.messages[ticket] = []
+        for k in range(chance.randint(1, 6)):
+            inbound = chance.random() < 0.5
+            author = requester if inbound else chance.choice(AGENTS)
+            direction = "inbound" if inbound else chance.choice(["outbound", "internal"])
+            # Every fourth message says the same as others, so that equal ones must be told apart.
+            text = "Thanks!" if chance.random() < 0.25 else f"ticket {n} message {k}"
+            url = "https://files.example/x.pdf" if chance.random() < 0.1 else ""
+            said.append(Said(author, direction, text, int(bool(url))))
+            messages.append(
+                f"{ticket}-{k},{ticket},2024-02-01T00:{k:02}:00Z,{author},{direction},{text},{url}"
+            )
+    (folder / "tickets.csv").write_text("\n".join(tickets))
+    (folder / "messages.csv").write_text("\n".join(messages))
+    return export
+
+
+def make_faults(chance: random.Random, seed: int, late: bool) -> Plan:
+    faults = [Fault.LATE] if late else []
+    faults += chance.sample([f for f in Fault if f is not Fault.LATE], k=chance.randint(2, 5))
+    share = chance.uniform(0.1, 0.25)
+    return Plan(
+        {fault: share / len(faults) for fault in faults},
+        seed,
+        retry_after_seconds=0 if chance.random() < 0.5 else 1,
+        hang_seconds=TIMEOUT + 0.2,
+        late_seconds=chance.uniform(0.05, GRACE - 0.2),
+    )
+
+
+@contextmanager
+def launching() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as launcher:
+        assert launcher.stdin
+        assert launcher.stdout
+        assert launcher.stdout.readline() == "ready\n"
+        try:
+            yield launcher
+        finally:
+            launcher.stdin.close()
+
+
+class People(threading.Thread):
+    """Makes conversations of the same customers while the import goes on."""
+
+    def __init__(self, sandbox: Running, export: Export, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.made: set[int] = set()
+        self._sandbox, self._chance = sandbox, random.Random(seed)
+        self._requesters = sorted(set(export.requesters.values()))
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(self._chance.uniform(0.1, 0.8)) and len(self.made) < 30:
+            email = self._chance.choice(self._requesters)
+            found = self._ask("GET", f"/v1/users?email={email}")["data"]
+            if found:
+                self._converse(found[0]["id"])
+
+    def _converse(self, user_id: str) -> None:
+        body = {
+            "channel": "contact_form",
+            "requester_id": user_id,
+            "email_integration_id": "imported@email.dixa.io",
+            "subject": "A new matter",
+            "message": {"text": f"Thanks! (live {len(self.made)})"},
+        }
+        self.made.add(self._ask("POST", "/v1/conversations", body)["data"]["id"])
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            self._sandbox.url + path,
+            method=method,
+            data=json.dumps(body).encode() if body else None,
+            headers={"Authorization": TOKEN, "Content-Type": "application/json", HEADER: "none"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def run_until_done(
+    launcher: subprocess.Popen[str], folder: Path, sandbox: Running, chance: random.Random, outcome: Outcome
+) -> int:
+    """Run the importer, disturbed a few times and then in peace; its last exit code."""
+    assert launcher.stdin
+    assert launcher.stdout
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    disturbances = chance.randint(1, 4)
+    code = None
+    while time.monotonic() < deadline:
+        order = {
+            "arguments": ["run", str(folder / "chaos.toml")],
+            "environment": {"DIXA_API_TOKEN": TOKEN},
+            "output": str(folder / "output"),
+        }
+        launcher.stdin.write(json.dumps(order) + "\n")
+        launcher.stdin.flush()
+        child = int(launcher.stdout.readline())
+        outcome.runs += 1
+        if disturbances:
+            disturbances -= 1
+            wanted = sum(sandbox.statuses.values()) + chance.randint(1, 60)
+            kind = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+            watch = threading.Thread(
+                target=disturb,
+                args=(child, kind, sandbox, wanted, chance.uniform(0, 0.01), outcome),
+                daemon=True,
+            )
+            watch.start()
+            code = int(launcher.stdout.readline())
+            watch.join()
+        else:
+            guard = threading.Timer(max(1.0, deadline - time.monotonic()), _kill, (child,))
+            guard.start()
+            code = int(launcher.stdout.readline())
+            guard.cancel()
+            if code in (0, 3):
+                return code
+    outcome.problems.append(f"not done after {PATIENCE_SECONDS:.0f} s; the last exit code is {code}")
+    return -1 if code is None else code
+
+
+def disturb(
+    child: int, kind: signal.Signals, sandbox: Running, wanted: int, delay: float, outcome: Outcome
+) -> None:
+    """Signal the child once the sandbox has answered so many requests, or after a while."""
+    patience = time.monotonic() + 6
+    while sum(sandbox.statuses.values()) < wanted and time.monotonic() < patience and _alive(child):
+        time.sleep(0.002)
+    time.sleep(delay)
+    if _alive(child):
+        outcome.kills += 1
+        _kill(child, kind)
+
+
+def _alive(child: int) -> bool:
+    try:
+        os.kill(child, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _kill(child: int, kind: signal.Signals = signal.SIGKILL) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child, kind)
+
+
+def compare(sandbox: Running, export: Export, foreign: set[int], kind: str, folder: Path) -> Iterator[str]:
+    """Every difference between what Dixa holds and what the export held."""
+    report = json.loads((folder / "chaos.report" / "report.json").read_text())
+    if not report["balanced"]:
+        yield "the books do not balance"
+    if report["exit_code"] == 0 and report["tickets"]["left"]:
+        yield "the run says that it is done, and tickets are left"
+    users = {row["id"]: row["email"] for row in sandbox.store.all("SELECT * FROM users")}
+    doubled = [email for email, n in Counter(users.values()).items() if n > 1]
+    if doubled:
+        yield f"people twice: {doubled}"
+    success = dict(
+        line.split(",")[:2] for line in (folder / "chaos.report" / "success.csv").read_text().splitlines()[1:]
+    )
+    ours = {
+        row["id"]: row
+        for row in sandbox.store.all("SELECT * FROM conversations ORDER BY id")
+        if row["id"] not in foreign
+    }
+    if missing := sorted(set(export.requesters) - set(success)):
+        yield f"lost conversations: {missing}"
+    mapped = Counter(int(csid) for csid in success.values())
+    if shared := [csid for csid, n in mapped.items() if n > 1]:
+        yield f"one conversation stands for several tickets: {shared}"
+    if extra := sorted(set(ours) - set(mapped)):
+        yield f"doubled conversations: {extra}"
+    if strange := sorted(set(mapped) - set(ours)):
+        yield f"conversations of other people taken for ours: {strange}"
+    for ticket, csid in success.items():
+        if int(csid) in ours:
+            yield from _compare_ticket(sandbox, export, ticket, int(csid), kind, users, ours[int(csid)])
+
+
+def _compare_ticket(
+    sandbox: Running,
+    export: Export,
+    ticket: str,
+    csid: int,
+    kind: str,
+    users: dict[str, str],
+    conversation: dict[str, Any],
+) -> Iterator[str]:
+    if users[conversation["requester_id"]] != export.requesters[ticket]:
+        yield f"{ticket}: wrong requester"
+    wanted = [(s.author, s.direction, s.text, s.attachments) for s in export.messages[ticket]]
+    rows = sandbox.store.all("SELECT * FROM messages WHERE csid = ? ORDER BY n", csid)
+    held = [
+        (
+            users[row["author_id"]],
+            row["direction"],
+            row["text"].rsplit("\n\n", 1)[-1],
+            len(row["attachments"]),
+        )
+        for row in rows
+    ]
+    first = export.messages[ticket][0]
+    carried = first.direction == "inbound" and not first.attachments
+    if kind == "contact_form" and not carried:
+        held = held[1:]
+    if held == wanted:
+        return
+    lost, doubled = Counter(wanted) - Counter(held), Counter(held) - Counter(wanted)
+    if lost:
+        yield f"{ticket}: lost messages: {list(lost)}"
+    if doubled:
+        yield f"{ticket}: doubled messages: {list(doubled)}"
+    if not lost and not doubled:
+        yield f"{ticket}: out of order"
+
+
+def trial(seed: int, *, late: bool, keep: bool) -> Outcome:
+    """One seed, from export to comparison."""
+    began = time.monotonic()
+    chance, outcome = random.Random(seed), Outcome(seed, [])
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
+        if not keep:
+            stack.callback(shutil.rmtree, folder)
+        export = make_export(folder, chance)
+        kind = chance.choice(list(KINDS))
+        settings = Settings(rate=0, agents=AGENTS, faults=make_faults(chance, seed, late))
+        with launching() as launcher, running(settings) as sandbox:
+            head = chance.choice(["", "[{created_at}, {author}]"])
+            text = MIGRATION.format(
+                url=sandbox.url,
+                kind=kind,
+                conversation=KINDS[kind],
+                head=head,
+                timeout=TIMEOUT,
+                grace=GRACE,
+                workers=chance.choice([1, 4, 16]),
+            )
+            (folder / "chaos.toml").write_text(text)
+            live = People(sandbox, export, seed)
+            live.start()
+            code = run_until_done(launcher, folder, sandbox, chance, outcome)
+            live.stop()
+            # The last late commit must have come before the store is looked at.
+            time.sleep(settings.faults.late_seconds if late else 0)
+            if code not in (0, 3):
+                outcome.problems.append(f"the last exit code is {code}")
+            else:
+                outcome.problems += compare(sandbox, export, live.made, kind, folder)
+            if code == 3 and not outcome.problems:
+                outcome.problems.append("exit 3 although everything is there")
+            outcome.posts = sandbox.store.count("conversations") + sandbox.store.count("messages")
+            outcome.struck = sum(n for status, n in sandbox.statuses.items() if status >= 429)
+        if outcome.problems and keep:
+            outcome.problems.append(f"see {folder}")
+        elif outcome.problems:
+            outcome.problems.append((folder / "output").read_text()[-1500:])
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _trial(arguments: tuple[int, bool, bool]) -> Outcome:
+    seed, late, keep = arguments
+    try:
+        return trial(seed, late=late, keep=keep)
+    except Exception as error:
+        return Outcome(seed, [f"the trial itself failed: {type(error).__name__}: {error}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", default="0:500", help="one seed, or FIRST:END")
+    parser.add_argument("--jobs", type=int, default=12, help="at a time; most of a trial is waiting")
+    parser.add_argument("--late", action="store_true", help="commits that come after the client gave up")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of a seed that fails")
+    options = parser.parse_args()
+    first, _, end = options.seeds.partition(":")
+    seeds = range(int(first), int(end) if end else int(first) + 1)
+    began = time.monotonic()
+    done: list[Outcome] = []
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        orders = [(seed, options.late, options.keep) for seed in seeds]
+        for outcome in pool.imap_unordered(_trial, orders):
+            done.append(outcome)
+            for problem in outcome.problems:
+                print(f"seed {outcome.seed}: {problem}", flush=True)
+            if len(done) % 25 == 0:
+                print(f"{len(done)} of {len(orders)} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    bad = [outcome for outcome in done if outcome.problems]
+    print(
+        f"{len(done)} schedules: {sum(o.runs for o in done)} runs, {sum(o.kills for o in done)} signals, "
+        f"{sum(o.posts for o in done)} things created, {sum(o.struck for o in done)} requests struck; "
+        f"{len(bad)} with a problem"
+    )
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
