@@ -337,8 +337,8 @@ class _Pushing:
             )
             async for result in pusher.push(self.prepared.parts.jobs(), workers=migration.target.workers):
                 self._took(result)
-                if allowance.spent:
-                    self._stop(f"--limit {self.limits.tickets}")
+            if allowance.spent:
+                self.ran.limit = self.ran.limit or f"--limit {self.limits.tickets}"
         finally:
             if timer:
                 timer.cancel()

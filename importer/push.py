@@ -155,7 +155,7 @@ class Pusher:
         self, jobs: Iterable[Conversation]
     ) -> AsyncIterator[tuple[Conversation, TicketMemory]]:
         source = iter(jobs)
-        while not self.exchange.pace.stopped:
+        while not self.exchange.pace.stopped and not self.allowance.spent:
             batch = await asyncio.to_thread(lambda: list(islice(source, BATCH)))
             if not batch:
                 return
@@ -193,7 +193,6 @@ class _Run:
         if self.pusher.options.again and self.memory.state not in (State.FAILED, State.REJECTED):
             return self._result(State.LEFT, "")
         if not self.pusher.allowance.take():
-            self.pusher.exchange.pace.stop()
             return self._result(State.LEFT, "")
         try:
             return await self._send(todo)

@@ -149,10 +149,10 @@ def push(
         with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
             for line in checkpoint.changes(journal, migration.fingerprints()):
                 session.say(line)
+            journal.note("opened", {kind: ledger.as_dict() for kind, ledger in ready.books.ledgers.items()})
             ran = _with_signals(session, ready, journal, authorization, options, limits)
             code = _code(ran)
             value = _summary(command, migration, ran, problems, code)
-            journal.note("books", {kind: value[kind] for kind in ran.books.ledgers})
             journal.note("exit_code", code)
         files.write_json(migration.report / "report.json", value)
         records = checkpoint.tickets(migration.checkpoint)

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import click
-from tabulate import tabulate
 
 from importer import checkpoint, config
 from importer.cli.group import Session, command_line, migration_argument
 from importer.model import State
+from importer.report import text
+from importer.report.books import Books
 
 
 @click.command(
@@ -19,33 +20,16 @@ def status(session: Session, migration: Path) -> int:
     """Say what has been imported, what is in doubt, and what is left."""
     loaded = config.load(migration)
     now = checkpoint.snapshot(loaded.checkpoint)
-    kinds = {
-        "tickets": now.tickets,
-        "messages": now.messages,
-        "attachments": now.attachments,
-        "people": now.people,
-    }
-    books = now.notes.get("books", {})
-    for kind in ("tickets", "messages"):
-        # Of the last finished run: rows that never came as far as the checkpoint.
-        for name in ("read", State.FILTERED, State.REJECTED):
-            kinds[kind] = {f"{name} at the last run": books.get(kind, {}).get(name, 0), **kinds[kind]}
+    books = _books(now)
     holder = now.notes.get("holder")
     lines = [
         f"{now.binding.migration} → {now.binding.base_url} ({now.binding.api})",
         "",
-        tabulate(
-            [
-                [kind, state.replace("_", " "), count]
-                for kind, counts in kinds.items()
-                for state, count in counts.items()
-                if count
-            ],
-            tablefmt="plain",
-            intfmt=",",
-        ),
+        text.books(books),
         "",
+        text.balance(books),
         f"A run is going on: {holder}." if holder else "No run is going on.",
+        f"Report: {loaded.report}",
         f"Next: {command_line('run', migration)}",
     ]
     value = {
@@ -54,9 +38,29 @@ def status(session: Session, migration: Path) -> int:
         "migration": now.binding.migration,
         "api": now.binding.api,
         "base_url": now.binding.base_url,
+        "balanced": books.balanced,
         "running": holder,
-        **{kind: dict(counts) for kind, counts in kinds.items()},
-        "last_run": {"books": books, "exit_code": now.notes.get("exit_code")},
+        **{kind: ledger.as_dict() for kind, ledger in books.ledgers.items()},
+        "last_exit_code": now.notes.get("exit_code"),
     }
     session.result("\n".join(lines), value)
     return 0
+
+
+def _books(now: checkpoint.Snapshot) -> Books:
+    """What the last run read and left out, as it noted when it began, and what the checkpoint says of the
+    rest; what it does not know yet is left."""
+    books = Books()
+    opened = now.notes.get("opened", {})
+    for kind, held in (
+        ("tickets", now.tickets),
+        ("messages", now.messages),
+        ("attachments", now.attachments),
+        ("people", now.people),
+    ):
+        ledger, before = books[kind], opened.get(kind, {})
+        ledger.read = before.get("read", 0)
+        ledger.add({state: before.get(state.value, 0) for state in (State.FILTERED, State.REJECTED)})
+        ledger.add({State(state): count for state, count in held.items() if state != State.LEFT})
+        ledger.add({State.LEFT: ledger.read - ledger.accounted})
+    return books

@@ -51,13 +51,15 @@ _BY_NAME = {fault.value: fault for fault in Fault}
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`rates` is the share of requests that each fault strikes. `hang_seconds` is how long a hanging answer
-    is held, `late_seconds` after what time a request whose connection is gone is carried out all the same."""
+    is held, `late_seconds` after what time a request whose connection is gone is carried out all the same.
+    `script` strikes the n-th creation (counted from 1), whatever the rates."""
 
     rates: Mapping[Fault, float] = field(default_factory=dict)
     seed: int = 0
     retry_after_seconds: int = 1
     hang_seconds: float = 60.0
     late_seconds: float = 1.0
+    script: Mapping[int, Fault] = field(default_factory=dict)
 
 
 class Faults:
@@ -67,10 +69,14 @@ class Faults:
         self._plan = plan
         self._chance = random.Random(plan.seed)  # noqa: S311 - luck, not secrecy
         self._late: set[asyncio.Task[None]] = set()
+        self._creations = 0
 
     def choose(self, request: web.Request) -> Fault | None:
         """The fault that strikes this request. One draw a request, whatever comes of it."""
         draw = self._chance.random()
+        self._creations += request.method == "POST"
+        if request.method == "POST" and self._creations in self._plan.script:
+            return self._plan.script[self._creations]
         named = request.headers.get(HEADER)
         if named is not None:
             return _BY_NAME.get(named)

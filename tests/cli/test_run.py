@@ -270,4 +270,5 @@ def test_status_tells_what_the_checkpoint_holds(dixa_import, sandbox, samples) -
     assert value["tickets"]["imported"] == 12
     assert value["messages"]["imported"] == 24
     assert value["running"] is None
-    assert value["last_run"]["exit_code"] == 0
+    assert value["last_exit_code"] == 0
+    assert value["balanced"]
