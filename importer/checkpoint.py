@@ -32,7 +32,7 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tickets (
     n INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, state TEXT, dixa_id TEXT, reason TEXT,
-    doubtful INTEGER NOT NULL DEFAULT 0
+    doubtful INTEGER NOT NULL DEFAULT 0, mark INTEGER
 );
 CREATE TABLE steps (
     ticket INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT, dixa_id TEXT,
@@ -175,14 +175,21 @@ class Checkpoint:
             self._write(_WITHDRAW, (step.ticket_id, kind, key))
 
     def end(
-        self, ticket_id: str, state: State, *, dixa_id: str | None, reason: str = "", read_back: bool = False
+        self,
+        ticket_id: str,
+        state: State,
+        *,
+        dixa_id: str | None,
+        reason: str = "",
+        read_back: bool = False,
+        mark: int | None = None,
     ) -> None:
         """Put down what became of a ticket as a whole; `read_back` says that it was looked at in Dixa since
-        the last doubt."""
+        the last doubt, `mark` stands for the source rows that are in Dixa now."""
         self._write(
-            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful) "
+            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful), mark = ? "
             "WHERE ticket_id = ?",
-            (state, dixa_id, reason, read_back, ticket_id),
+            (state, dixa_id, reason, read_back, mark, ticket_id),
         )
 
     def doubts(self) -> list[tuple[Step, Doubt]]:
@@ -332,6 +339,24 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
                     tuple(map(_step_record, rows)), State(ticket[1]) if ticket[1] else None, bool(ticket[2])
                 )
     return found
+
+
+def marks(path: Path, *, maker: str) -> list[tuple[str, int]]:
+    """Ticket and mark of each ticket that is imported whole and not doubtful; nothing where another `maker`
+    made the marks."""
+    if not path.exists():
+        return []
+    with closing(_read_only(path)) as db:
+        try:
+            row = db.execute("SELECT value FROM meta WHERE key = 'marks'").fetchone()
+            if row is None or json.loads(row[0]) != maker:
+                return []
+            return db.execute(
+                "SELECT ticket_id, mark FROM tickets "
+                "WHERE state = 'imported' AND NOT doubtful AND mark IS NOT NULL"
+            ).fetchall()
+        except sqlite3.Error:
+            return []  # opening it for the run says what is wrong
 
 
 def people(path: Path) -> Iterator[tuple[str, State | None]]:

@@ -84,7 +84,8 @@ class Message:
 class Conversation:
     """One ticket on its way into Dixa, its messages in the order in which they are to be read.
 
-    `custom` are the old helpdesk's further fields, by name.
+    `custom` are the old helpdesk's further fields, by name. `mark` stands for all of its source rows; it is
+    compared between runs to see whether anything has changed at all.
     """
 
     ticket_id: str
@@ -99,6 +100,7 @@ class Conversation:
     assigned: bool = False
     custom: Mapping[str, str] = field(default_factory=dict)
     fingerprint: bytes = b""
+    mark: int | None = None
 
 
 class StepKind(StrEnum):

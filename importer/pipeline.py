@@ -39,6 +39,8 @@ from importer.validate import Checked, validate
 
 Say = Callable[[str], None]
 
+MARKS = f"polars {pl.__version__}"
+
 # A request that comes later than timeout and grace allow is not expected; some margin costs only look-ups.
 LATE_MARGIN_SECONDS = 30.0
 
@@ -72,7 +74,13 @@ def prepare(
     )
     related = relate(tables, rules=rules, workdir=workdir)
     say("planning")
-    parts = plan(related, default_agent=migration.people.default_agent, workdir=workdir)
+    imported = checkpoint.marks(migration.checkpoint, maker=MARKS)
+    parts = plan(
+        related,
+        default_agent=migration.people.default_agent,
+        workdir=workdir,
+        imported=pl.DataFrame(imported, schema={"ticket_id": pl.String, "mark": pl.Int64}, orient="row"),
+    )
     return Prepared(migration, tables, related, parts, _opened(tables, related, parts))
 
 
@@ -93,12 +101,9 @@ def _opened(tables: Mapping[str, Checked], related: Related, parts: Parts) -> Bo
     contacts = _rows(related.contacts)
     unused = books["people"].accounted
     books["people"].read = contacts + unused
-    books["tickets"].add({State.LEFT: parts.tickets})
-    books["messages"].add({State.LEFT: parts.messages})
-    listed = (
-        related.messages.select(pl.col("attachments").list.len().sum()).collect(engine="streaming").item()
-    )
-    books["attachments"].add({State.LEFT: int(listed or 0) + _rows(related.attachments)})
+    planned = (parts.tickets, parts.messages, parts.attachments)
+    for kind, left, there in zip(books.ledgers, planned, parts.already_there, strict=False):
+        books[kind].add({State.LEFT: left, State.ALREADY_THERE: there})
     books["people"].add({State.LEFT: contacts})
     return books
 
@@ -138,7 +143,7 @@ class Forecast:
 def forecast(prepared: Prepared) -> Forecast:
     """Count the steps of every job, less those that the checkpoint has."""
     migration = prepared.migration
-    target = integrations.Integrations(_unresolved(migration))
+    target = integrations.Integrations(unresolved(migration))
     conversations = messages = requests = there = 0
     losses: Counter[str] = Counter()
     for job, done in _with_memory(prepared.parts.jobs(), migration.checkpoint):
@@ -158,6 +163,7 @@ def forecast(prepared: Prepared) -> Forecast:
     )
     contacts = prepared.related.contacts.filter(~pl.col("key").is_in(sorted(known))).collect()
     end_users = contacts.filter("is_end_user").height
+    there += prepared.parts.already_there[0]
     requests += contacts.height + end_users
     return Forecast(
         conversations,
@@ -182,7 +188,8 @@ def _with_memory(
             yield job, {(record.kind, record.key) for record in steps if record.state is State.IMPORTED}
 
 
-def _unresolved(migration: Migration) -> integrations.Settings:
+def unresolved(migration: Migration) -> integrations.Settings:
+    """The settings with names where a run has ids: enough to count steps by."""
     conversation = migration.conversation
     return integrations.Settings(
         kind=conversation.kind,
@@ -312,7 +319,10 @@ class _Pushing:
                 self.exchange.clock_offset,
                 latest_seconds=migration.target.timeout + migration.target.grace + LATE_MARGIN_SECONDS,
             )
+            self.journal.note("marks", MARKS)
             settled = await self._settle_what_was_left(settler)
+            if not self.prepared.parts.tickets:
+                return
             agents = self.prepared.related.contacts.filter("is_agent").select("email", "phone", "name")
             dixa = await account.look_up(
                 migration,

@@ -6,11 +6,9 @@ files of a bounded size first, so that only one part is in memory at a time.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +39,18 @@ _TICKET_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The plan on disk. `jobs` may be iterated as often as wanted, always in the same order."""
+    """The plan on disk. `jobs` may be iterated as often as wanted, always in the same order.
+
+    `tickets`, `messages` and `attachments` count what is planned; `already_there` the same of what was
+    imported earlier and has not changed since, for which no job is made.
+    """
 
     folder: Path
     count: int
     tickets: int
     messages: int
+    attachments: int
+    already_there: tuple[int, int, int]
     default_agent: str | None
 
     def jobs(self) -> Iterator[Conversation]:
@@ -56,39 +60,112 @@ class Parts:
 
 
 def plan(
-    related: Related, *, default_agent: str | None, workdir: Path, part_size: int = MESSAGES_PER_PART
+    related: Related,
+    *,
+    default_agent: str | None,
+    workdir: Path,
+    imported: pl.DataFrame | None = None,
+    part_size: int = MESSAGES_PER_PART,
 ) -> Parts:
-    """Bring the rows into the order of the plan, on disk below `workdir`."""
-    counts = related.messages.group_by("ticket_id").len()
-    first = related.messages.group_by("ticket_id").agg(pl.col("created_at").min().alias("first_at"))
+    """Bring the rows into the order of the plan, on disk below `workdir`.
+
+    `imported` are the tickets that were imported whole (`ticket_id`, `mark`); those that still have the same
+    mark are left out.
+    """
+    known = (
+        imported if imported is not None else pl.DataFrame(schema={"ticket_id": pl.String, "mark": pl.Int64})
+    )
+    tickets = _marked(related).collect(engine="streaming")
+    there = tickets.join(known, on=["ticket_id", "mark"], how="semi")
     order = (
-        related.tickets.select("ticket_id", "created_at")
-        .join(counts, on="ticket_id", how="left")
-        .join(first, on="ticket_id", how="left")
-        .with_columns(at=pl.coalesce("created_at", "first_at"))
+        tickets.join(known, on=["ticket_id", "mark"], how="anti")
         .sort("at", "ticket_id", nulls_last=True)
         .select(
             "ticket_id",
+            "mark",
+            "messages",
+            "attachments",
             rank=pl.int_range(pl.len(), dtype=pl.UInt32),
-            part=((pl.col("len").fill_null(0) + 1).cum_sum() - 1) // part_size,
+            part=((pl.col("messages") + 1).cum_sum() - 1) // part_size,
         )
-        .collect(engine="streaming")
     )
-    ids = related.messages.select("message_id", "ticket_id").filter(pl.col("message_id").is_not_null())
     frames = {
         "tickets": related.tickets.select(*_TICKET_COLUMNS, cs.starts_with("custom.")),
         "messages": related.messages,
-        "attachments": related.attachments.join(ids, on="message_id", how="inner"),
+        "attachments": _linked(related),
     }
     folder = workdir / "plan"
+    places = order.lazy().select("ticket_id", "mark", "rank", "part")
     for name, frame in frames.items():
         target = pl.PartitionBy(folder / name, key="part", include_key=False)
-        frame.join(order.lazy(), on="ticket_id", how="inner").sink_parquet(
-            target, mkdir=True, engine="streaming"
-        )
+        joined = frame.drop("attachments", strict=False) if name == "tickets" else frame
+        joined.join(places, on="ticket_id", how="inner").sink_parquet(target, mkdir=True, engine="streaming")
     parts = 0 if order.is_empty() else int(order["part"].cast(pl.Int64)[-1]) + 1
-    messages = int(related.messages.select(pl.len()).collect(engine="streaming").item())
-    return Parts(folder, parts, order.height, messages, default_agent)
+    return Parts(folder, parts, *_sums(order), already_there=_sums(there), default_agent=default_agent)
+
+
+def _sums(tickets: pl.DataFrame) -> tuple[int, int, int]:
+    return tickets.height, int(tickets["messages"].sum()), int(tickets["attachments"].sum())
+
+
+def _linked(related: Related) -> pl.LazyFrame:
+    """Rows of the attachments table with their ticket."""
+    ids = related.messages.select("message_id", "ticket_id").filter(pl.col("message_id").is_not_null())
+    return related.attachments.join(ids, on="message_id", how="inner")
+
+
+def _marked(related: Related) -> pl.LazyFrame:
+    """A line a ticket: `at`, its number of `messages` and `attachments`, and a `mark` that changes when any
+    of its rows does, whatever their order.
+
+    A mark is for comparing two runs of the same polars only: its hashes may change from version to version.
+    """
+    listed = pl.col("attachments").list.len().fill_null(0)
+    messages = (
+        related.messages.select("ticket_id", "created_at", listed=listed, hash=_hash(related.messages))
+        .group_by("ticket_id")
+        .agg(
+            pl.len().alias("messages"),
+            pl.col("created_at").min().alias("first_at"),
+            pl.col("listed").sum(),
+            pl.col("hash").sum(),
+        )
+    )
+    linked = _linked(related)
+    files = (
+        linked.select("ticket_id", hash_of_files=_hash(linked))
+        .group_by("ticket_id")
+        .agg(pl.len().alias("linked"), pl.col("hash_of_files").sum())
+    )
+    zero = pl.lit(0, pl.UInt64)
+    return (
+        related.tickets.select("ticket_id", "created_at", hash_of_ticket=_hash(related.tickets))
+        .join(messages, on="ticket_id", how="left")
+        .join(files, on="ticket_id", how="left")
+        .select(
+            "ticket_id",
+            at=pl.coalesce("created_at", "first_at"),
+            messages=pl.col("messages").fill_null(0),
+            attachments=pl.col("listed").fill_null(0) + pl.col("linked").fill_null(0),
+            mark=(
+                pl.col("hash_of_ticket")
+                + pl.coalesce("hash", zero) * 31
+                + pl.coalesce("hash_of_files", zero) * 17
+            ).reinterpret(signed=True),
+        )
+    )
+
+
+def _hash(frame: pl.LazyFrame) -> pl.Expr:
+    """A hash of a row's content, not of where it stands."""
+    cells = [
+        (
+            pl.col(name).list.join("\x1e") if dtype == pl.List(pl.String) else pl.col(name).cast(pl.String)
+        ).fill_null("\x00")
+        for name, dtype in frame.collect_schema().items()
+        if name not in ("_file", "_record")
+    ]
+    return pl.concat_str(cells, separator="\x1f").hash()
 
 
 def _part_jobs(folder: Path, part: int, default_agent: Contact | None) -> Iterator[Conversation]:
@@ -152,7 +229,8 @@ def conversation(
             for name, value in ticket.items()
             if name.startswith("custom.") and value is not None
         },
-        fingerprint=fingerprint(requester.key, ticket["subject"], tags),
+        mark=ticket["mark"],
+        fingerprint=fingerprint(requester.key, ticket["subject"], *tags),
     )
 
 
@@ -171,7 +249,7 @@ def _message(
         linked.get(row["message_id"] or "", ())
     )
     content = fingerprint(
-        _iso(row["created_at"]), row["direction"], written.key, text, [file.url for file in files]
+        row["created_at"], row["direction"], written.key, text, *(file.url for file in files)
     )
     return Message(
         message_id=row["message_id"] or _derived_id(row, text, equals),
@@ -191,10 +269,10 @@ def _message(
     )
 
 
-def fingerprint(*content: Any) -> bytes:
-    """Eight bytes that change when the content does."""
-    text = json.dumps(content, ensure_ascii=False, default=str, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+def fingerprint(*content: object) -> bytes:
+    """Eight bytes that change when the content does. Fields are parted by a sign that no text has."""
+    text = "\x1f".join(["" if part is None else str(part) for part in content])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:
@@ -202,10 +280,6 @@ def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:
     if row["_opening"]:
         return f"{row['ticket_id']}:opening"
     author = row["author_email"] or row["author_phone"] or row["author_name"]
-    digest = fingerprint(row["ticket_id"], _iso(row["created_at"]), author, text).hex()
+    digest = fingerprint(row["ticket_id"], row["created_at"], author, text).hex()
     equals[digest] += 1
     return f"derived:{digest}:{equals[digest]}"
-
-
-def _iso(instant: datetime | None) -> str | None:
-    return instant.isoformat() if instant else None

@@ -55,7 +55,14 @@ class TicketJournal(Journal, Protocol):
     def begin(self, ticket_id: str) -> None: ...
 
     def end(
-        self, ticket_id: str, state: State, *, dixa_id: str | None, reason: str = "", read_back: bool = False
+        self,
+        ticket_id: str,
+        state: State,
+        *,
+        dixa_id: str | None,
+        reason: str = "",
+        read_back: bool = False,
+        mark: int | None = None,
     ) -> None: ...
 
     async def flush(self) -> None: ...
@@ -368,10 +375,12 @@ class _Run:
         read_back: bool = False,
     ) -> TicketResult:
         dixa_id = self.ids.get("conversation")
-        if ended and (read_back or state not in (State.ALREADY_THERE, State.LEFT)):
+        # What has changed is listed at every run, so it gets no mark by which it would be passed over.
+        mark = None if self.changed or doubles else self.job.mark
+        if ended and state is not State.LEFT:
             kept = State.IMPORTED if state is State.ALREADY_THERE else state
             self.pusher.journal.end(
-                self.job.ticket_id, kept, dixa_id=dixa_id, reason=reason, read_back=read_back
+                self.job.ticket_id, kept, dixa_id=dixa_id, reason=reason, read_back=read_back, mark=mark
             )
         # The untried messages of a ticket that is refused or failed share its fate.
         rest = state if state in (State.REJECTED, State.FAILED) else State.LEFT

@@ -78,7 +78,8 @@ def places(ran: pipeline.Ran, kind: str) -> dict[State, int]:
 
 
 def held(sandbox: Running) -> dict[str, list[str]]:
-    """The texts of each conversation, by the ticket that its first text names."""
+    """The texts of each conversation, by the ticket that its first text names, once nothing is on its way."""
+    sandbox.wait_for_late_commits()
     found: dict[str, list[str]] = {}
     for row in sandbox.store.all("SELECT id FROM conversations ORDER BY id"):
         texts = [

@@ -65,12 +65,19 @@ class Bucket:
 
 @dataclass(slots=True)
 class Running:
-    """A sandbox that answers at `url`. `store` and `statuses` (answers by status) are for looking in."""
+    """A sandbox that answers at `url`. `store` and `statuses` (answers by status) are for looking in;
+    `faults` and `loop` belong to the server's thread."""
 
     url: str
     token: str
     store: Store
+    faults: Faults
+    loop: asyncio.AbstractEventLoop
     statuses: Counter[int] = field(default_factory=Counter)
+
+    def wait_for_late_commits(self) -> None:
+        """Until nothing is on its way any more. To be called from another thread."""
+        asyncio.run_coroutine_threadsafe(self.faults.close(), self.loop).result()
 
 
 @asynccontextmanager
@@ -84,8 +91,8 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
         emails=settings.emails,
         phones=settings.phones,
     )
-    state = Running("", settings.token, store)
     faults = Faults(settings.faults)
+    state = Running("", settings.token, store, faults, asyncio.get_running_loop())
     runner = web.AppRunner(_app(settings, store, faults, state.statuses), access_log=None)
     await runner.setup()
     try:

@@ -38,7 +38,10 @@ CREATE TABLE IF NOT EXISTS anonymizations (
     initiated_at TEXT NOT NULL
 );
 """
-FIRST_CSID = 1001
+FIRST_CSID = 4711
+# Ids follow from table and row number, so that every sandbox has the same ones and the examples in
+# schemas/api/integrations.yaml are right in it (beside one agent, the first user created is the second).
+_NAMESPACE = uuid.UUID("d1ca0000-0000-4000-8000-000000000000")
 
 Row = dict[str, Any]
 
@@ -64,7 +67,8 @@ class Store:
     def insert(self, table: str, **values: Any) -> Row:
         """Add a row, with a new `id` unless the table numbers itself; lists are kept as JSON."""
         if table != "conversations":
-            values.setdefault("id", str(uuid.uuid4()))
+            number = self._db.execute(f"SELECT coalesce(max(n), 0) + 1 FROM {table}").fetchone()[0]  # noqa: S608
+            values.setdefault("id", str(uuid.uuid5(_NAMESPACE, f"{table}:{number}")))
         elif "id" not in values and self.one("SELECT 1 FROM conversations LIMIT 1") is None:
             values["id"] = FIRST_CSID
         values = {name: json.dumps(v) if isinstance(v, list) else v for name, v in values.items()}

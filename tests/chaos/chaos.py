@@ -360,8 +360,7 @@ def trial(seed: int, *, late: bool, keep: bool) -> Outcome:
             live.start()
             code = run_until_done(launcher, folder, sandbox, chance, outcome)
             live.stop()
-            # The last late commit must have come before the store is looked at.
-            time.sleep(settings.faults.late_seconds if late else 0)
+            sandbox.wait_for_late_commits()
             if code not in (0, 3):
                 outcome.problems.append(f"the last exit code is {code}")
             else:

@@ -88,7 +88,7 @@ def test_success_csv_maps_old_ids_to_new_ones_and_failed_csv_names_the_rest(
     success = (samples / "nordlys.report" / "success.csv").read_text().splitlines()
     assert success[0] == "ticket_id,dixa_id,messages,state"
     assert {line.split(",")[0] for line in success[1:]} == {str(n) for n in range(5001, 5014) if n != 5012}
-    assert {int(line.split(",")[1]) for line in success[1:]} == set(range(1001, 1013))
+    assert {int(line.split(",")[1]) for line in success[1:]} == set(range(4711, 4723))
     failed = (samples / "nordlys.report" / "failed.csv").read_text().splitlines()
     assert failed[1:] == ["5012,filtered,skip.status,"]
 
