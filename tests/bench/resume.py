@@ -59,7 +59,8 @@ async def remember(journal: checkpoint.Checkpoint, ready: pipeline.Prepared) -> 
             waiting.append(asyncio.ensure_future(journal.intend(step)))
             await asyncio.sleep(0)
             journal.record(step, State.IMPORTED, dixa_id=f"{number}-{step.key}")
-        journal.end(job.ticket_id, State.IMPORTED, dixa_id=str(number))
+        journal.end(job.ticket_id, State.IMPORTED, dixa_id=str(number), mark=job.mark)
+    journal.note("marks", pipeline.MARKS)
     await asyncio.gather(*waiting)
     await journal.flush()
 
