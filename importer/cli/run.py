@@ -188,7 +188,7 @@ def _with_signals(
         def ended(result: TicketResult) -> None:
             nonlocal bad
             bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
-            bar.update()
+            bar.update(result.state is not State.LEFT)
             if bad:
                 bar.set_postfix_str(f"{bad} not imported", refresh=False)
 
