@@ -173,7 +173,8 @@ class Pusher:
 
 @dataclass(slots=True)
 class _Run:
-    """One job under way. `states` is by message; `held` says which doubt holds it."""
+    """One job under way. `states` is by message; `carried` are the messages that came in with
+    the conversation, so that their ids are not known; `held` says which doubt holds it."""
 
     pusher: Pusher
     job: Conversation
@@ -181,6 +182,7 @@ class _Run:
     states: dict[str, State] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     new_messages: set[str] = field(default_factory=set)
+    carried: set[str] = field(default_factory=set)
     changed: list[str] = field(default_factory=list)
     held: str = ""
     old_refusal: str = ""
@@ -242,6 +244,8 @@ class _Run:
             return False
         if record.fingerprint != step.fingerprint:
             self.changed.append(step.key)
+        if record.dixa_id is None:
+            self.carried.add(step.key)
         self._mark(step, State.ALREADY_THERE)
         return True
 
@@ -291,7 +295,10 @@ class _Run:
 
     async def _create_and_settle(self, step: Step) -> Judgement:
         request = self.pusher.target.request(step, self.job, self.ids)
-        marked = replace(step, expected=self.pusher.target.expected(request, self.ids))
+        expected = self.pusher.target.expected(request, self.ids)
+        if step.kind is StepKind.MESSAGE:
+            expected["twins"] = sum(self._expected(key) == expected for key in self.carried)
+        marked = replace(step, expected=expected)
         for _ in range(self.pusher.exchange.patience.attempts):
             sent_at = self.pusher.clock()
             judgement = await self.pusher.exchange.create(marked, request)
@@ -304,6 +311,7 @@ class _Run:
             self._mark(step, State.IMPORTED)
             if step.kind is StepKind.CONVERSATION:
                 self.ids["conversation"] = judgement.dixa_id
+                self.carried = {carried.message_id for carried in step.carries}
             else:
                 self.new_messages.add(judgement.dixa_id)
         return judgement
@@ -333,16 +341,16 @@ class _Run:
 
     async def _read_back(self) -> tuple[str, ...]:
         """What stands twice, in a conversation of which something was once in doubt."""
-        target, job = self.pusher.target, self.job
         done = (State.IMPORTED, State.ALREADY_THERE)
-        sent = [
-            target.expected(target.request(step, job, self.ids), self.ids)
-            for step in target.steps(job, created=True)
-            if self.states.get(step.key) in done
-        ]
-        async with self.pusher.requesters[self.ids[job.requester.key or ""]]:
+        sent = [self._expected(key) for key, state in self.states.items() if state in done]
+        async with self.pusher.requesters[self.ids[self.job.requester.key or ""]]:
             await self.pusher.journal.flush()
             return await self.pusher.settler.doubles(self.ids["conversation"], sent, self.creation)
+
+    def _expected(self, message_id: str) -> dict[str, Any]:
+        """By what a message of this job is known again, however it came in."""
+        step = Step(StepKind.MESSAGE, self.job.ticket_id, message_id)
+        return self.pusher.target.expected(self.pusher.target.request(step, self.job, self.ids), self.ids)
 
     async def _meet_everybody(self) -> tuple[State, str] | None:
         """The ids of the requester and of every author; what to say where one cannot be had."""

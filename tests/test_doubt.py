@@ -370,3 +370,19 @@ def test_a_busy_host_halts_all_and_costs_nothing(run, migration, fault: Fault) -
         assert held(sandbox) == WHOLE
     assert ran.traffic.retried > 0
     assert ran.books.clean
+
+
+def test_a_message_equal_to_the_one_a_contact_form_carried_is_not_mistaken_for_it(run, migration) -> None:
+    messages = HEADER + "a1,A,inbound,same,2024-02-01\na2,A,inbound,same,2024-02-01\n"
+    path = migration(tickets=TICKETS.replace("B,", "#B,"), messages=messages)
+    form = {
+        "conversation__kind": "contact_form",
+        "conversation__endpoint": "imported@email.dixa.io",
+        "conversation__opening_head": "",
+    }
+    # Person, conversation with the first message, second message.
+    with serving(script={3: Fault.CUT_BEFORE}) as sandbox:
+        assert run(path, sandbox, **form).books.clean
+        assert [
+            row["text"].rsplit("\n\n", 1)[-1] for row in sandbox.store.all("SELECT text FROM messages")
+        ] == ["same", "same"]

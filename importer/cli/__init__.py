@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 
 import click
@@ -25,6 +26,7 @@ _log = logging.getLogger("importer")
 def main() -> None:
     """The program `dixa-import`."""
     session = Session()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = dixa_import.main(standalone_mode=False, obj=session)
         # `--help` and `--version` end without a value.

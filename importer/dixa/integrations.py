@@ -111,8 +111,6 @@ class Integrations:
             "csid": ids["conversation"],
             "author_id": body.get("author_id"),
             "text": text_mark(body["text"]),
-            # A contact form's creation has put a message of its own in front.
-            "before": 1 if self.settings.kind == "contact_form" else 0,
         }
 
     def losses(self, job: Conversation) -> Counter[str]:
