@@ -52,7 +52,7 @@ async def _look_up(
     missing: list[str] = []
     queue_id = None
     if wanted.kind == "callback" and wanted.queue:
-        queues = await _all(exchange, integrations.list_queues(), url)
+        queues = await list_all(exchange, integrations.list_queues(), url)
         queue_id = _match(wanted.queue, {str(q.get("id")): [str(q.get("name"))] for q in queues})
         if queue_id is None:
             missing.append(_absent("queue", wanted.queue, [str(q.get("name")) for q in queues]))
@@ -106,7 +106,7 @@ async def _agents(
 
 
 async def _endpoint(exchange: Exchange, kind: str, wanted: str, url: str, missing: list[str]) -> str | None:
-    items = await _all(exchange, integrations.list_endpoints(kind), url)
+    items = await list_all(exchange, integrations.list_endpoints(kind), url)
     by_id = {
         dixa_id: integrations.endpoint_names(item)
         for item in items
@@ -121,18 +121,25 @@ async def _endpoint(exchange: Exchange, kind: str, wanted: str, url: str, missin
 
 async def _tags(exchange: Exchange, url: str) -> frozenset[str] | None:
     """The account's tag names; None where the answer does not tell (its fields are not documented)."""
-    items = await _all(exchange, integrations.list_tags(), url)
+    items = await list_all(exchange, integrations.list_tags(), url)
     names = [str(item["name"]) for item in items if item.get("name")]
     return frozenset(names) if names or not items else None
 
 
-async def _all(exchange: Exchange, request: Request, base_url: str) -> list[dict[str, Any]]:
+async def list_all(exchange: Exchange, request: Request, base_url: str) -> list[dict[str, Any]]:
+    """Every item of a list, page by page. Raises NotRead where it cannot be had whole: what is not on it is
+    taken for what is not there."""
     found: list[dict[str, Any]] = []
+    seen: set[Any] = set()
     page: Request | None = request
     while page is not None:
-        answer = await exchange.read(page)
+        place = (page.path, tuple(sorted(page.query.items())))
+        answer = None if place in seen else await exchange.read(page)
         if answer is None:
-            return found
+            raise NotRead(
+                f"{page.path}: " + ("its pages never end" if place in seen else "Dixa refuses to list it")
+            )
+        seen.add(place)
         found += integrations.rows(answer)
         page = integrations.next_page(answer, base_url)
     return found

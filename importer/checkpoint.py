@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tickets (
     n INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, state TEXT, dixa_id TEXT, reason TEXT,
-    doubtful INTEGER NOT NULL DEFAULT 0, mark INTEGER
+    doubtful INTEGER NOT NULL DEFAULT 0, doubles TEXT, mark INTEGER
 );
 CREATE TABLE steps (
     ticket INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT, dixa_id TEXT,
@@ -120,8 +120,12 @@ class Checkpoint:
     def __enter__(self) -> "Checkpoint":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except Unwritable:
+            if kind is None:  # else what went wrong before says more
+                raise
 
     def person(self, key: str) -> PersonRecord | None:
         """What is known of a person. Not for one with writes under way."""
@@ -181,15 +185,16 @@ class Checkpoint:
         *,
         dixa_id: str | None,
         reason: str = "",
-        read_back: bool = False,
+        doubles: Sequence[str] | None = None,
         mark: int | None = None,
     ) -> None:
-        """Put down what became of a ticket as a whole; `read_back` says that it was looked at in Dixa since
-        the last doubt, `mark` stands for the source rows that are in Dixa now."""
+        """Put down what became of a ticket as a whole; `doubles` is given where it was looked at in Dixa
+        since the last doubt, `mark` stands for the source rows that are in Dixa now."""
+        found = "\n".join(doubles) if doubles else None
         self._write(
-            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful), mark = ? "
-            "WHERE ticket_id = ?",
-            (state, dixa_id, reason, read_back, mark, ticket_id),
+            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful), "
+            "doubles = coalesce(?, doubles), mark = ? WHERE ticket_id = ?",
+            (state, dixa_id, reason, doubles is not None, found, mark, ticket_id),
         )
 
     def doubts(self) -> list[tuple[Step, Doubt]]:
@@ -206,7 +211,7 @@ class Checkpoint:
         return [
             (
                 self._open_step(n, ticket_id, StepKind(kind), key),
-                Doubt(StepKind(kind), ticket_id, key, json.loads(expected), at, self._message_ids(n)),
+                Doubt(StepKind(kind), ticket_id, key, json.loads(expected), at, at, self._message_ids(n)),
             )
             for n, ticket_id, kind, key, expected, at in rows
         ]
@@ -290,8 +295,9 @@ class Checkpoint:
         batch = self._take()
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
-        except sqlite3.Error as error:
-            # Whoever waits must not send; what was written goes back in front, for another attempt.
+        except Exception as error:
+            # Whoever waits must not send, whatever it is; what was written goes back in front, to be written
+            # with the next.
             self._batch[:0] = batch
             for future in [*waiting, *self._waiting]:
                 if not future.done():
@@ -303,7 +309,7 @@ class Checkpoint:
                 future.set_result(None)
         return True
 
-    def _unwritable(self, error: sqlite3.Error) -> Unwritable:
+    def _unwritable(self, error: Exception) -> Unwritable:
         return Unwritable(f"{self._path}: cannot be written: {error}; free some space and run again")
 
     def _take(self) -> list[tuple[str, tuple[Any, ...]]]:
@@ -357,6 +363,13 @@ def marks(path: Path, *, maker: str) -> list[tuple[str, int]]:
             ).fetchall()
         except sqlite3.Error:
             return []  # opening it for the run says what is wrong
+
+
+def doubles(path: Path) -> list[tuple[str, str]]:
+    """Everything that was ever found to stand in Dixa twice, with its ticket."""
+    query = "SELECT ticket_id, doubles FROM tickets WHERE doubles IS NOT NULL ORDER BY n"
+    with closing(_read_only(path)) as db:
+        return [(ticket_id, what) for ticket_id, lines in db.execute(query) for what in lines.split("\n")]
 
 
 def people(path: Path) -> Iterator[tuple[str, State | None]]:

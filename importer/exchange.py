@@ -8,7 +8,7 @@ attempts; where the host takes no requests at all, by the time that it has not.
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from importer.errors import QuotaSpent, Unauthorized, Unreachable
@@ -115,25 +115,25 @@ class Exchange:
             await self._wait(ending, judgement, attempt)
 
     async def create(self, step: Step, request: Request) -> Judgement:
-        """What became of a creation: created, refused, in doubt, or `again`: not now, however often asked.
+        """What became of a creation: created, refused or in doubt. While the host takes no requests it is
+        sent again, since that proves that nothing was created.
 
         Raises Unauthorized, Unreachable and QuotaSpent; Unwritable where the intent cannot be put down. Then
         nothing was created.
         """
-        attempt = sendings = 0
+        sendings = 0
         while True:
             await self.pace.turn()
             await self._journal.intend(step)
+            sent_at = self._clock()
             ending, judgement = await self._once(request, sendings, creates=True, step=step)
             sendings += 1
             if outcome := OUTCOMES.get(judgement.verdict):
                 self._journal.record(step, outcome, dixa_id=judgement.dixa_id, reason=judgement.reason)
-                return judgement
+                return replace(judgement, sent_at=sent_at)
             self._journal.withdraw(step)
-            attempt += not self._away(ending, judgement)
-            if attempt >= self._patience.attempts:
-                return judgement
-            await self._wait(ending, judgement, attempt)
+            self._away(ending, judgement)
+            await self._wait(ending, judgement, sendings)
 
     async def _once(
         self, request: Request, sendings: int, *, creates: bool, step: Step | None = None
@@ -187,11 +187,15 @@ class Exchange:
         now = self._clock()
         if seconds >= 1 and now - self._said_at > SAY_AGAIN_SECONDS:
             self._said_at = now
-            limit = self._patience.max_outage_seconds / 60
+            more = "" if seconds > QUOTA_WAIT_SECONDS else f", and up to {self._longest} if that goes on"
             self._say(
-                f"Dixa takes no requests now ({judgement.reason}); all workers wait {seconds:.0f} s, "
-                f"and up to {limit:.0f} min if that goes on"
+                f"Dixa takes no requests now ({judgement.reason}); all workers wait {seconds:.0f} s{more}"
             )
+
+    @property
+    def _longest(self) -> str:
+        seconds = self._patience.max_outage_seconds
+        return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def _is_away(ending: Ending) -> bool:

@@ -103,6 +103,10 @@ class Conversation:
     mark: int | None = None
 
 
+# What the id of a message begins with that has none of its own: it follows from the content.
+DERIVED = "derived:"
+
+
 class StepKind(StrEnum):
     PERSON = "person"
     CONVERSATION = "conversation"
@@ -179,12 +183,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`dixa_id` where something was created; `reason` in Dixa's own words where it was not."""
+    """`dixa_id` where something was created; `reason` in Dixa's own words where it was not; `sent_at` is when
+    the request left (Unix time)."""
 
     verdict: Verdict
     dixa_id: str | None = None
     reason: str = ""
     retry_after_seconds: float | None = None
+    sent_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +218,18 @@ class TicketMemory:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A creation of which no outcome is known. `at` is when it was sent (Unix time, this machine's clock);
-    `expected` as in Step; `known` are the ids in Dixa of the ticket's other messages."""
+    """A creation of which no outcome is known.
+
+    `first_at` and `last_at` are when it was sent for the first and for the last time (Unix time, this
+    machine's clock); `expected` as in Step; `known` are the ids in Dixa of the ticket's other messages.
+    """
 
     kind: StepKind
     ticket_id: str
     key: str
     expected: Mapping[str, Any]
-    at: float
+    first_at: float
+    last_at: float
     known: frozenset[str] = frozenset()
 
 
@@ -229,7 +239,7 @@ class TicketResult:
 
     `messages` and `attachments` count by state: imported by this run, already there from an earlier one.
     `changed` names the messages (and `ticket` for the ticket itself) whose content is another than what was
-    imported; `doubles` what stands in Dixa twice.
+    imported.
     """
 
     ticket_id: str
@@ -239,4 +249,3 @@ class TicketResult:
     attachments: Mapping[State, int]
     reason: str = ""
     changed: tuple[str, ...] = ()
-    doubles: tuple[str, ...] = ()

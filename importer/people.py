@@ -52,12 +52,9 @@ class People:
         self._grace = grace_seconds
         self._started = clock()
         self._clock = clock
-        self._known: dict[str, asyncio.Task[Person]] = {}
-
-    @property
-    def counts(self) -> Counter[State]:
-        done = (task for task in self._known.values() if task.done() and not task.cancelled())
-        return Counter(task.result().state for task in done if task.exception() is None)
+        self._under_way: dict[str, asyncio.Task[Person]] = {}
+        self._ids: dict[str, str] = {}
+        self.counts: Counter[State] = Counter()
 
     async def get(self, contact: Contact) -> Person:
         """The person with this contact's key, created when there is none.
@@ -75,12 +72,24 @@ class People:
         key = contact.key
         if key is None:
             raise ValueError("a contact without e-mail and phone cannot be looked up")
-        task = self._known.get(key)
-        if task is None or (create and _to_be_asked_again(task)):
-            task = asyncio.ensure_future(self._resolve(contact, key, create=create))
-            self._known[key] = task
+        if dixa_id := self._ids.get(key):
+            return Person(State.ALREADY_THERE, dixa_id)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._settle(contact, key, create=create))
+            self._under_way[key] = task
         # Shielded: a worker that is cancelled must not take the person from the others.
         return await asyncio.shield(task)
+
+    async def _settle(self, contact: Contact, key: str, *, create: bool) -> Person:
+        try:
+            person = await self._resolve(contact, key, create=create)
+        finally:
+            del self._under_way[key]
+        if person.dixa_id:
+            self._ids[key] = person.dixa_id
+        self.counts[person.state] += 1
+        return person
 
     async def _resolve(self, contact: Contact, key: str, *, create: bool) -> Person:
         record = self._remembered(key)
@@ -102,34 +111,26 @@ class People:
             judgement = await self._exchange.create(step, self._directory.create_person(contact))
             if judgement.verdict is Verdict.CREATED:
                 return Person(State.IMPORTED, judgement.dixa_id)
-            if judgement.verdict is Verdict.AGAIN:
-                break
             if judgement.verdict is Verdict.IN_DOUBT:
                 await self._exchange.pace.pause(self._grace)
-            found = await self._look_up(contact, step)
+            mine = State.IMPORTED if judgement.verdict is Verdict.IN_DOUBT else State.ALREADY_THERE
+            found = await self._look_up(contact, step, mine)
             if found is None and contact.email and contact.phone:
-                found = await self._look_up(replace(contact, email=None), step)
+                found = await self._look_up(replace(contact, email=None), step, mine)
             if found:
-                mine = judgement.verdict is Verdict.IN_DOUBT
-                return replace(found, state=State.IMPORTED) if mine else found
+                return found
             if judgement.verdict is Verdict.REFUSED:
                 return Person(State.REJECTED, None, judgement.reason)
             self._journal.withdraw(step)
+        self._journal.record(step, State.FAILED, reason=judgement.reason)
         return Person(State.FAILED, None, judgement.reason)
 
-    async def _look_up(self, contact: Contact, step: Step) -> Person | None:
+    async def _look_up(
+        self, contact: Contact, step: Step, state: State = State.ALREADY_THERE
+    ) -> Person | None:
         answer = await self._exchange.read(self._directory.find_person(contact))
         dixa_id = self._directory.person_in(answer, contact) if answer else None
         if dixa_id is None:
             return None
-        self._journal.record(step, State.ALREADY_THERE, dixa_id=dixa_id)
-        return Person(State.ALREADY_THERE, dixa_id)
-
-
-def _to_be_asked_again(task: "asyncio.Task[Person]") -> bool:
-    """A look-up that found nobody, or one that failed for one ticket and may do for the next."""
-    if not task.done():
-        return False
-    if task.cancelled() or task.exception() is not None:
-        return True
-    return task.result().state in (State.LEFT, State.FAILED)
+        self._journal.record(step, state, dixa_id=dixa_id)
+        return Person(state, dixa_id)

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from importer import account, checkpoint, read
 from importer.config import Migration
 from importer.dixa import integrations
 from importer.dixa.client import Client
-from importer.errors import RunError
+from importer.errors import Invalid, RunError
 from importer.exchange import Exchange, NotRead, Patience, Traffic
 from importer.model import (
     Contact,
@@ -24,6 +25,7 @@ from importer.model import (
     Doubt,
     Request,
     State,
+    Step,
     StepKind,
     TicketMemory,
     TicketResult,
@@ -34,7 +36,7 @@ from importer.plan import Parts, plan
 from importer.push import BATCH, Allowance, Options, Pusher
 from importer.relate import Related, Rules, relate
 from importer.report.books import Books
-from importer.settle import Found, Settler
+from importer.settle import Found, Settlement, Settler
 from importer.validate import Checked, validate
 
 Say = Callable[[str], None]
@@ -43,6 +45,15 @@ MARKS = f"polars {pl.__version__}"
 
 # A request that comes later than timeout and grace allow is not expected; some margin costs only look-ups.
 LATE_MARGIN_SECONDS = 30.0
+
+
+def options(
+    migration: Migration, *, with_holes: bool = False, again: bool = False, strict: bool = False
+) -> Options:
+    """The options of a push, as the migration's target has them."""
+    target = migration.target
+    latest = target.timeout + target.grace + LATE_MARGIN_SECONDS
+    return Options(with_holes, again, strict, grace_seconds=target.grace, latest_seconds=latest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +291,17 @@ async def run(
         pushing = _Pushing(prepared, journal, exchange, people, ran, options, limits, world)
         try:
             await pushing.go()
-            await journal.flush()
         except Stopped:
             pass
         except RunError as error:
             ran.failure = error
+        try:
+            await journal.flush()
+        except RunError as error:
+            ran.failure = ran.failure or error
         ran.interrupted = pace.stopped and ran.failure is None and not ran.limit
         _count_people(prepared, ran, people)
+        ran.doubles = checkpoint.doubles(prepared.migration.checkpoint)
     ran.seconds = time.monotonic() - started
     return ran
 
@@ -304,6 +319,7 @@ class _Pushing:
     limits: Limits
     world: World
     bad: int = 0
+    doubted: set[str] = field(default_factory=set)
 
     async def go(self) -> None:
         migration = self.prepared.migration
@@ -313,12 +329,7 @@ class _Pushing:
                 self.limits.seconds, self._stop, f"--max-duration {self.limits.seconds:g} s"
             )
         try:
-            settler = Settler(
-                self._read_all,
-                self.journal.conversation_known,
-                self.exchange.clock_offset,
-                latest_seconds=migration.target.timeout + migration.target.grace + LATE_MARGIN_SECONDS,
-            )
+            settler = Settler(self._read_all, self.journal.conversation_known)
             self.journal.note("marks", MARKS)
             settled = await self._settle_what_was_left(settler)
             if not self.prepared.parts.tickets:
@@ -331,6 +342,13 @@ class _Pushing:
                 people=self.people,
             )
             self.ran.replaced_agents, self.ran.unknown_agents = dixa.replaced, dixa.unknown
+            for keys, state in ((dixa.replaced, State.FILTERED), (dixa.unknown, State.REJECTED)):
+                for key in keys:
+                    self.journal.record(Step(StepKind.PERSON, "", key), state)
+            if self.options.strict and dixa.unknown:
+                raise Invalid(
+                    f"Dixa does not know {len(dixa.unknown)} agent(s), so nothing is sent (--strict)"
+                )
             allowance = Allowance(self.limits.tickets)
             pusher = Pusher(
                 dixa.target,
@@ -344,9 +362,12 @@ class _Pushing:
                 allowance=allowance,
                 clock=time.time,
                 settled=settled,
+                doubted=self.doubted,
             )
-            async for result in pusher.push(self.prepared.parts.jobs(), workers=migration.target.workers):
-                self._took(result)
+            pushed = pusher.push(self.prepared.parts.jobs(), workers=migration.target.workers)
+            async with aclosing(pushed):
+                async for result in pushed:
+                    self._took(result)
             if allowance.spent:
                 self.ran.limit = self.ran.limit or f"--limit {self.limits.tickets}"
         finally:
@@ -363,7 +384,6 @@ class _Pushing:
             self.ran.books[kind].add({State.LEFT: -sum(counts.values())})
             self.ran.books[kind].add(counts)
         self.ran.changed += [(result.ticket_id, what) for what in result.changed]
-        self.ran.doubles += [(result.ticket_id, what) for what in result.doubles]
         self.world.ended(result)
         self.bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
         if self.limits.errors is not None and self.bad >= self.limits.errors:
@@ -385,11 +405,11 @@ class _Pushing:
         )
         await self.exchange.pace.pause(grace)
         for step, doubt in doubts:
+            await self.journal.flush()  # what the one before was settled to must count as known
             try:
                 settlement = await settler.settle(doubt)
             except NotRead as error:
-                self.journal.record(step, State.IN_DOUBT, reason=str(error))
-                continue
+                settlement = Settlement(Found.AMBIGUOUS, evidence=str(error))
             if settlement.found is Found.CREATED:
                 self.journal.record(step, State.IMPORTED, dixa_id=settlement.dixa_id)
                 self.ran.settled += 1
@@ -398,20 +418,12 @@ class _Pushing:
                 self.ran.settled += 1
             else:
                 self.journal.record(step, State.IN_DOUBT, reason=settlement.evidence)
+                self.doubted |= {doubt.expected.get("requester_id", "")} - {""}
         await self.journal.flush()
         return {doubt.ticket_id: doubt for _, doubt in doubts if doubt.kind is StepKind.CONVERSATION}
 
-    async def _read_all(self, request: Request) -> list[Mapping[str, Any]]:
-        """All pages of a list; nothing where there is no such list."""
-        found: list[Mapping[str, Any]] = []
-        page: Request | None = request
-        while page is not None:
-            answer = await self.exchange.read(page)
-            if answer is None:
-                return found
-            found += integrations.rows(answer)
-            page = integrations.next_page(answer, self.prepared.migration.target.base_url)
-        return found
+    async def _read_all(self, request: Request) -> Sequence[Mapping[str, Any]]:
+        return await account.list_all(self.exchange, request, self.prepared.migration.target.base_url)
 
 
 def _count_people(prepared: Prepared, ran: Ran, people: People) -> None:
@@ -420,10 +432,6 @@ def _count_people(prepared: Prepared, ran: Ran, people: People) -> None:
     ledger, created = ran.books["people"], people.counts[State.IMPORTED]
     for (key,) in prepared.related.contacts.select("key").collect(engine="streaming").iter_rows():
         state = known.get(key, State.LEFT) or State.IN_DOUBT
-        if key in ran.replaced_agents:
-            state = State.FILTERED
-        elif key in ran.unknown_agents:
-            state = State.REJECTED
         if state is State.IMPORTED:
             state = State.IMPORTED if created > 0 else State.ALREADY_THERE
             created -= 1

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
-from importer.model import Attachment, Contact, Conversation, Direction, Message
+from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message
 from importer.relate import Related
 from importer.text import plain
 
@@ -282,4 +282,4 @@ def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:
     author = row["author_email"] or row["author_phone"] or row["author_name"]
     digest = fingerprint(row["ticket_id"], row["created_at"], author, text).hex()
     equals[digest] += 1
-    return f"derived:{digest}:{equals[digest]}"
+    return f"{DERIVED}{digest}:{equals[digest]}"

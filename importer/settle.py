@@ -15,8 +15,9 @@ from importer.model import Doubt, Request, StepKind
 Item = Mapping[str, Any]
 ReadAll = Callable[[Request], Awaitable[Sequence[Item]]]
 
-# Dixa stamps whole milliseconds and its answers' Date whole seconds; both clocks may be read a little late.
-CLOCK_TOLERANCE_SECONDS = 3.0
+# How far Dixa's stamps and the Date of its answers may lie apart (several machines write them). Taking too
+# much for possible costs a look; taking too little would double.
+CLOCK_TOLERANCE_SECONDS = 60.0
 
 
 class Found(StrEnum):
@@ -36,14 +37,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """Reads back. `clock_offset` is Dixa's clock less this machine's, in seconds, or None while no answer has
-    told its date; `is_ours` says whether a conversation is one that the checkpoint already knows;
-    `latest_seconds` is how long after its sending a request can still have been carried out."""
+    """Reads back. `read_all` gives a list whole or raises; `is_ours` says whether a conversation is one that
+    the checkpoint already knows."""
 
     read_all: ReadAll
     is_ours: Callable[[str], bool]
-    clock_offset: Callable[[], float | None]
-    latest_seconds: float
 
     async def settle(self, doubt: Doubt) -> Settlement:
         """Look for what a step may have created. To be asked after the grace period only, and while no other
@@ -54,19 +52,20 @@ class Settler:
 
     async def _conversation(self, doubt: Doubt) -> Settlement:
         request = integrations.requested_conversations(doubt.expected["requester_id"])
-        candidates = [
-            str(item["id"])
-            for item in await self.read_all(request)
-            if not self.is_ours(str(item["id"]))
-            and integrations.could_be_conversation(item, doubt)
-            and self._in_time(item, doubt)
-        ]
-        matches = [
-            csid
-            for csid in candidates
-            if integrations.is_conversation(await self.read_all(integrations.messages_of(csid)), doubt)
-        ]
-        return _settlement(matches, "conversations of the requester")
+        matches: list[str] = []
+        unclear: list[str] = []
+        for item in await self.read_all(request):
+            csid = str(item["id"])
+            if (
+                self.is_ours(csid)
+                or not integrations.could_be_conversation(item, doubt)
+                or not in_time(item, doubt)
+            ):
+                continue
+            messages = await self.read_all(integrations.messages_of(csid))
+            is_it = integrations.is_conversation(item, messages, doubt)
+            (matches if is_it else unclear if is_it is None else []).append(csid)
+        return _settlement(matches, unclear, "conversations of the requester")
 
     async def _message(self, doubt: Doubt) -> Settlement:
         items = await self.read_all(integrations.messages_of(doubt.expected["csid"]))
@@ -75,11 +74,11 @@ class Settler:
             for item in integrations.by_time(items)
             if str(item["id"]) not in doubt.known
             and integrations.could_be_message(item, doubt.expected)
-            and self._in_time(item, doubt)
+            and in_time(item, doubt)
         ]
         # Equal messages that came in with the conversation itself have no id that is known.
-        matches = matches[doubt.expected.get("twins", 0) :]
-        return _settlement(matches, f"messages of conversation {doubt.expected['csid']}")
+        own = matches[doubt.expected.get("twins", 0) :]
+        return _settlement(own, [], f"messages of conversation {doubt.expected['csid']}")
 
     async def doubles(
         self, csid: str, sent: Sequence[Mapping[str, Any]], creation: Doubt | None
@@ -106,19 +105,23 @@ class Settler:
                 extra.append(f"conversation {again.dixa_id or again.evidence} is a double of {csid}")
         return tuple(extra)
 
-    def _in_time(self, item: Item, doubt: Doubt) -> bool:
-        """What stood there before the request was sent, or came long after it, cannot have come of it."""
-        offset, created = self.clock_offset(), integrations.created_at(item)
-        if offset is None or created is None:
-            return True
-        after = created - doubt.at - offset
-        return -CLOCK_TOLERANCE_SECONDS <= after <= self.latest_seconds + CLOCK_TOLERANCE_SECONDS
+
+def in_time(item: Item, doubt: Doubt) -> bool:
+    """What stood there before the request was sent, or came long after it, cannot have come of it. Compared
+    in Dixa's clock, by the offset that was known when it was sent; without one everything is possible."""
+    offset, created = doubt.expected.get("offset"), integrations.created_at(item)
+    if offset is None or created is None:
+        return True
+    earliest = doubt.first_at + offset - CLOCK_TOLERANCE_SECONDS
+    latest = doubt.last_at + offset + doubt.expected["latest"] + CLOCK_TOLERANCE_SECONDS
+    return bool(earliest <= created <= latest)
 
 
-def _settlement(matches: Sequence[str], where: str) -> Settlement:
-    if not matches:
-        return Settlement(Found.NOTHING)
+def _settlement(matches: Sequence[str], unclear: Sequence[str], where: str) -> Settlement:
     if len(matches) == 1:
         return Settlement(Found.CREATED, matches[0])
-    shown = ", ".join(matches[:5]) + (f" and {len(matches) - 5} more" if len(matches) > 5 else "")
-    return Settlement(Found.AMBIGUOUS, evidence=f"{len(matches)} {where} could be it: {shown}")
+    candidates = matches or unclear
+    if not candidates:
+        return Settlement(Found.NOTHING)
+    shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
+    return Settlement(Found.AMBIGUOUS, evidence=f"{len(candidates)} {where} could be it: {shown}")

@@ -22,7 +22,7 @@ TICKETS = "ticket_id,requester_email,created_at\nA,ann@b.example,2024-01-01\nB,a
 HEADER = "message_id,ticket_id,direction,text,created_at\n"
 MESSAGES = HEADER + "a1,A,inbound,one,2024-02-01\na2,A,outbound,two,2024-02-02\nb1,B,inbound,one,2024-02-01\n"
 GRACE = 0.15
-NO_LIMITS, OPTIONS = pipeline.Limits(), Options(grace_seconds=GRACE)
+NO_LIMITS, OPTIONS = pipeline.Limits(), Options(grace_seconds=GRACE, latest_seconds=30.0)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+import sqlite3
 import sys
 
 import click
@@ -42,6 +43,11 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         _tell_machines(session, str(error), error.exit_code)
         sys.exit(error.exit_code)
+    except sqlite3.Error as error:
+        text = f"the checkpoint cannot be read or written: {error}"
+        click.echo(f"Error: {text}; free some space or look at the disk, and run again", err=True)
+        _tell_machines(session, text, 5)
+        sys.exit(5)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

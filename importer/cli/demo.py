@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from importer import config
+from importer import config, pipeline
 from importer.cli.group import Session, command_line
 from importer.cli.run import push
 from importer.errors import ConfigError
-from importer.push import Options
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
 
@@ -36,7 +35,7 @@ def demo(session: Session, into: Path | None) -> int:
     session.say(f"Importing {path} into a sandbox on this machine.")
     with running(Settings(agents=AGENTS)) as sandbox:
         loaded = config.load(path, {"target.base_url": sandbox.url})
-        options = Options(grace_seconds=loaded.target.grace)
+        options = pipeline.options(loaded)
         code = push(session, loaded, path, authorization=sandbox.token, options=options)
         session.say(
             f"The sandbox now holds {sandbox.store.count('conversations')} conversations and "

@@ -90,10 +90,8 @@ def run(
     loaded = config.load(migration, overrides())
     header = authorization(loaded, token_file, token_command)
     limits = pipeline.Limits(limit, max_errors, max_duration)
-    options = Options(with_holes=with_holes, grace_seconds=loaded.target.grace)
-    return push(
-        session, loaded, migration, authorization=header, options=options, limits=limits, strict=strict
-    )
+    options = pipeline.options(loaded, with_holes=with_holes, strict=strict)
+    return push(session, loaded, migration, authorization=header, options=options, limits=limits)
 
 
 @click.command(
@@ -120,7 +118,7 @@ def retry(
     loaded = config.load(migration, overrides())
     header = authorization(loaded, token_file, token_command)
     limits = pipeline.Limits(limit, max_errors, max_duration)
-    options = Options(with_holes=with_holes, again=True, grace_seconds=loaded.target.grace)
+    options = pipeline.options(loaded, with_holes=with_holes, again=True)
     return push(
         session, loaded, migration, authorization=header, options=options, limits=limits, command="retry"
     )
@@ -134,14 +132,13 @@ def push(
     authorization: str,
     options: Options,
     limits: pipeline.Limits = NO_LIMITS,
-    strict: bool = False,
     command: str = "run",
 ) -> int:
     """Everything of `run` behind its options; the exit code."""
     binding = checkpoint.Binding(migration.name, migration.target.api, migration.target.base_url)
     checkpoint.ensure_free(migration.checkpoint)
     with prepared(session, migration, with_holes=options.with_holes) as (ready, problems, paths):
-        if strict and not ready.books.clean:
+        if options.strict and not ready.books.clean:
             session.say(text.problems(problems))
             raise Invalid(
                 f"records are rejected, so nothing is sent (--strict); see {migration.report / 'rejects'}"
@@ -196,9 +193,12 @@ def _with_signals(
             task = asyncio.current_task()
             loop = asyncio.get_running_loop()
             gate: list[Pace] = []
+            asked = False
 
             def interrupt() -> None:
-                if gate and not gate[0].stopped:
+                nonlocal asked
+                if gate and not asked:
+                    asked = True
                     say("Stopping: what is under way is let to end. Once more to stop at once.")
                     gate[0].stop()
                 elif task:
@@ -219,6 +219,9 @@ def _with_signals(
             return asyncio.run(whole())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
+        finally:
+            # The loop has set it back to what ends a process without a word.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _code(ran: pipeline.Ran) -> int:
@@ -277,6 +280,10 @@ def _lines(
     lines += [
         f"Twice in Dixa, and nothing can delete it: ticket {ticket}: {what}" for ticket, what in ran.doubles
     ]
+    if ran.settled:
+        lines.append(
+            f"{ran.settled:,} request(s) of an earlier run without an outcome were settled by asking Dixa."
+        )
     rate = f", {traffic.sent / ran.seconds:.1f} a second" if ran.seconds else ""
     lines += [
         "",

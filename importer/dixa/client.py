@@ -68,7 +68,12 @@ class Client:
                     _seconds(response.headers.get("Retry-After"), self._now()),
                     _date(response.headers.get("Date")),
                 )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        except (
+            aiohttp.ClientConnectorError,
+            aiohttp.ClientHttpProxyError,
+            aiohttp.ConnectionTimeoutError,
+            aiohttp.InvalidURL,
+        ) as error:
             return NoAnswer(sent=False, reason=f"no connection: {error}")
         except TimeoutError:
             return NoAnswer(sent=True, reason="no answer within the timeout")
@@ -77,7 +82,7 @@ class Client:
 
 
 def _json(text: str) -> object:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return json.loads(text)
     return None
 
