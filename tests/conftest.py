@@ -3,22 +3,26 @@
 A connection to anything but loopback fails, in this process.
 """
 
+import asyncio
 import ipaddress
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from importer import config, pipeline, read
+from importer import checkpoint, config, pipeline, read
 from importer.cli.demo import AGENTS
+from importer.push import Options
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
+from importer.sandbox.faults import Plan
 from importer.sandbox.server import Running
 
 
@@ -134,3 +138,64 @@ def migration(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+GRACE = 0.15
+NO_LIMITS, OPTIONS = pipeline.Limits(), Options(grace_seconds=GRACE, latest_seconds=30.0)
+
+
+@dataclass
+class Runner:
+    """A run in this process, as often as wanted, over the same checkpoint."""
+
+    prepare: Callable[..., pipeline.Prepared]
+
+    def __call__(
+        self,
+        path: Path,
+        sandbox: Running,
+        *,
+        limits: pipeline.Limits = NO_LIMITS,
+        options: Options = OPTIONS,
+        token: str | None = None,
+        ended: Callable[[Any], None] = lambda _: None,
+        **overrides: Any,
+    ) -> pipeline.Ran:
+        settings = {
+            "target__rate": 2000.0, "target__burst": 200, "target__timeout": 0.4, "target__grace": GRACE,
+            "target__max_outage": 5.0, "target__base_url": sandbox.url, **overrides,
+        }  # fmt: skip
+        ready = self.prepare(path, **settings)
+        binding = checkpoint.Binding("minimal", "integrations", sandbox.url)
+        with checkpoint.Checkpoint(ready.migration.checkpoint, binding) as journal:
+            return asyncio.run(
+                pipeline.run(
+                    ready,
+                    journal,
+                    authorization=token or sandbox.token,
+                    options=options,
+                    limits=limits,
+                    world=pipeline.World(lambda _: None, ended, lambda _: None),
+                )
+            )
+
+
+@pytest.fixture
+def run(prepare) -> Runner:
+    return Runner(prepare)
+
+
+@pytest.fixture
+def serving() -> Callable[..., AbstractContextManager[Running]]:
+    """A sandbox with faults: `with serving(script={2: Fault.CUT_AFTER}) as sandbox`."""
+
+    @contextmanager
+    def serve(**plan: Any) -> Iterator[Running]:
+        more = {
+            key: plan.pop(key) for key in ("expires_after", "quota", "quota_reset_seconds") if key in plan
+        }
+        agents = ("migration@nordlys.example",)
+        with running(Settings(rate=0, agents=agents, faults=Plan(**plan), **more)) as sandbox:
+            yield sandbox
+
+    return serve

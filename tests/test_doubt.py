@@ -1,10 +1,5 @@
 """Whatever happens to a request: each thing once, in order, or named."""
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +9,7 @@ from importer.errors import QuotaSpent, Unauthorized, Unreachable, Unwritable
 from importer.model import State
 from importer.push import Options
 from importer.sandbox import Settings, running
-from importer.sandbox.faults import Fault, Plan
+from importer.sandbox.faults import Fault
 from importer.sandbox.server import Running
 
 AGENT = "migration@nordlys.example"
@@ -22,55 +17,6 @@ TICKETS = "ticket_id,requester_email,created_at\nA,ann@b.example,2024-01-01\nB,a
 HEADER = "message_id,ticket_id,direction,text,created_at\n"
 MESSAGES = HEADER + "a1,A,inbound,one,2024-02-01\na2,A,outbound,two,2024-02-02\nb1,B,inbound,one,2024-02-01\n"
 GRACE = 0.15
-NO_LIMITS, OPTIONS = pipeline.Limits(), Options(grace_seconds=GRACE, latest_seconds=30.0)
-
-
-@dataclass
-class Runner:
-    """A run in this process, as often as wanted, over the same checkpoint."""
-
-    prepare: Callable[..., pipeline.Prepared]
-
-    def __call__(
-        self,
-        path: Path,
-        sandbox: Running,
-        *,
-        limits: pipeline.Limits = NO_LIMITS,
-        options: Options = OPTIONS,
-        token: str | None = None,
-        ended: Callable[[Any], None] = lambda _: None,
-        **overrides: Any,
-    ) -> pipeline.Ran:
-        settings = {
-            "target__rate": 2000.0, "target__burst": 200, "target__timeout": 0.4, "target__grace": GRACE,
-            "target__max_outage": 5.0, "target__base_url": sandbox.url, **overrides,
-        }  # fmt: skip
-        ready = self.prepare(path, **settings)
-        binding = checkpoint.Binding("minimal", "integrations", sandbox.url)
-        with checkpoint.Checkpoint(ready.migration.checkpoint, binding) as journal:
-            return asyncio.run(
-                pipeline.run(
-                    ready,
-                    journal,
-                    authorization=token or sandbox.token,
-                    options=options,
-                    limits=limits,
-                    world=pipeline.World(lambda _: None, ended, lambda _: None),
-                )
-            )
-
-
-@pytest.fixture
-def run(prepare) -> Runner:
-    return Runner(prepare)
-
-
-@contextlib.contextmanager
-def serving(**plan: Any) -> Iterator[Running]:
-    more = {key: plan.pop(key) for key in ("expires_after", "quota", "quota_reset_seconds") if key in plan}
-    with running(Settings(rate=0, agents=(AGENT,), faults=Plan(**plan), **more)) as sandbox:
-        yield sandbox
 
 
 def places(ran: pipeline.Ran, kind: str) -> dict[State, int]:
@@ -99,7 +45,9 @@ WHOLE = {"A": ["one", "two"], "B": ["one"]}
     "number", [1, 2, 3, 4, 6], ids=["person", "conversation", "message", "second message", "last"]
 )
 @pytest.mark.parametrize("fault", list(Fault))
-def test_a_fault_on_any_creation_loses_and_doubles_nothing(run, migration, fault: Fault, number: int) -> None:
+def test_a_fault_on_any_creation_loses_and_doubles_nothing(
+    run, migration, serving, fault: Fault, number: int
+) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving(
         script={number: fault}, hang_seconds=0.5, late_seconds=0.1, retry_after_seconds=0
@@ -114,7 +62,7 @@ def test_a_fault_on_any_creation_loses_and_doubles_nothing(run, migration, fault
     assert not ran.doubles
 
 
-def test_at_most_one_creation_for_a_requester_is_in_doubt(run, migration) -> None:
+def test_at_most_one_creation_for_a_requester_is_in_doubt(run, migration, serving) -> None:
     """Ten tickets of one requester, at once: each creation ends without an answer."""
     tickets = "ticket_id,requester_email,created_at\n" + "".join(
         f"T{n},ann@b.example,2024-01-01\n" for n in range(10)
@@ -130,7 +78,7 @@ def test_at_most_one_creation_for_a_requester_is_in_doubt(run, migration) -> Non
     assert ran.books.clean
 
 
-def test_conversations_of_other_people_are_not_taken_for_ours(run, migration) -> None:
+def test_conversations_of_other_people_are_not_taken_for_ours(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving(script={2: Fault.CUT_BEFORE}) as sandbox:
         user = sandbox.store.insert("users", email="ann@b.example", roles=[])
@@ -149,7 +97,7 @@ def test_conversations_of_other_people_are_not_taken_for_ours(run, migration) ->
     assert ran.books.clean
 
 
-def test_what_cannot_be_told_apart_stays_in_doubt_with_the_evidence(run, migration) -> None:
+def test_what_cannot_be_told_apart_stays_in_doubt_with_the_evidence(run, migration, serving) -> None:
     path = migration(tickets=TICKETS.replace("B,", "#B,"), messages=HEADER + "a1,A,inbound,one,2024-02-01\n")
     with serving(script={1: Fault.CUT_AFTER}) as sandbox:
         user = sandbox.store.insert("users", email="ann@b.example", roles=[])
@@ -177,21 +125,21 @@ def test_what_cannot_be_told_apart_stays_in_doubt_with_the_evidence(run, migrati
 
 @pytest.mark.parametrize("number", [2, 3], ids=["conversation", "message"])
 def test_a_commit_later_than_the_grace_period_is_reported_as_the_double_it_is(
-    run, migration, number: int
+    run, migration, serving, number: int
 ) -> None:
     path = migration(
         tickets=TICKETS.replace("B,", "#B,"),
-        messages=HEADER + "".join(f"a{n},A,inbound,text {n},2024-02-01\n" for n in range(60)),
+        messages=HEADER + "".join(f"a{n},A,inbound,text {n},2024-02-01\n" for n in range(100)),
     )
-    with serving(script={number: Fault.LATE}, late_seconds=GRACE + 0.1) as sandbox:
-        ran = run(path, sandbox, target__rate=200.0, target__burst=2)
+    with serving(script={number: Fault.LATE}, late_seconds=GRACE + 1.0) as sandbox:
+        ran = run(path, sandbox, target__rate=50.0, target__burst=2)
         copies = sandbox.store.count("conversations") + sandbox.store.count("messages")
-        assert copies == 1 + 60 + 1
+        assert copies == 1 + 100 + 1
     assert len(ran.doubles) == 1
     assert "is a double" in ran.doubles[0][1]
 
 
-def test_an_expired_token_stops_everybody_and_the_next_run_finishes(run, migration) -> None:
+def test_an_expired_token_stops_everybody_and_the_next_run_finishes(run, migration, serving) -> None:
     tickets = "ticket_id,requester_email\n" + "".join(f"T{n},p{n}@b.example\n" for n in range(30))
     messages = HEADER + "".join(f"m{n},T{n},inbound,only,2024-02-01\n" for n in range(30))
     path = migration(tickets=tickets, messages=messages)
@@ -220,7 +168,7 @@ def test_an_expired_token_stops_everybody_and_the_next_run_finishes(run, migrati
         assert held(again) == {f"T{n}": ["only"] for n in range(30)}
 
 
-def test_a_spent_quota_stops_or_waits_as_asked(run, migration) -> None:
+def test_a_spent_quota_stops_or_waits_as_asked(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving(quota=5, quota_reset_seconds=86_400.0) as sandbox:
         ran = run(path, sandbox, target__on_quota="stop")
@@ -232,7 +180,7 @@ def test_a_spent_quota_stops_or_waits_as_asked(run, migration) -> None:
         assert held(sandbox) == WHOLE
 
 
-def test_a_host_that_stays_away_is_waited_for_only_so_long(run, migration) -> None:
+def test_a_host_that_stays_away_is_waited_for_only_so_long(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         pass
@@ -242,7 +190,7 @@ def test_a_host_that_stays_away_is_waited_for_only_so_long(run, migration) -> No
     assert ran.books["tickets"].places[State.LEFT] == 2
 
 
-def test_a_full_disk_stops_before_the_next_creation(run, migration, monkeypatch) -> None:
+def test_a_full_disk_stops_before_the_next_creation(run, migration, serving, monkeypatch) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         commit, commits = checkpoint.Checkpoint._commit, 0
@@ -262,7 +210,7 @@ def test_a_full_disk_stops_before_the_next_creation(run, migration, monkeypatch)
         assert held(sandbox) == WHOLE
 
 
-def test_limits_stop_the_run_and_the_next_one_goes_on(run, migration) -> None:
+def test_limits_stop_the_run_and_the_next_one_goes_on(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         ran = run(path, sandbox, limits=pipeline.Limits(tickets=1))
@@ -274,7 +222,7 @@ def test_limits_stop_the_run_and_the_next_one_goes_on(run, migration) -> None:
         assert held(sandbox) == WHOLE
 
 
-def test_so_many_errors_stop_the_run(run, migration) -> None:
+def test_so_many_errors_stop_the_run(run, migration, serving) -> None:
     tickets = "ticket_id,requester_email\n" + "".join(f"T{n},p{n}@b.example\n" for n in range(300))
     messages = HEADER + "".join(f"m{n},T{n},inbound,only,2024-02-01\n" for n in range(300))
     with serving() as sandbox:
@@ -291,7 +239,7 @@ def test_so_many_errors_stop_the_run(run, migration) -> None:
         assert ran.books.balanced
 
 
-def test_a_later_export_brings_only_what_is_new(run, migration) -> None:
+def test_a_later_export_brings_only_what_is_new(run, migration, serving) -> None:
     with serving() as sandbox:
         assert run(migration(tickets=TICKETS, messages=MESSAGES), sandbox).books.clean
         grown = MESSAGES + "a3,A,inbound,three,2024-02-03\nc1,C,inbound,new,2024-02-03\n"
@@ -305,7 +253,7 @@ def test_a_later_export_brings_only_what_is_new(run, migration) -> None:
     assert ran.books.balanced
 
 
-def test_what_changed_is_listed_and_not_touched(run, migration) -> None:
+def test_what_changed_is_listed_and_not_touched(run, migration, serving) -> None:
     with serving() as sandbox:
         run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
         path = migration(tickets=TICKETS.replace("B,ann", "B,bob"), messages=MESSAGES.replace("two", "TWO"))
@@ -314,7 +262,7 @@ def test_what_changed_is_listed_and_not_touched(run, migration) -> None:
         assert held(sandbox) == WHOLE
 
 
-def test_a_message_that_comes_too_late_for_its_place_is_refused(run, migration) -> None:
+def test_a_message_that_comes_too_late_for_its_place_is_refused(run, migration, serving) -> None:
     with serving() as sandbox:
         run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
         path = migration(tickets=TICKETS, messages=MESSAGES + "a0,A,inbound,zero,2024-01-31\n")
@@ -325,7 +273,7 @@ def test_a_message_that_comes_too_late_for_its_place_is_refused(run, migration) 
         assert held(sandbox)["A"] == ["one", "two", "zero"]
 
 
-def test_retry_goes_over_what_was_refused_only(run, migration) -> None:
+def test_retry_goes_over_what_was_refused_only(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         queue = sandbox.store.one("SELECT * FROM queues")
@@ -348,7 +296,7 @@ def test_retry_goes_over_what_was_refused_only(run, migration) -> None:
         assert ran.books.balanced
 
 
-def test_a_change_of_kind_between_runs_doubles_nothing(run, migration) -> None:
+def test_a_change_of_kind_between_runs_doubles_nothing(run, migration, serving) -> None:
     """What a contact form carried is known message by message."""
     form = {
         "conversation__kind": "contact_form",
@@ -363,7 +311,7 @@ def test_a_change_of_kind_between_runs_doubles_nothing(run, migration) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.TOO_MANY, Fault.UNAVAILABLE_RETRY_AFTER])
-def test_a_busy_host_halts_all_and_costs_nothing(run, migration, fault: Fault) -> None:
+def test_a_busy_host_halts_all_and_costs_nothing(run, migration, serving, fault: Fault) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving(rates={fault: 0.3}, seed=3, retry_after_seconds=0) as sandbox:
         ran = run(path, sandbox)
@@ -372,7 +320,9 @@ def test_a_busy_host_halts_all_and_costs_nothing(run, migration, fault: Fault) -
     assert ran.books.clean
 
 
-def test_a_message_equal_to_the_one_a_contact_form_carried_is_not_mistaken_for_it(run, migration) -> None:
+def test_a_message_equal_to_the_one_a_contact_form_carried_is_not_mistaken_for_it(
+    run, migration, serving
+) -> None:
     messages = HEADER + "a1,A,inbound,same,2024-02-01\na2,A,inbound,same,2024-02-01\n"
     path = migration(tickets=TICKETS.replace("B,", "#B,"), messages=messages)
     form = {
