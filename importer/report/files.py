@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import polars as pl
 
@@ -15,6 +13,7 @@ from importer.errors import RunError
 from importer.exchange import Traffic
 from importer.model import State
 from importer.report.books import Books
+from importer.report.private import writing
 from importer.report.rejects import Problem
 
 
@@ -65,14 +64,14 @@ def summary(
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with _private(path) as out:
+    with writing(path) as out:
         json.dump(value, out, ensure_ascii=False, indent=2)
         out.write("\n")
 
 
 def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFrame) -> None:
     """success.csv: every ticket with an id in Dixa. failed.csv: every other one, with what became of it."""
-    with _private(path / "success.csv") as good, _private(path / "failed.csv") as bad:
+    with writing(path / "success.csv") as good, writing(path / "failed.csv") as bad:
         success, failed = csv.writer(good, lineterminator="\n"), csv.writer(bad, lineterminator="\n")
         success.writerow(["ticket_id", "dixa_id", "messages", "state"])
         failed.writerow(["ticket_id", "state", "reason", "dixa_id"])
@@ -95,7 +94,7 @@ def write_changed(path: Path, changed: Iterable[tuple[str, str]]) -> None:
     if not rows:
         (path / "changed.csv").unlink(missing_ok=True)
         return
-    with _private(path / "changed.csv") as out:
+    with writing(path / "changed.csv") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["ticket_id", "message_id"])
         writer.writerows((ticket, "" if what == "ticket" else what) for ticket, what in rows)
@@ -114,14 +113,3 @@ def _requests(traffic: Traffic, seconds: float) -> dict[str, Any]:
         "retried": traffic.retried,
         "seconds": round(seconds, 3),
     }
-
-
-@contextmanager
-def _private(path: Path) -> Iterator[TextIO]:
-    try:
-        with open(
-            os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
-        ) as out:
-            yield out
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,7 +1,6 @@
 """The rejected rows, with the source's own columns behind the reason, so that a mended file can be fed in."""
 
 import csv
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from importer import read
 from importer.model import State
 from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.relate import RULES
+from importer.report.private import writing
 from importer.validate import Checked
 
 # Rows that are whole in themselves and wait for another one: they need no mending.
@@ -77,9 +77,7 @@ def _write_table(
 ) -> None:
     files = table.scanned.files
     header = list(dict.fromkeys(name for file in files for name in file.header if name not in REASON_COLUMNS))
-    with open(
-        os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
-    ) as out:
+    with writing(path) as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*REASON_COLUMNS, *header])
         for number, file in enumerate(files):
@@ -98,7 +96,9 @@ def _write_table(
                         ", ".join(dict.fromkeys(column for column, _, _ in reasons)),
                         ", ".join(names),
                         reasons[0][1],
-                        "; ".join(f"{column} {message}".strip() for column, _, message in reasons),
+                        "; ".join(
+                            f"{column}: {message}" if column else message for column, _, message in reasons
+                        ),
                         *(cells.get(name, "") for name in header),
                     ]
                 )

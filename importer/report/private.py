@@ -1,0 +1,23 @@
+"""Files that only their user may read, and that are there whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from importer.errors import RunError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
+    """A text file (UTF-8, mode 0600) that takes its place when it is complete. Raises RunError where it
+    cannot be written."""
+    part = path.with_name(path.name + ".part")
+    try:
+        descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", newline="") as out:
+            yield out
+        part.replace(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
