@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from importer.config import Migration
 from importer.dixa import integrations
 from importer.errors import ConfigError, Unreachable
-from importer.exchange import Exchange, NotRead
+from importer.exchange import Exchange, NotListed, NotRead
 from importer.model import Contact, Request
 from importer.people import People
 
@@ -41,6 +41,11 @@ async def look_up(
     """
     try:
         return await _look_up(migration, agents=agents, exchange=exchange, people=people)
+    except NotListed as error:
+        raise ConfigError(
+            f"{migration.target.base_url}: {error}; is this the address of the Integrations API "
+            "(target.base_url), and the token one for it?"
+        ) from None
     except NotRead as error:
         raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
 
@@ -135,10 +140,10 @@ async def list_all(exchange: Exchange, request: Request, base_url: str) -> list[
     while page is not None:
         place = (page.path, tuple(sorted(page.query.items())))
         answer = None if place in seen else await exchange.read(page)
+        if answer is None and place in seen:
+            raise NotRead(f"{page.path}: its pages never end")
         if answer is None:
-            raise NotRead(
-                f"{page.path}: " + ("its pages never end" if place in seen else "Dixa refuses to list it")
-            )
+            raise NotListed(f"{page.path}: there is no such list")
         seen.add(place)
         found += integrations.rows(answer)
         page = integrations.next_page(answer, base_url)

@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from importer.errors import CheckpointError, Locked, Unwritable
+from importer.errors import CheckpointError, ConfigError, Locked, Unwritable
 from importer.model import Carried, Doubt, State, Step, StepKind, StepRecord, TicketMemory
 
 FORMAT = 1
@@ -41,6 +41,7 @@ CREATE TABLE steps (
 ) WITHOUT ROWID;
 CREATE INDEX open_steps ON steps (ticket) WHERE state IS NULL OR state = 'in_doubt';
 CREATE INDEX conversations ON steps (dixa_id) WHERE kind = 'conversation';
+CREATE TABLE held_back (ticket_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE people (
     key TEXT PRIMARY KEY, state TEXT, dixa_id TEXT, reason TEXT, at REAL
 ) WITHOUT ROWID;
@@ -230,6 +231,12 @@ class Checkpoint:
         query = "SELECT dixa_id FROM steps WHERE ticket = ? AND kind = 'message' AND dixa_id IS NOT NULL"
         return frozenset(row[0] for row in self._db.execute(query, (n,)))
 
+    def hold_back(self, ticket_ids: Iterable[str]) -> None:
+        """Remember which tickets this run rejected before it sent anything, so that `retry` knows them."""
+        self._write("DELETE FROM held_back", ())
+        for ticket_id in ticket_ids:
+            self._write("INSERT OR IGNORE INTO held_back VALUES (?)", (ticket_id,))
+
     def note(self, key: str, value: Any) -> None:
         """Keep a JSON value beside the records, such as the books of the last run."""
         self._write(
@@ -344,6 +351,8 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
                 found[ticket_id] = TicketMemory(
                     tuple(map(_step_record, rows)), State(ticket[1]) if ticket[1] else None, bool(ticket[2])
                 )
+            elif db.execute("SELECT 1 FROM held_back WHERE ticket_id = ?", (ticket_id,)).fetchone():
+                found[ticket_id] = TicketMemory(state=State.REJECTED)
     return found
 
 
@@ -379,16 +388,27 @@ def people(path: Path) -> Iterator[tuple[str, State | None]]:
             yield key, State(state) if state else None
 
 
+def is_held(path: Path) -> bool:
+    """Whether a run is going on with this checkpoint. Creates nothing."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(f"{path}.lock", timeout=0, mode=0o600):
+            return False
+    except Timeout:
+        return True
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def ensure_free(path: Path) -> None:
-    """Raise Locked where a run is going on with this checkpoint. Creates nothing."""
-    if path.exists():
-        try:
-            with FileLock(f"{path}.lock", timeout=0, mode=0o600):
-                return
-        except Timeout:
-            raise _locked(path) from None
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+    """Raise Locked where a run is going on with this checkpoint, CheckpointError where it can be none."""
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path}: is a folder; the checkpoint is a file of this name. Move the folder away"
+        )
+    if is_held(path):
+        raise _locked(path)
 
 
 def changes(journal: Checkpoint, now: Mapping[str, Any]) -> list[str]:
@@ -420,7 +440,7 @@ class Snapshot:
 def snapshot(path: Path) -> Snapshot:
     """Read a checkpoint without its lock, so while a run is going on too."""
     if not path.exists():
-        raise CheckpointError(f"{path}: there is no checkpoint yet; `run` writes it")
+        raise ConfigError(f"{path}: there is no checkpoint yet; `run` writes it")
     with closing(_read_only(path)) as db:
         try:
             notes = {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}

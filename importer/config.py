@@ -50,7 +50,9 @@ class Table(_Section):
         "Several files are one table. Left out for tickets: they are taken from the messages' rows.",
     )
     encoding: str = Field("utf-8", description="Of CSV files.")
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="Found out when left out.")
+    delimiter: str | None = Field(
+        None, pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote. Found out when left out."
+    )
     columns: Mapping[str, str] = Field(
         default_factory=dict, description="Canonical name = the file's header."
     )
@@ -112,6 +114,8 @@ class Target(_Section):
     @classmethod
     def _safe_url(cls, url: str) -> str:
         parts = urlsplit(url)
+        if parts.username or parts.password:
+            raise ValueError("must hold no user name and password; the token is given apart")
         if parts.scheme == "https" and parts.hostname:
             return url.rstrip("/")
         if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):

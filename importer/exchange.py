@@ -31,6 +31,10 @@ class NotRead(Exception):
     """Something could not be read back, however often asked: a failure of a record, not of the run."""
 
 
+class NotListed(NotRead):
+    """The host says that there is no such list: perhaps it is another API."""
+
+
 class Journal(Protocol):
     """Where intents and outcomes are put down (checkpoint.Checkpoint)."""
 
@@ -173,7 +177,7 @@ class Exchange:
         self._away_since = self._away_since or now
         if now - self._away_since > self._patience.max_outage_seconds:
             raise Unreachable(
-                f"Dixa took no request for {(now - self._away_since) / 60:.0f} min ({judgement.reason}); "
+                f"Dixa took no request for {_span(now - self._away_since)} ({judgement.reason}); "
                 "what was sent up to here is in the checkpoint"
             )
         return True
@@ -187,15 +191,18 @@ class Exchange:
         now = self._clock()
         if seconds >= 1 and now - self._said_at > SAY_AGAIN_SECONDS:
             self._said_at = now
-            more = "" if seconds > QUOTA_WAIT_SECONDS else f", and up to {self._longest} if that goes on"
+            more = (
+                ""
+                if seconds > QUOTA_WAIT_SECONDS
+                else f", and up to {_span(self._patience.max_outage_seconds)} if that goes on"
+            )
             self._say(
                 f"Dixa takes no requests now ({judgement.reason}); all workers wait {seconds:.0f} s{more}"
             )
 
-    @property
-    def _longest(self) -> str:
-        seconds = self._patience.max_outage_seconds
-        return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def _is_away(ending: Ending) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from importer import checkpoint
 from importer.checkpoint import Binding, Checkpoint
-from importer.errors import CheckpointError, Locked, Unwritable
+from importer.errors import CheckpointError, ConfigError, Locked, Unwritable
 from importer.model import Carried, State, Step, StepKind
 
 BINDING = Binding("acme", "integrations", "https://integrations.dixa.io")
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(path: Path) -> None:
 
 
 def test_a_missing_checkpoint_is_said_to_be_missing(path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+    with pytest.raises(ConfigError, match="no checkpoint yet"):
         checkpoint.snapshot(path)
 
 

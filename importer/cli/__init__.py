@@ -51,6 +51,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"Error: {error.filename or 'output'}: {error.strerror or error}", err=True)
+        sys.exit(2)
     except BaseException as error:
         # polars' panics derive from BaseException, so that Exception would let them through.
         if isinstance(error, SystemExit):
@@ -67,5 +70,5 @@ def main() -> None:
 
 
 def _tell_machines(session: Session, message: str, code: int) -> None:
-    if session.json:
+    if session.json and not session.told:
         click.echo(json.dumps({"error": message, "exit_code": code}))

@@ -38,10 +38,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class Session:
-    """How this invocation talks. Results go to stdout, everything else to stderr."""
+    """How this invocation talks. Results go to stdout, everything else to stderr. `told` once the result
+    holds the failure, so that it is not printed a second time."""
 
     json: bool = False
     quiet: bool = False
+    told: bool = False
 
     def say(self, message: str) -> None:
         """Tell what is going on."""

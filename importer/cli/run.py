@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import polars as pl
 from tqdm import tqdm
 
 from importer import checkpoint, config, pipeline
@@ -151,12 +152,15 @@ def push(
             code = _code(ran)
             value = _summary(command, migration, ran, problems, code)
             journal.note("exit_code", code)
+            journal.note("people", value["people"])
+            journal.hold_back(_rejected(ready))
         files.write_json(migration.report / "report.json", value)
         records = checkpoint.tickets(migration.checkpoint)
         files.write_tickets(migration.report, records, ready.related.fates["tickets"])
         files.write_changed(migration.report, ran.changed)
         session.result("\n".join(_lines(migration, path, ready, problems, paths, ran, code)), value)
         if ran.failure:
+            session.told = True
             raise ran.failure
         return code
 
@@ -236,6 +240,12 @@ def _code(ran: pipeline.Ran) -> int:
     return 0 if ran.books.clean and not ran.doubles else 3
 
 
+def _rejected(ready: pipeline.Prepared) -> list[str]:
+    """The tickets that are rejected before anything is sent."""
+    fates = ready.related.fates["tickets"].filter(pl.col("state") == State.REJECTED)
+    return fates.select(pl.col("id").drop_nulls().unique()).collect(engine="streaming")["id"].to_list()
+
+
 def _summary(
     command: str, migration: Migration, ran: pipeline.Ran, problems: list[Problem], code: int
 ) -> dict[str, Any]:
@@ -251,6 +261,7 @@ def _summary(
             "unknown_agents": list(ran.unknown_agents),
             "replaced_agents": list(ran.replaced_agents),
             "changed": len(ran.changed),
+            **({"error": str(ran.failure)} if ran.failure else {}),
             "doubles": [{"ticket_id": ticket, "what": what} for ticket, what in ran.doubles],
         },
     )
@@ -301,7 +312,9 @@ def _lines(
         )
     if ran.limit:
         lines.append(f"Stopped at {ran.limit}; {tickets[State.LEFT]:,} tickets are left.")
-    again = code in (4, 5, 8, 130) or tickets[State.FAILED] or tickets[State.IN_DOUBT]
+    again = code in (2, 4, 5, 8, 130) or any(tickets[s] for s in (State.FAILED, State.IN_DOUBT, State.LEFT))
+    if rejects and not again:
+        return [*lines, f"Next: mend the rejected rows in the source, then {command_line('run', path)}"]
     return [*lines, f"Next: {command_line('run' if again else 'status', path)}"]
 
 

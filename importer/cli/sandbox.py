@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sqlite3
 from pathlib import Path
 
 import click
@@ -15,7 +16,13 @@ DEFAULT_PORT = 8484
 
 
 @click.command(epilog="\b\nExample:\n  dixa-import sandbox --port 8484 --agent agent@example.com")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="On 127.0.0.1; 0 for any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="On 127.0.0.1; 0 for any free one.",
+)
 @click.option("--token", default="sandbox", show_default=True, help="The token that it accepts.")
 @click.option("--rate", default=10.0, show_default=True, help="Requests a second; 0 for no limit.")
 @click.option("--burst", default=4, show_default=True, help="Requests at once.")
@@ -89,7 +96,12 @@ def sandbox(
     try:
         asyncio.run(_serve(session, settings))
     except OSError as error:
-        raise ConfigError(f"the sandbox cannot listen on port {port}: {error.strerror}") from None
+        raise ConfigError(
+            f"the sandbox cannot listen on port {port}: {error.strerror}; another --port is free perhaps "
+            "(and target.base_url, or --base-url, must say the same)"
+        ) from None
+    except sqlite3.Error as error:
+        raise ConfigError(f"{database}: cannot be the sandbox's database: {error}") from None
     return 0
 
 

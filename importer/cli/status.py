@@ -8,7 +8,7 @@ from importer import checkpoint, config
 from importer.cli.group import Session, command_line, migration_argument
 from importer.model import State
 from importer.report import text
-from importer.report.books import Books
+from importer.report.books import PLACES, Books
 
 
 @click.command(
@@ -21,16 +21,24 @@ def status(session: Session, migration: Path) -> int:
     loaded = config.load(migration)
     now = checkpoint.snapshot(loaded.checkpoint)
     books = _books(now)
-    holder = now.notes.get("holder")
+    going_on = checkpoint.is_held(loaded.checkpoint)
+    holder = now.notes.get("holder") if going_on else None
+    idle = not any(books["tickets"].places[state] for state in (State.LEFT, State.FAILED, State.IN_DOUBT))
     lines = [
         f"{now.binding.migration} → {now.binding.base_url} ({now.binding.api})",
         "",
         text.books(books),
         "",
         text.balance(books),
-        f"A run is going on: {holder}." if holder else "No run is going on.",
+        f"A run is going on: {holder}." if going_on else _last(now),
         f"Report: {loaded.report}",
-        f"Next: {command_line('run', migration)}",
+        *(
+            []
+            if going_on
+            else ["Nothing is left to do."]
+            if idle
+            else [f"Next: {command_line('run', migration)}"]
+        ),
     ]
     value = {
         "version": 1,
@@ -44,7 +52,14 @@ def status(session: Session, migration: Path) -> int:
         "last_exit_code": now.notes.get("exit_code"),
     }
     session.result("\n".join(lines), value)
-    return 0
+    return 0 if books.balanced else 1
+
+
+def _last(now: checkpoint.Snapshot) -> str:
+    """How the last run ended, as far as it could say."""
+    if "holder" in now.notes:
+        return f"No run is going on. The last one ({now.notes['holder']}) ended without closing; run again."
+    return "No run is going on."
 
 
 def _books(now: checkpoint.Snapshot) -> Books:
@@ -59,6 +74,12 @@ def _books(now: checkpoint.Snapshot) -> Books:
         ("people", now.people),
     ):
         ledger, before = books[kind], opened.get(kind, {})
+        if kind == "people":
+            # The checkpoint also knows people whom the export does not name, such as the default agent.
+            closed = now.notes.get("people", {**before, State.LEFT.value: before.get("left", 0)})
+            ledger.read = closed.get("read", 0)
+            ledger.add({state: closed.get(state.value, 0) for state in PLACES})
+            continue
         ledger.read = before.get("read", 0)
         ledger.add({state: before.get(state.value, 0) for state in (State.FILTERED, State.REJECTED)})
         ledger.add({State(state): count for state, count in held.items() if state != State.LEFT})

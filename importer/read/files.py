@@ -100,14 +100,18 @@ def _look_csv(path: Path, compression: str | None, encoding: str, delimiter: str
     except UnicodeDecodeError as error:
         raise SourceError(
             f"{path}: its beginning is no {file.encoding_name} text (byte {error.start}); "
-            "set the table's encoding"
+            'set the table\'s encoding, such as encoding = "cp1252"'
         ) from None
+    except UnicodeError as error:
+        raise SourceError(f"{path}: is no {encoding} text: {error}; set the table's encoding") from None
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be decompressed: {error}") from None
     if not start.strip():
         raise SourceError(f"{path}: is empty, not even a header stands in it")
     if "\0" in start:
         raise SourceError(f"{path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
+    if "\r" in start and "\n" not in start:
+        raise SourceError(f"{path}: its lines end with CR alone; save it with LF or CRLF line ends")
     delimiter = delimiter or _sniff(start)
     header = tuple(
         name.strip() for name in next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))

@@ -49,6 +49,8 @@ def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:
             tables[name] = _scan_table(load(name), table, folder, workdir, derived=derived)
         except SourceError as error:
             problems.append(str(error))
+        except pl.exceptions.PolarsError as error:
+            problems.append(f"source.{name}: its files cannot be read as a table: {error}")
     if problems:
         raise SourceError("\n".join(dict.fromkeys(problems)))
     return tables

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from importer.checkpoint import TicketRecord
-from importer.errors import RunError
+from importer.errors import ConfigError
 from importer.exchange import Traffic
 from importer.model import State
 from importer.report.books import Books
@@ -23,7 +23,7 @@ def folder(path: Path) -> Path:
         for part in (path, path / "rejects"):
             part.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{path}: the report cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{path}: the report folder cannot be made: {error.strerror}") from None
     return path
 
 

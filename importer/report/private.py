@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from importer.errors import RunError
+from importer.errors import ConfigError
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """A text file (UTF-8, mode 0600) that takes its place when it is complete. Raises RunError where it
+    """A text file (UTF-8, mode 0600) that takes its place when it is complete. Raises ConfigError where it
     cannot be written."""
     part = path.with_name(path.name + ".part")
     try:
@@ -20,4 +20,4 @@ def writing(path: Path) -> Iterator[TextIO]:
             yield out
         part.replace(path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

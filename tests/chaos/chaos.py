@@ -40,7 +40,7 @@ TOKEN = "sandbox"
 LAUNCHER = Path(__file__).with_name("launcher.py")
 TIMEOUT, GRACE = 0.5, 0.6
 # How long one seed may take before it counts as hung.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 MIGRATION = """
 version = 1

@@ -1,12 +1,16 @@
 """The program as its users start it, against a sandbox on a real socket."""
 
+import http.server
 import json
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from importer import config
+from importer.errors import ConfigError
 from importer.sandbox import Settings, running
 from importer.sandbox.server import Running
 
@@ -264,7 +268,7 @@ def test_flags_stand_over_the_environment_and_that_over_the_file(dixa_import, sa
 
 
 def test_status_tells_what_the_checkpoint_holds(dixa_import, sandbox, samples) -> None:
-    assert dixa_import("status", samples / "helpdesk.toml").code == 7
+    assert dixa_import("status", samples / "helpdesk.toml").code == 2
     assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
     value = json.loads(dixa_import("--json", "status", samples / "helpdesk.toml").out)
     assert value["tickets"]["imported"] == 12
@@ -272,3 +276,27 @@ def test_status_tells_what_the_checkpoint_holds(dixa_import, sandbox, samples) -
     assert value["running"] is None
     assert value["last_exit_code"] == 0
     assert value["balanced"]
+
+
+def test_a_host_that_is_not_dixa_is_named_as_such(dixa_import, samples) -> None:
+    handler = http.server.SimpleHTTPRequestHandler
+    handler.log_message = lambda *_: None  # type: ignore[method-assign, assignment]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = dixa_import("run", samples / "helpdesk.toml", "--base-url", url)
+        server.shutdown()
+    assert done.code == 2
+    assert "is this the address of the Integrations API" in done.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("target.base_url", "https://user:secret@integrations.dixa.io", "must hold no user name"),
+        ("source.tickets.delimiter", "§", "source.tickets.delimiter"),
+    ],
+)
+def test_configuration_that_could_not_work_is_refused(samples, key: str, value: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        config.load(samples / "helpdesk.toml", {key: value})

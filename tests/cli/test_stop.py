@@ -73,18 +73,20 @@ def test_kill_9_at_any_point_is_safe(dixa_import, sandbox, samples, messages: in
 def test_a_second_run_beside_the_first_is_told_who_holds_the_checkpoint(
     dixa_import, sandbox, samples
 ) -> None:
-    process = dixa_import.start("run", samples / "helpdesk.toml", "--base-url", sandbox.url, "--rate", 10)
-    until(lambda: sandbox.store.count("messages") >= 1, process)
+    process = dixa_import.start(
+        "run", samples / "helpdesk.toml", "--base-url", sandbox.url, "--rate", 2, "--burst", 1
+    )
+    until(lambda: sandbox.store.count("messages") >= 0 and bool(sandbox.statuses), process)
     second = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url)
     assert second.code == 5
     assert f"process {process.pid}" in second.err
     going_on = json.loads(dixa_import("--json", "status", samples / "helpdesk.toml").out)
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    assert process.returncode == 0
     assert f"process {process.pid}" in going_on["running"]
     assert going_on["balanced"]
     assert going_on["tickets"]["read"] == 13
-    assert_everything_stands_once(sandbox, samples)
+    assert json.loads(dixa_import("--json", "status", samples / "helpdesk.toml").out)["running"] is None
 
 
 def test_a_changed_mapping_is_said_and_what_is_there_is_kept(dixa_import, sandbox, samples) -> None:
@@ -111,3 +113,26 @@ def test_a_duration_that_is_none(dixa_import, samples, value: str) -> None:
     done = dixa_import("run", samples / "helpdesk.toml", f"--max-duration={value}")
     assert done.code == 2
     assert "examples: 90s, 15m, 2h" in done.err
+
+
+def test_after_kill_9_status_says_that_nothing_goes_on(dixa_import, sandbox, samples) -> None:
+    process = dixa_import.start("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *SLOW)
+    until(lambda: sandbox.store.count("messages") >= 3, process)
+    process.kill()
+    process.communicate(timeout=30)
+    done = dixa_import("status", samples / "helpdesk.toml")
+    assert done.code == 0, done.err
+    assert f"The last one (process {process.pid}" in done.out
+    assert "ended without closing; run again" in done.out
+
+
+def test_retry_takes_what_was_rejected_here_and_is_mended(dixa_import, sandbox, samples) -> None:
+    tickets = samples / "export" / "tickets.csv"
+    good = tickets.read_text("utf-8")
+    tickets.write_text(good.replace(",widget_chat,", ",telegram,"), "utf-8")
+    assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 3
+    assert sandbox.store.count("conversations") == 11
+    tickets.write_text(good, "utf-8")
+    done = dixa_import("retry", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST)
+    assert done.code == 0, done.err
+    assert_everything_stands_once(sandbox, samples)
