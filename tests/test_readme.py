@@ -36,7 +36,7 @@ def test_the_commands_run_as_they_stand(tmp_path: Path) -> None:
     script = f'set -e; PATH="{SCRIPT.parent}:$PATH"\n{commands}\nkill %1\n'
     done = subprocess.run(["bash", "-mc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("The books balance") == 3
+    assert done.stdout.count("The books balance") == 4  # validate, plan, run, status
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the distribution is not installed")
