@@ -153,7 +153,7 @@ class Integrations:
         body = call.body
         author_id = body.get("author_id", conversation["requester_id"])
         if self.store.one("SELECT 1 FROM users WHERE id = ?", author_id) is None:
-            return Problem(404, "The author does not exist.")
+            return Problem(409, "The author does not exist.")
         with self.store.transaction():
             message = self._add_message(
                 conversation["id"],

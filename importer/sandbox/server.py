@@ -20,6 +20,8 @@ from importer.sandbox.integrations import Integrations
 from importer.sandbox.store import Store
 
 HOST = "127.0.0.1"
+# aiohttp's own limit is 8190, and its parser answers beyond it, in plain text and without the middleware.
+LINE_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
     )
     faults = Faults(settings.faults)
     state = Running("", settings.token, store, faults, asyncio.get_running_loop())
-    runner = web.AppRunner(_app(settings, store, faults, state.statuses), access_log=None)
+    runner = web.AppRunner(
+        _app(settings, store, faults, state.statuses), access_log=None, max_line_size=LINE_LIMIT
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, settings.port)
