@@ -98,8 +98,7 @@ def plan(
     places = order.lazy().select("ticket_id", "mark", "rank", "part")
     for name, frame in frames.items():
         target = pl.PartitionBy(folder / name, key="part", include_key=False)
-        joined = frame.drop("attachments", strict=False) if name == "tickets" else frame
-        joined.join(places, on="ticket_id", how="inner").sink_parquet(target, mkdir=True, engine="streaming")
+        frame.join(places, on="ticket_id", how="inner").sink_parquet(target, mkdir=True, engine="streaming")
     parts = 0 if order.is_empty() else int(order["part"].cast(pl.Int64)[-1]) + 1
     return Parts(folder, parts, *_sums(order), already_there=_sums(there), default_agent=default_agent)
 

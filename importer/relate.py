@@ -35,7 +35,6 @@ RULES: Mapping[str, str] = {
     "not_needed": "nothing that is imported names this person",
 }
 
-OPENING = "opening"
 _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 
 

@@ -35,7 +35,6 @@ from importer.model import (
 )
 from importer.text import head
 
-API = "integrations"
 CHANNELS = (
     "widget_chat",
     "phone",
