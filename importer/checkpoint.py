@@ -13,6 +13,7 @@ import os
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -23,10 +24,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from importer.errors import CheckpointError, ConfigError, Locked, Unwritable
-from importer.model import Carried, Doubt, State, Step, StepKind, StepRecord, TicketMemory
+from importer.model import Carried, Doubt, Outcome, State, Step, StepKind, StepRecord, TicketMemory
 
-FORMAT = 1
+FORMAT = 2
 GROUP_SECONDS = 0.05
+NO_OUTCOMES: Mapping[str, Outcome] = {}
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,7 +38,8 @@ CREATE TABLE tickets (
 );
 CREATE TABLE steps (
     ticket INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT, dixa_id TEXT,
-    fingerprint BLOB, attachments INTEGER NOT NULL, expected TEXT, reason TEXT, at REAL,
+    fingerprint BLOB, attachments INTEGER NOT NULL, refused INTEGER NOT NULL DEFAULT 0, expected TEXT,
+    reason TEXT, at REAL,
     PRIMARY KEY (ticket, kind, key)
 ) WITHOUT ROWID;
 CREATE INDEX open_steps ON steps (ticket) WHERE state IS NULL OR state = 'in_doubt';
@@ -51,11 +54,12 @@ _INTEND = f"""
 INSERT INTO steps (ticket, kind, key, fingerprint, attachments, expected, at)
 VALUES ({_TICKET}, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, fingerprint = excluded.fingerprint,
-    attachments = excluded.attachments, expected = excluded.expected, at = excluded.at
+    attachments = excluded.attachments, refused = 0, expected = excluded.expected, at = excluded.at
 """  # noqa: S608 - a constant
 # What an outcome has settled needs no mark by which to find it again.
 _RECORD = f"""
-UPDATE steps SET state = ?, dixa_id = ?, reason = ?, expected = iif(? = 'in_doubt', expected, NULL)
+UPDATE steps SET state = ?, dixa_id = ?, reason = ?, refused = ?,
+    expected = iif(? = 'in_doubt', expected, NULL)
 WHERE ticket = {_TICKET} AND kind = ? AND key = ?
 """  # noqa: S608 - a constant
 _WITHDRAW = f"DELETE FROM steps WHERE ticket = {_TICKET} AND kind = ? AND key = ?"  # noqa: S608 - a constant
@@ -158,17 +162,33 @@ class Checkpoint:
             self._write(_INTEND, (step.ticket_id, kind, key, fingerprint, attachments, expected, now))
         await self._durable()
 
-    def record(self, step: Step, state: State, *, dixa_id: str | None = None, reason: str = "") -> None:
-        """Put down what came of a step, and so of the messages that it carries."""
+    def record(
+        self,
+        step: Step,
+        state: State,
+        *,
+        dixa_id: str | None = None,
+        reason: str = "",
+        outcomes: Mapping[str, Outcome] = NO_OUTCOMES,
+    ) -> None:
+        """Put down what came of a step, and of the messages that it carries: the same, where `outcomes` (by
+        message id) does not say otherwise."""
         if step.kind is StepKind.PERSON:
             self._write(
                 "INSERT INTO people (key, state, dixa_id, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
                 "UPDATE SET state = excluded.state, dixa_id = excluded.dixa_id, reason = excluded.reason",
                 (step.key, state, dixa_id, reason, time.time()),
             )
+        of_each = State.IMPORTED if state is State.PARTIAL else state
         for kind, key, *_ in _rows(step):
-            own_id = dixa_id if (kind, key) == (step.kind, step.key) else None
-            self._write(_RECORD, (state, own_id, reason, state, step.ticket_id, kind, key))
+            own = (kind, key) == (step.kind, step.key)
+            what = Outcome(state, dixa_id, reason) if own else Outcome(of_each, None, reason)
+            if kind == StepKind.MESSAGE:
+                what = outcomes.get(key, what)
+            self._write(
+                _RECORD,
+                (what.state, what.dixa_id, what.reason, what.refused, what.state, step.ticket_id, kind, key),
+            )
         if state is State.IN_DOUBT:
             self._write("UPDATE tickets SET doubtful = 1 WHERE ticket_id = ?", (step.ticket_id,))
 
@@ -345,7 +365,8 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
             ).fetchone()
             if ticket:
                 rows = db.execute(
-                    "SELECT kind, key, state, dixa_id, fingerprint, reason FROM steps WHERE ticket = ?",
+                    "SELECT kind, key, state, dixa_id, fingerprint, reason, refused FROM steps "
+                    "WHERE ticket = ?",
                     ticket[:1],
                 )
                 found[ticket_id] = TicketMemory(
@@ -379,6 +400,12 @@ def doubles(path: Path) -> list[tuple[str, str]]:
     query = "SELECT ticket_id, doubles FROM tickets WHERE doubles IS NOT NULL ORDER BY n"
     with closing(_read_only(path)) as db:
         return [(ticket_id, what) for ticket_id, lines in db.execute(query) for what in lines.split("\n")]
+
+
+def partial(path: Path) -> int:
+    """How many tickets lack something that Dixa refused."""
+    with closing(_read_only(path)) as db:
+        return int(db.execute("SELECT count(*) FROM tickets WHERE state = 'partial'").fetchone()[0])
 
 
 def people(path: Path) -> Iterator[tuple[str, State | None]]:
@@ -448,11 +475,14 @@ def snapshot(path: Path) -> Snapshot:
                 "tickets": "SELECT coalesce(state, 'left'), count(*) FROM tickets GROUP BY 1",
                 "messages": "SELECT coalesce(state, 'in_doubt'), count(*) FROM steps "
                 "WHERE kind = 'message' GROUP BY 1",
-                "attachments": "SELECT coalesce(state, 'in_doubt'), sum(attachments) FROM steps "
-                "GROUP BY 1 HAVING sum(attachments)",
+                "attachments": "SELECT CASE state WHEN 'partial' THEN 'imported' ELSE "
+                "coalesce(state, 'in_doubt') END, sum(attachments - refused) FROM steps "
+                "GROUP BY 1 HAVING sum(attachments - refused)",
+                "refused": "SELECT 'rejected', sum(refused) FROM steps HAVING sum(refused)",
                 "people": "SELECT coalesce(state, 'in_doubt'), count(*) FROM people GROUP BY 1",
             }
-            counts = {name: dict(db.execute(query).fetchall()) for name, query in by_state.items()}
+            counts = {name: Counter(dict(db.execute(query).fetchall())) for name, query in by_state.items()}
+            counts["attachments"] += counts.pop("refused")
         except (sqlite3.Error, ValueError) as error:
             raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
     binding = Binding(**notes.pop("binding"))
@@ -463,7 +493,8 @@ def tickets(path: Path) -> Iterator[TicketRecord]:
     """Every ticket begun, in the order in which they were begun."""
     query = """
         SELECT ticket_id, state, dixa_id, coalesce(reason, ''),
-            (SELECT count(*) FROM steps WHERE ticket = n AND kind = 'message' AND state = 'imported')
+            (SELECT count(*) FROM steps WHERE ticket = n AND kind = 'message'
+                AND state IN ('imported', 'partial'))
         FROM tickets ORDER BY n
     """
     with closing(_read_only(path)) as db:
@@ -483,10 +514,9 @@ def _rows(step: Step) -> list[tuple[str, str, bytes, int, str | None]]:
 
 
 def _step_record(row: tuple[Any, ...]) -> StepRecord:
-    kind, key, state, dixa_id, fingerprint, reason = row
-    return StepRecord(
-        StepKind(kind), key, State(state) if state else None, dixa_id, fingerprint or b"", reason or ""
-    )
+    kind, key, state, dixa_id, fingerprint, reason, refused = row
+    now = State(state) if state else None
+    return StepRecord(StepKind(kind), key, now, dixa_id, fingerprint or b"", reason or "", refused)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ import difflib
 import ipaddress
 import string
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -27,7 +27,13 @@ from pydantic import (
 from importer.errors import ConfigError
 from importer.text import HEAD_FIELDS
 
-INTEGRATIONS_URL = "https://integrations.dixa.io"
+URLS = {"dixa": "https://dev.dixa.io", "integrations": "https://integrations.dixa.io"}
+KINDS = {"dixa": "email", "integrations": "callback"}
+# Columns of a ticket that can become a custom attribute; beside these, any `custom.<name>`.
+ATTRIBUTE_COLUMNS = (
+    "ticket_id", "subject", "status", "channel", "queue", "tags", "created_at", "updated_at", "closed_at",
+    "assignee_email",
+)  # fmt: skip
 
 
 def _as_list(value: Any) -> Any:
@@ -94,8 +100,10 @@ class Source(_Section):
 
 
 class Target(_Section):
-    api: Literal["integrations"] = "integrations"
-    base_url: str = INTEGRATIONS_URL
+    api: Literal["dixa", "integrations"] = Field(
+        "dixa", description="Dixa API v1, or the deprecated Integrations API. Each has its own tokens."
+    )
+    base_url: str = Field("", description="The API's address. Left out: that of Dixa.")
     auth: Literal["raw", "bearer"] = Field("raw", description="How the token stands in Authorization.")
     rate: float = Field(10.0, gt=0, description="Requests per second that the account allows.")
     burst: int = Field(4, ge=1, description="Requests that may come at once.")
@@ -109,6 +117,14 @@ class Target(_Section):
     on_quota: Literal["wait", "stop"] = Field(
         "wait", description="When the daily quota is used up: wait for its reset, or stop (exit 5)."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_home(cls, data: Any) -> Any:
+        """The address of the API that is named."""
+        if isinstance(data, dict) and not data.get("base_url"):
+            return {**data, "base_url": URLS.get(data.get("api", "dixa"), "")}
+        return data
 
     @field_validator("base_url")
     @classmethod
@@ -124,27 +140,73 @@ class Target(_Section):
 
 
 class Conversations(_Section):
-    kind: Literal["callback", "contact_form"] = "callback"
-    queue: str | None = Field(None, description="A queue's name or id; callback needs one.")
-    endpoint: str | None = Field(
-        None, description="A phone number (callback) or e-mail endpoint's name or id."
+    kind: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.-]{0,100}$",
+        description="dixa: email (the default), or the name of a generic channel, as genericapimessaging. "
+        "integrations: callback (the default) or contact_form.",
     )
-    tags: OneOrMore = Field((), description="Tags of every conversation (callback only).")
+    queue: str | None = Field(
+        None,
+        description="A queue's name or id. integrations: of every callback, which needs one. "
+        "dixa: of tickets that stay open and have no assignee.",
+    )
+    endpoint: str | None = Field(
+        None, description="An e-mail endpoint's address (email, contact_form), or a phone number (callback)."
+    )
+    tags: OneOrMore = Field((), description="Tags of every conversation (not with contact_form).")
+    attributes: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="dixa: custom attribute (its label, identifier or id) = column of tickets, as "
+        "ticket_id or custom.Priority.",
+    )
     empty: Literal["filter", "import"] = Field("filter", description="Tickets without any message.")
-    head: str = Field(
-        "[{created_at}, {author}]",
-        description="Stands above each text, since this API keeps no times. Empty: nothing stands there. "
+    grown: Literal["list", "note"] = Field(
+        "list",
+        description="dixa: public messages that come to a ticket after its import. This API could add them "
+        "with today's time only, so they are listed, or added as notes with their own.",
+    )
+    text_format: Literal["text", "markdown"] = Field(
+        "text", description="dixa: what the text column holds; the html column is always HTML."
+    )
+    max_bytes: int = Field(
+        4_000_000,
+        ge=10_000,
+        description="dixa: size of one request. What does not fit into the import follows as notes.",
+    )
+    head: str | None = Field(
+        None,
+        description="Stands above each text. Empty: nothing stands there. Left out: time and author with "
+        "integrations, which keeps no times; nothing with dixa. "
         f"Fields: {', '.join(sorted(HEAD_FIELDS))}.",
     )
-    opening_head: str = Field(
-        "[Ticket {ticket_id}: {subject}]",
-        description="Stands above the first message, over its own head. Empty: nothing stands there.",
+    opening_head: str | None = Field(
+        None,
+        description="Stands above the first message, over its own head. Empty: nothing stands there. Left "
+        "out: ticket and subject, where the channel carries no subject.",
+    )
+    author_head: str = Field(
+        "[{author}]",
+        description="dixa: stands above a text that Dixa cannot show under its own author.",
     )
     head_timezone: str = Field("UTC", description="Zone in which times are written into texts.")
 
-    @field_validator("head", "opening_head")
+    @field_validator("attributes")
     @classmethod
-    def _known_fields(cls, template: str) -> str:
+    def _known_columns(cls, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        for column in attributes.values():
+            if column not in ATTRIBUTE_COLUMNS and not column.startswith("custom."):
+                raise ValueError(
+                    f"{column!r} is no column that an attribute can have; known: custom.<header>, "
+                    + ", ".join(ATTRIBUTE_COLUMNS)
+                )
+        return attributes
+
+    @field_validator("head", "opening_head", "author_head")
+    @classmethod
+    def _known_fields(cls, template: str | None) -> str | None:
+        if template is None:
+            return None
         try:
             names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
         except ValueError as error:
@@ -167,6 +229,42 @@ class People(_Section):
     default_requester: str | None = Field(None, description="E-mail for tickets that name no requester.")
 
 
+_Problem = tuple[Callable[[Conversations], bool], str]
+
+# What the keys of [conversation] must be for each API.
+_INTEGRATIONS_PROBLEMS: tuple[_Problem, ...] = (
+    (
+        lambda c: c.kind not in ("callback", "contact_form"),
+        "conversation.kind: with target.api = 'integrations' it is 'callback' or 'contact_form', not "
+        "{kind!r}",
+    ),
+    (
+        lambda c: c.kind == "callback" and not c.queue,
+        "conversation.queue: kind = 'callback' needs a queue (its name or id)",
+    ),
+    (lambda c: not c.endpoint, "conversation.endpoint: kind = '{kind}' needs an endpoint"),
+    (
+        lambda c: c.kind == "contact_form" and bool(c.tags),
+        "conversation.tags: this API takes tags with kind = 'callback' only",
+    ),
+    (
+        lambda c: bool(c.attributes),
+        "conversation.attributes: the Integrations API has no custom attributes (target.api = 'dixa' has)",
+    ),
+)
+_DIXA_PROBLEMS: tuple[_Problem, ...] = (
+    (
+        lambda c: c.kind in ("callback", "contact_form"),
+        "conversation.kind: with target.api = 'dixa' it is 'email' or the name of a generic channel, as "
+        "'genericapimessaging'; {kind!r} belongs to target.api = 'integrations'",
+    ),
+    (
+        lambda c: c.kind == "email" and not c.endpoint,
+        "conversation.endpoint: kind = 'email' needs an e-mail endpoint's address",
+    ),
+)
+
+
 class Migration(_Section):
     """A migration file. Everything a run leaves stands beside it, under its `name`."""
 
@@ -181,15 +279,22 @@ class Migration(_Section):
 
     _folder: Path = Path()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_kind(cls, data: Any) -> Any:
+        """The kind that the API has by default."""
+        target, conversation = (data.get(name, {}) for name in ("target", "conversation"))
+        if isinstance(target, dict) and isinstance(conversation, dict) and not conversation.get("kind"):
+            kind = KINDS.get(target.get("api", "dixa"), "")
+            return {**data, "conversation": {**conversation, "kind": kind}}
+        return data
+
     @model_validator(mode="after")
     def _complete(self) -> "Migration":
-        conversation = self.conversation
-        if conversation.kind == "callback" and not conversation.queue:
-            raise ValueError("conversation.queue: kind = 'callback' needs a queue (its name or id)")
-        if not conversation.endpoint:
-            raise ValueError(f"conversation.endpoint: kind = '{conversation.kind}' needs an endpoint")
-        if conversation.kind == "contact_form" and conversation.tags:
-            raise ValueError("conversation.tags: this API takes tags with kind = 'callback' only")
+        problems = _INTEGRATIONS_PROBLEMS if self.target.api == "integrations" else _DIXA_PROBLEMS
+        for is_wrong, sentence in problems:
+            if is_wrong(self.conversation):
+                raise ValueError(sentence.format(kind=self.conversation.kind))
         return self
 
     def fingerprints(self) -> dict[str, Any]:
@@ -206,6 +311,11 @@ class Migration(_Section):
     @property
     def checkpoint(self) -> Path:
         return self._folder / f"{self.name}.checkpoint"
+
+    @property
+    def agents_file(self) -> Path:
+        """Where agents whom Dixa does not know are named, to be filled in by hand."""
+        return self._folder / f"{self.name}.people.csv"
 
     @property
     def report(self) -> Path:

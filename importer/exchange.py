@@ -7,21 +7,16 @@ attempts; where the host takes no requests at all, by the time that it has not.
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from importer.errors import QuotaSpent, Unauthorized, Unreachable
-from importer.model import Answer, Ending, Judgement, NoAnswer, Request, State, Step, Verdict
+from importer.model import Answer, Ending, Judgement, NoAnswer, Outcome, Request, State, Step, Verdict
 from importer.pace import Pace
 
 Send = Callable[[Request], Awaitable[Ending]]
-Judge = Callable[..., Judgement]
-OUTCOMES = {
-    Verdict.CREATED: State.IMPORTED,
-    Verdict.REFUSED: State.REJECTED,
-    Verdict.IN_DOUBT: State.IN_DOUBT,
-}
+Judge = Callable[[Ending, Step | None], Judgement]
 # Dixa documents a limit a second and one a day; a wait longer than this can only be for the latter.
 QUOTA_WAIT_SECONDS = 600.0
 SAY_AGAIN_SECONDS = 30.0
@@ -40,7 +35,15 @@ class Journal(Protocol):
 
     async def intend(self, step: Step) -> None: ...
 
-    def record(self, step: Step, state: State, *, dixa_id: str | None = None, reason: str = "") -> None: ...
+    def record(
+        self,
+        step: Step,
+        state: State,
+        *,
+        dixa_id: str | None = None,
+        reason: str = "",
+        outcomes: Mapping[str, Outcome] = ...,
+    ) -> None: ...
 
     def withdraw(self, step: Step) -> None: ...
 
@@ -105,7 +108,7 @@ class Exchange:
         attempt = sendings = 0
         while True:
             await self.pace.turn()
-            ending, judgement = await self._once(request, sendings, creates=False)
+            ending, judgement = await self._once(request, sendings, None)
             sendings += 1
             if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
                 return ending
@@ -119,7 +122,7 @@ class Exchange:
             await self._wait(ending, judgement, attempt)
 
     async def create(self, step: Step, request: Request) -> Judgement:
-        """What became of a creation: created, refused or in doubt. While the host takes no requests it is
+        """What became of a step: created, refused or in doubt. While the host takes no requests it is
         sent again, since that proves that nothing was created.
 
         Raises Unauthorized, Unreachable and QuotaSpent; Unwritable where the intent cannot be put down. Then
@@ -130,25 +133,29 @@ class Exchange:
             await self.pace.turn()
             await self._journal.intend(step)
             sent_at = self._clock()
-            ending, judgement = await self._once(request, sendings, creates=True, step=step)
+            ending, judgement = await self._once(request, sendings, step)
             sendings += 1
-            if outcome := OUTCOMES.get(judgement.verdict):
-                self._journal.record(step, outcome, dixa_id=judgement.dixa_id, reason=judgement.reason)
+            if judgement.state:
+                self._journal.record(
+                    step,
+                    judgement.state,
+                    dixa_id=judgement.dixa_id,
+                    reason=judgement.reason,
+                    outcomes=judgement.outcomes,
+                )
                 return replace(judgement, sent_at=sent_at)
             self._journal.withdraw(step)
             self._away(ending, judgement)
             await self._wait(ending, judgement, sendings)
 
-    async def _once(
-        self, request: Request, sendings: int, *, creates: bool, step: Step | None = None
-    ) -> tuple[Ending, Judgement]:
+    async def _once(self, request: Request, sendings: int, step: Step | None) -> tuple[Ending, Judgement]:
         ending = await self._send(request)
         self.traffic.sent += 1
         self.traffic.retried += sendings > 0
         self.traffic.statuses[ending.status if isinstance(ending, Answer) else 0] += 1
         if isinstance(ending, Answer) and ending.date is not None:
             self._offset = ending.date - self._clock()
-        judgement = self._judge(ending, creates=creates)
+        judgement = self._judge(ending, step)
         if judgement.verdict is Verdict.UNAUTHORIZED:
             if step:
                 self._journal.withdraw(step)

@@ -35,18 +35,22 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Somebody whom Dixa can know: by e-mail address, else by phone number (E.164)."""
+    """Somebody whom Dixa can know: by e-mail address, else by phone number (E.164), else by `external_id`
+    (`<migration>:<person_id>`, where the API has such ids)."""
 
     email: str | None = None
     phone: str | None = None
     name: str | None = None
+    external_id: str | None = None
 
     @property
     def key(self) -> str | None:
-        """What tells two people apart: `email:a@b` (lower case) or `phone:+45…`; none without either."""
+        """What tells two people apart: `email:a@b` (lower case), `phone:+45…` or `id:…`; none without any."""
         if self.email:
             return f"email:{self.email.lower()}"
-        return f"phone:{self.phone}" if self.phone else None
+        if self.phone:
+            return f"phone:{self.phone}"
+        return f"id:{self.external_id}" if self.external_id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,9 @@ class Message:
     """One message or private note of a conversation.
 
     `author` is whom Dixa shall show as its author; `by_agent` says that this must be an agent, whom an
-    importer cannot create. `author_name` is what the old helpdesk called the author. `created_at` has a
-    zone, or is None where the export gives no time at all.
+    importer cannot create; `stand_in` that it is the default agent, for one without an address.
+    `author_name` is what the old helpdesk called the author. `created_at` has a zone, or is None where the
+    export gives no time at all. `text` is plain whatever the source has; `html` is given where it has that.
     """
 
     message_id: str
@@ -76,7 +81,10 @@ class Message:
     to_email: str | None = None
     attachments: tuple[Attachment, ...] = ()
     cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    html: str | None = None
     from_html: bool = False
+    stand_in: bool = False
     fingerprint: bytes = b""
 
 
@@ -84,8 +92,9 @@ class Message:
 class Conversation:
     """One ticket on its way into Dixa, its messages in the order in which they are to be read.
 
-    `custom` are the old helpdesk's further fields, by name. `mark` stands for all of its source rows; it is
-    compared between runs to see whether anything has changed at all.
+    `assigned` says that the export names an assignee, `assignee` who it is where it has an address. `custom`
+    are the old helpdesk's further fields, by name. `mark` stands for all of its source rows; it is compared
+    between runs to see whether anything has changed at all.
     """
 
     ticket_id: str
@@ -97,7 +106,11 @@ class Conversation:
     tags: tuple[str, ...]
     messages: tuple[Message, ...]
     status: str | None = None
+    updated_at: datetime | None = None
+    closed_at: datetime | None = None
+    queue: str | None = None
     assigned: bool = False
+    assignee: Contact | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
     fingerprint: bytes = b""
     mark: int | None = None
@@ -111,6 +124,18 @@ class StepKind(StrEnum):
     PERSON = "person"
     CONVERSATION = "conversation"
     MESSAGE = "message"
+    NOTES = "notes"
+    TAGS = "tags"
+    ATTRIBUTES = "attributes"
+    TRANSFER = "transfer"
+    CLOSE = "close"
+
+
+# Without these there is nothing for the rest to follow; where one of the others is refused, what it would
+# have brought is missing, and the rest goes on.
+ESSENTIAL = frozenset({StepKind.CONVERSATION, StepKind.MESSAGE})
+# What these do is the same however often it is done.
+SETTINGS = frozenset({StepKind.TAGS, StepKind.ATTRIBUTES, StepKind.TRANSFER, StepKind.CLOSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +149,12 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One creation in Dixa. `key` tells it from the other steps of its kind in the same ticket; that of a
-    message is its id, that of a person the contact's key.
+    """One change in Dixa. `key` tells it from the other steps of its kind in the same ticket; that of a
+    message is its id, that of notes the first one's, that of a person the contact's key.
 
-    `carries` are the messages that this one request brings in: none for a bare conversation, itself for a
-    message, several where one call imports many. `expected` is what tells the thing created from others when
-    it is read back: ids and hashes, no texts.
+    `carries` are the messages that this one request brings in, in its order: none for a bare conversation,
+    itself for a message, several where one call imports many. `expected` is what tells the thing created
+    from others when it is read back: ids and hashes, no texts.
     """
 
     kind: StepKind
@@ -182,21 +207,41 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one message that a step carried, where it is not the same as for all of them.
+    `refused` is how many of its attachments Dixa did not take."""
+
+    state: State
+    dixa_id: str | None = None
+    reason: str = ""
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """`dixa_id` where something was created; `reason` in Dixa's own words where it was not; `sent_at` is when
-    the request left (Unix time)."""
+    """`dixa_id` where something was created; `reason` in Dixa's own words where it was not, or not wholly
+    (`partial`); `outcomes` by message id; `sent_at` is when the request left (Unix time)."""
 
     verdict: Verdict
     dixa_id: str | None = None
     reason: str = ""
     retry_after_seconds: float | None = None
     sent_at: float = 0.0
+    partial: bool = False
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State | None:
+        """What a step so judged is recorded as; None where nothing came of it."""
+        if self.verdict is Verdict.CREATED:
+            return State.PARTIAL if self.partial else State.IMPORTED
+        return {Verdict.REFUSED: State.REJECTED, Verdict.IN_DOUBT: State.IN_DOUBT}.get(self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """A step, or a message that another step carried, as the checkpoint holds it. `state` is None for an
-    intent without an outcome: sent, and then the run ended."""
+    intent without an outcome: sent, and then the run ended. `refused` as in Outcome."""
 
     kind: StepKind
     key: str
@@ -204,6 +249,11 @@ class StepRecord:
     dixa_id: str | None
     fingerprint: bytes = b""
     reason: str = ""
+    refused: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.state in (State.IMPORTED, State.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from importer.checkpoint import PersonRecord
+from importer.dixa.api import Api
 from importer.exchange import Exchange, Journal
-from importer.model import Answer, Contact, Request, State, Step, StepKind, Verdict
-
-
-class Directory(Protocol):
-    """How an API is asked for people (the module of each API)."""
-
-    def find_person(self, contact: Contact, /) -> Request: ...
-
-    def person_in(self, answer: Answer, contact: Contact, /) -> str | None: ...
-
-    def create_person(self, contact: Contact, /) -> Request: ...
+from importer.model import Contact, State, Step, StepKind, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +28,7 @@ class People:
     def __init__(
         self,
         exchange: Exchange,
-        directory: Directory,
+        api: Api,
         *,
         journal: Journal,
         remembered: Callable[[str], PersonRecord | None],
@@ -46,7 +36,7 @@ class People:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._exchange = exchange
-        self._directory = directory
+        self._api = api
         self._journal = journal
         self._remembered = remembered
         self._grace = grace_seconds
@@ -108,7 +98,7 @@ class People:
         """Created; or found after all, where the creation is in doubt or refused because somebody has the
         address already."""
         for _ in range(self._exchange.patience.attempts):
-            judgement = await self._exchange.create(step, self._directory.create_person(contact))
+            judgement = await self._exchange.create(step, self._api.create_person(contact))
             if judgement.verdict is Verdict.CREATED:
                 return Person(State.IMPORTED, judgement.dixa_id)
             if judgement.verdict is Verdict.IN_DOUBT:
@@ -128,8 +118,8 @@ class People:
     async def _look_up(
         self, contact: Contact, step: Step, state: State = State.ALREADY_THERE
     ) -> Person | None:
-        answer = await self._exchange.read(self._directory.find_person(contact))
-        dixa_id = self._directory.person_in(answer, contact) if answer else None
+        answer = await self._exchange.read(self._api.find_person(contact))
+        dixa_id = self._api.person_in(answer, contact) if answer else None
         if dixa_id is None:
             return None
         self._journal.record(step, state, dixa_id=dixa_id)

@@ -1,25 +1,28 @@
 """The one path: read → validate → relate → plan → push. A dry run is the path without its last step."""
 
 import asyncio
+import csv
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from importer import account, checkpoint, read
+from importer import account, agents, checkpoint, read
 from importer.config import Migration
-from importer.dixa import integrations
+from importer.dixa import APIS
+from importer.dixa.api import Account
 from importer.dixa.client import Client
 from importer.errors import Invalid, RunError
 from importer.exchange import Exchange, NotRead, Patience, Traffic
 from importer.model import (
+    Answer,
     Contact,
     Conversation,
     Doubt,
@@ -36,7 +39,8 @@ from importer.plan import Parts, plan
 from importer.push import BATCH, Allowance, Options, Pusher
 from importer.relate import Related, Rules, relate
 from importer.report.books import Books
-from importer.settle import Found, Settlement, Settler
+from importer.report.private import writing
+from importer.settle import Found, Settlement, Settler, put_down
 from importer.validate import Checked, validate
 
 Say = Callable[[str], None]
@@ -77,11 +81,15 @@ def prepare(
         say(f"reading {name} ({len(table.files)} file{'s' * (len(table.files) > 1)})")
         tables[name] = validate(table, timezone=migration.source.timezone, workdir=workdir)
     say("joining the tables")
+    by_external_id = migration.target.api == "dixa"
     rules = Rules(
         default_requester=migration.people.default_requester,
         default_agent=migration.people.default_agent,
         import_empty=migration.conversation.empty == "import",
         with_holes=with_holes,
+        agents=agents.read(migration.agents_file),
+        external_prefix=f"{migration.name}:" if by_external_id else None,
+        times_required=migration.target.api == "dixa",
     )
     related = relate(tables, rules=rules, workdir=workdir)
     say("planning")
@@ -154,19 +162,29 @@ class Forecast:
 def forecast(prepared: Prepared) -> Forecast:
     """Count the steps of every job, less those that the checkpoint has."""
     migration = prepared.migration
-    target = integrations.Integrations(unresolved(migration))
+    api = APIS[migration.target.api]
+    target = api.target(migration, None)
     conversations = messages = requests = there = 0
     losses: Counter[str] = Counter()
     for job, done in _with_memory(prepared.parts.jobs(), migration.checkpoint):
         created = (StepKind.CONVERSATION, "") in done
-        steps = [step for step in target.steps(job, created=created) if (step.kind, step.key) not in done]
+        wanted = {
+            message.message_id
+            for message in job.messages
+            if (StepKind.MESSAGE, message.message_id) not in done
+        }
+        steps = [
+            step
+            for step in target.steps(job, created=created, wanted=wanted)
+            if (step.kind, step.key) not in done
+        ]
         if not steps:
             there += 1
             continue
         conversations += not created
         messages += sum(len(step.carries) for step in steps)
         requests += len(steps)
-        losses += target.losses(job)
+        losses.update(target.losses(job))
     known = (
         {key for key, _ in checkpoint.people(migration.checkpoint)}
         if migration.checkpoint.exists()
@@ -174,12 +192,13 @@ def forecast(prepared: Prepared) -> Forecast:
     )
     contacts = prepared.related.contacts.filter(~pl.col("key").is_in(sorted(known))).collect()
     end_users = contacts.filter("is_end_user").height
+    asked = contacts.height if api.agents() is None else end_users
     there += prepared.parts.already_there[0]
-    requests += contacts.height + end_users
+    requests += asked + end_users
     return Forecast(
         conversations,
         messages,
-        contacts.height,
+        asked,
         end_users,
         requests,
         requests / migration.target.rate,
@@ -196,21 +215,7 @@ def _with_memory(
         known = checkpoint.memories(path, [job.ticket_id for job in batch]) if path.exists() else {}
         for job in batch:
             steps = known.get(job.ticket_id, TicketMemory()).steps
-            yield job, {(record.kind, record.key) for record in steps if record.state is State.IMPORTED}
-
-
-def unresolved(migration: Migration) -> integrations.Settings:
-    """The settings with names where a run has ids: enough to count steps by."""
-    conversation = migration.conversation
-    return integrations.Settings(
-        kind=conversation.kind,
-        queue_id=conversation.queue,
-        endpoint_id=conversation.endpoint or "",
-        tags=conversation.tags,
-        head=conversation.head,
-        opening_head=conversation.opening_head,
-        zone=ZoneInfo(conversation.head_timezone),
-    )
+            yield job, {(record.kind, record.key) for record in steps if record.done}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +230,19 @@ class Limits:
 @dataclass(slots=True)
 class Ran:
     """How a run went. `failure` is what ended it early, if anything did; `interrupted` by the user; `limit`
-    names the limit at which it stopped."""
+    names the limit at which it stopped. `partial` counts the tickets that lack something, of this run and of
+    earlier ones."""
 
     books: Books
     traffic: Traffic = field(default_factory=Traffic)
     seconds: float = 0.0
     replaced_agents: tuple[str, ...] = ()
     unknown_agents: tuple[str, ...] = ()
+    people_file: Path | None = None
     settled: int = 0
     changed: list[tuple[str, str]] = field(default_factory=list)
     doubles: list[tuple[str, str]] = field(default_factory=list)
+    partial: int = 0
     failure: RunError | None = None
     interrupted: bool = False
     limit: str = ""
@@ -262,6 +270,7 @@ async def run(
     """Push the plan. Failures of the run end it early and stand in the result, so that the books of what was
     done up to there can be written."""
     target = prepared.migration.target
+    api = APIS[target.api]
     ran = Ran(prepared.books)
     started = time.monotonic()
     pace = Pace(target.rate, target.burst)
@@ -275,7 +284,7 @@ async def run(
         exchange = Exchange(
             client.send,
             pace=pace,
-            judge=integrations.judge,
+            judge=api.judge,
             journal=journal,
             patience=Patience(target.attempts, target.max_outage, target.on_quota),
             say=world.say,
@@ -283,7 +292,7 @@ async def run(
         ran.traffic = exchange.traffic
         people = People(
             exchange,
-            integrations,
+            api,
             journal=journal,
             remembered=journal.person,
             grace_seconds=target.grace,
@@ -302,6 +311,7 @@ async def run(
         ran.interrupted = pace.stopped and ran.failure is None and not ran.limit
         _count_people(prepared, ran, people)
         ran.doubles = checkpoint.doubles(prepared.migration.checkpoint)
+        ran.partial = checkpoint.partial(prepared.migration.checkpoint)
     ran.seconds = time.monotonic() - started
     return ran
 
@@ -329,29 +339,24 @@ class _Pushing:
                 self.limits.seconds, self._stop, f"--max-duration {self.limits.seconds:g} s"
             )
         try:
-            settler = Settler(self._read_all, self.journal.conversation_known)
+            settler = Settler(
+                APIS[migration.target.api],
+                self._read_all,
+                self._read,
+                self.journal.conversation_known,
+            )
             self.journal.note("marks", MARKS)
             settled = await self._settle_what_was_left(settler)
             if not self.prepared.parts.tickets:
                 return
-            agents = self.prepared.related.contacts.filter("is_agent").select("email", "phone", "name")
-            dixa = await account.look_up(
-                migration,
-                agents=[Contact(*row) for row in agents.collect().iter_rows()],
-                exchange=self.exchange,
-                people=self.people,
-            )
-            self.ran.replaced_agents, self.ran.unknown_agents = dixa.replaced, dixa.unknown
-            for keys, state in ((dixa.replaced, State.FILTERED), (dixa.unknown, State.REJECTED)):
-                for key in keys:
-                    self.journal.record(Step(StepKind.PERSON, "", key), state)
+            dixa = await self._look_up()
             if self.options.strict and dixa.unknown:
                 raise Invalid(
                     f"Dixa does not know {len(dixa.unknown)} agent(s), so nothing is sent (--strict)"
                 )
             allowance = Allowance(self.limits.tickets)
             pusher = Pusher(
-                dixa.target,
+                APIS[migration.target.api].target(migration, dixa),
                 self.exchange,
                 self.people,
                 self.journal,
@@ -373,6 +378,31 @@ class _Pushing:
         finally:
             if timer:
                 timer.cancel()
+
+    async def _look_up(self) -> Account:
+        """The account, with its agents put down as the people they are."""
+        related = self.prepared.related
+        authors = related.contacts.filter("is_agent").select("email", "phone", "name")
+        assignees = related.tickets.select("assignee_email", "assignee_phone", "assignee_name").unique()
+        dixa, known = await account.look_up(
+            self.prepared.migration,
+            api=APIS[self.prepared.migration.target.api],
+            agents=_contacts(authors),
+            assignees=[contact for contact in _contacts(assignees) if contact.key],
+            exchange=self.exchange,
+            people=self.people,
+        )
+        self.ran.replaced_agents, self.ran.unknown_agents = dixa.replaced, dixa.unknown
+        for key, dixa_id in known.ids.items():
+            if key in dixa.agents:
+                self.journal.record(Step(StepKind.PERSON, "", key), State.ALREADY_THERE, dixa_id=dixa_id)
+        for keys, state in ((dixa.replaced, State.FILTERED), (dixa.unknown, State.REJECTED)):
+            for key in keys:
+                self.journal.record(Step(StepKind.PERSON, "", key), state)
+        missing = unknown_agents(self.prepared, {*dixa.replaced, *dixa.unknown})
+        suggestions = {agent.person: known.suggestion(agent.name or agent.person) for agent in missing}
+        self.ran.people_file = write_agents(self.prepared.migration, missing, suggestions)
+        return dixa
 
     def _took(self, result: TicketResult) -> None:
         """A ticket leaves `left` for the place where it ended."""
@@ -407,23 +437,57 @@ class _Pushing:
         for step, doubt in doubts:
             await self.journal.flush()  # what the one before was settled to must count as known
             try:
-                settlement = await settler.settle(doubt)
+                settlement = await settler.settle(doubt, [c.message_id for c in step.carries])
             except NotRead as error:
                 settlement = Settlement(Found.AMBIGUOUS, evidence=str(error))
-            if settlement.found is Found.CREATED:
-                self.journal.record(step, State.IMPORTED, dixa_id=settlement.dixa_id)
-                self.ran.settled += 1
-            elif settlement.found is Found.NOTHING:
-                self.journal.withdraw(step)
-                self.ran.settled += 1
-            else:
-                self.journal.record(step, State.IN_DOUBT, reason=settlement.evidence)
+            put_down(self.journal, step, settlement, settlement.evidence)
+            if settlement.found is Found.AMBIGUOUS:
                 self.doubted |= {doubt.expected.get("requester_id", "")} - {""}
+            else:
+                self.ran.settled += 1
         await self.journal.flush()
         return {doubt.ticket_id: doubt for _, doubt in doubts if doubt.kind is StepKind.CONVERSATION}
 
     async def _read_all(self, request: Request) -> Sequence[Mapping[str, Any]]:
-        return await account.list_all(self.exchange, request, self.prepared.migration.target.base_url)
+        target = self.prepared.migration.target
+        return await account.list_all(APIS[target.api], self.exchange, request, target.base_url)
+
+    async def _read(self, request: Request) -> Answer | None:
+        return await self.exchange.read(request)
+
+
+def _contacts(frame: pl.LazyFrame) -> list[Contact]:
+    return [Contact(*row) for row in frame.collect(engine="streaming").iter_rows()]
+
+
+def unknown_agents(prepared: Prepared, keys: AbstractSet[str]) -> list[agents.UnknownAgent]:
+    """The agents with these keys, and those without an address, with what they wrote."""
+    wanted = pl.col("key").is_in(sorted(keys)) | (pl.col("key").is_null() & pl.col("person").is_not_null())
+    found = (
+        prepared.related.written_by_agents.filter(wanted)
+        .group_by("person")
+        .agg(
+            pl.col("name").drop_nulls().first(),
+            pl.len().alias("messages"),
+            pl.col("created_at").min().alias("first"),
+            pl.col("created_at").max().alias("last"),
+        )
+        .collect(engine="streaming")
+    )
+    return [agents.UnknownAgent(*row) for row in found.iter_rows()]
+
+
+def write_agents(
+    migration: Migration, unknown: Sequence[agents.UnknownAgent], suggestions: Mapping[str, str]
+) -> Path | None:
+    """The file in which the user says who stands for whom; None where everybody is known."""
+    path = migration.agents_file
+    if not unknown:
+        return None
+    rows = agents.lines(unknown, agents.read(path), suggestions)
+    with writing(path) as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
+    return path
 
 
 def _count_people(prepared: Prepared, ran: Ran, people: People) -> None:

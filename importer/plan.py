@@ -27,12 +27,17 @@ _TICKET_COLUMNS = (
     "requester_email",
     "requester_phone",
     "requester_name",
+    "requester_external",
     "channel",
+    "queue",
     "tags",
     "created_at",
+    "updated_at",
+    "closed_at",
     "status",
     "assignee_id",
     "assignee_email",
+    "assignee_phone",
     "assignee_name",
 )
 
@@ -205,7 +210,8 @@ def conversation(
     default_agent: Contact | None,
 ) -> Conversation:
     """One ticket row and its message rows, in reading order, as a conversation."""
-    requester = Contact(ticket["requester_email"], ticket["requester_phone"], ticket["requester_name"])
+    requester = _contact(ticket, "requester")
+    assignee = Contact(ticket["assignee_email"], ticket["assignee_phone"], ticket["assignee_name"])
     equals: Counter[str] = Counter()
     messages = tuple(
         _message(row, requester, linked, default_agent, ticket["channel"], equals) for row in rows
@@ -222,6 +228,10 @@ def conversation(
         tags=tags,
         messages=messages,
         status=ticket["status"],
+        updated_at=ticket["updated_at"],
+        closed_at=ticket["closed_at"],
+        queue=ticket["queue"],
+        assignee=assignee if assignee.key else None,
         assigned=any(ticket[f"assignee_{name}"] for name in ("id", "email", "name")),
         custom={
             name.removeprefix("custom."): value
@@ -233,6 +243,10 @@ def conversation(
     )
 
 
+def _contact(row: Mapping[str, Any], who: str) -> Contact:
+    return Contact(*(row[f"{who}_{name}"] for name in ("email", "phone", "name", "external")))
+
+
 def _message(
     row: Mapping[str, Any],
     requester: Contact,
@@ -241,14 +255,14 @@ def _message(
     channel: str | None,
     equals: Counter[str],
 ) -> Message:
-    written = Contact(row["author_email"], row["author_phone"], row["author_name"])
+    written = _contact(row, "author")
     author = written if written.key else (default_agent if row["is_agent"] else requester)
     text = row["text"] if row["text"] is not None else plain(row["html"] or "")
     files = tuple(Attachment(url) for url in row["attachments"] or ()) + tuple(
         linked.get(row["message_id"] or "", ())
     )
     content = fingerprint(
-        row["created_at"], row["direction"], written.key, text, *(file.url for file in files)
+        row["created_at"], row["direction"], written.key, text, row["html"], *(file.url for file in files)
     )
     return Message(
         message_id=row["message_id"] or _derived_id(row, text, equals),
@@ -263,7 +277,10 @@ def _message(
         to_email=row["to_email"],
         attachments=files,
         cc=tuple(row["cc"] or ()),
+        bcc=tuple(row["bcc"] or ()),
+        html=row["html"],
         from_html=row["text"] is None and row["html"] is not None,
+        stand_in=row["is_agent"] and not written.key,
         fingerprint=content,
     )
 

@@ -13,13 +13,14 @@ from itertools import islice
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
+from importer.dixa.api import Target
 from importer.exchange import Exchange, Journal, NotRead
 from importer.model import (
     DERIVED,
+    ESSENTIAL,
     Conversation,
     Doubt,
     Judgement,
-    Request,
     State,
     Step,
     StepKind,
@@ -30,7 +31,7 @@ from importer.model import (
 )
 from importer.pace import Stopped
 from importer.people import People
-from importer.settle import Found, Settler
+from importer.settle import Found, Settler, put_down
 
 BATCH = 200
 _VERDICT_STATES = {
@@ -41,16 +42,7 @@ _VERDICT_STATES = {
 OTHERWISE = "the export seems to be read otherwise than when it was imported, so it is not sent again"
 ANOTHER_IN_DOUBT = "another creation for the same requester is in doubt"
 OUT_OF_ORDER = "it belongs before messages that are in Dixa already (--with-holes adds it at the end)"
-
-
-class Target(Protocol):
-    """The protocol of one API."""
-
-    def steps(self, job: Conversation, *, created: bool = False) -> tuple[Step, ...]: ...
-
-    def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request: ...
-
-    def expected(self, request: Request, ids: Mapping[str, str]) -> dict[str, Any]: ...
+REASONS_SHOWN = 20
 
 
 class TicketJournal(Journal, Protocol):
@@ -193,19 +185,22 @@ class Pusher:
 
 @dataclass(slots=True)
 class _Run:
-    """One job under way. `states` is by message; `carried` are the messages that came in with
-    the conversation, so that their ids are not known; `held` says which doubt holds it."""
+    """One job under way. `states` is by message, `refused` counts the attachments that Dixa did not take;
+    `carried` are the messages that came in with the conversation, so that their ids are not known. `held`
+    says which doubt holds it, `refusal` why there is no conversation, `lacks` what the conversation lacks."""
 
     pusher: Pusher
     job: Conversation
     memory: TicketMemory
     states: dict[str, State] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
     ids: dict[str, str] = field(default_factory=dict)
     new_messages: set[str] = field(default_factory=set)
     carried: set[str] = field(default_factory=set)
     changed: list[str] = field(default_factory=list)
     held: str = ""
-    old_refusal: str = ""
+    refusal: str = ""
+    lacks: list[str] = field(default_factory=list)
     doubtful: bool = False
     open_doubt: bool = False
     creation: Doubt | None = None
@@ -216,14 +211,12 @@ class _Run:
         todo = self._todo()
         if self.held:
             return self._result(State.IN_DOUBT, self.held)
-        holes = self.memory.state is State.PARTIAL or (
-            self.pusher.options.with_holes and "conversation" in self.ids
-        )
-        if self.old_refusal and not holes:
-            return self._result(State.REJECTED, self.old_refusal)
+        if self.refusal or (self.lacks and not self._may_lack()):
+            return self._result(State.REJECTED, self.refusal or _joined(self.lacks))
         if not todo and not self.doubtful:
-            return self._result(State.ALREADY_THERE, self.old_refusal)
-        if self.pusher.options.again and self.memory.state not in (State.FAILED, State.REJECTED):
+            return self._result(State.ALREADY_THERE, _joined(self.lacks))
+        retried = (State.FAILED, State.REJECTED, State.PARTIAL)
+        if self.pusher.options.again and self.memory.state not in retried:
             return self._result(State.LEFT, "")
         if not self.pusher.allowance.take():
             return self._result(State.LEFT, "")
@@ -238,106 +231,152 @@ class _Run:
         """What is known where the run ends in the middle of this job."""
         return self._result(State.IN_DOUBT if self.open_doubt else State.LEFT, "stopped", ended=False)
 
+    def _may_lack(self) -> bool:
+        """Whether a conversation may go on without a message of it: where its messages have their own times,
+        nothing comes too late."""
+        options, target = self.pusher.options, self.pusher.target
+        allowed = options.with_holes or not target.ordered
+        return self.memory.state is State.PARTIAL or (allowed and "conversation" in self.ids)
+
     def _todo(self) -> list[Step]:
         """The steps that are still to be sent; takes over what the checkpoint says of the others."""
         known = {(record.kind, record.key): record for record in self.memory.steps}
         conversation = known.get((StepKind.CONVERSATION, ""))
-        created = conversation is not None and conversation.state is State.IMPORTED
-        if created and conversation and conversation.dixa_id:
+        wanted: set[str] | None = None
+        if conversation is not None and conversation.done and conversation.dixa_id:
             self.ids["conversation"] = conversation.dixa_id
             if conversation.fingerprint != self.job.fingerprint:
                 self.changed.append("ticket")
-        steps = self.pusher.target.steps(self.job, created=created)
+            if conversation.state is State.PARTIAL:
+                self.lacks.append(conversation.reason)
+            wanted = self._wanted(known)
+        steps = self.pusher.target.steps(self.job, created=wanted is not None, wanted=wanted)
         todo = [step for step in steps if not self._settled(step, known)]
-        if not created:
-            return todo
-        todo = self._without_others_readings(todo, known)
-        return todo if self.pusher.options.with_holes else self._in_order(todo)
+        for message_id in sorted(wanted or ()):
+            if not any(message_id == c.message_id for step in todo for c in step.carries):
+                self._refuse(message_id, self.pusher.target.not_added)
+        return todo
 
-    def _without_others_readings(
-        self, todo: list[Step], known: Mapping[tuple[StepKind, str], StepRecord]
-    ) -> list[Step]:
-        """Without messages whose derived id may only be new because the export is read otherwise than when it
-        was imported. Where some that were imported are not in the export any more, it looks like that."""
-        wanted = {message.message_id for message in self.job.messages}
-        gone = any(
-            record.state is State.IMPORTED and key.startswith(DERIVED) and key not in wanted
-            for (kind, key), record in known.items()
-        )
-        if not gone:
-            return todo
-        for step in todo:
-            if step.key.startswith(DERIVED):
-                self.changed.append(step.key)
-                self.old_refusal = f"message {step.key}: {OTHERWISE}"
-                self._mark(step, State.REJECTED)
-        return [step for step in todo if not step.key.startswith(DERIVED)]
+    def _wanted(self, known: Mapping[tuple[StepKind, str], StepRecord]) -> set[str]:
+        """The messages of a conversation that is in Dixa which are still to be sent."""
+        wanted = {
+            message.message_id
+            for message in self.job.messages
+            if not self._is_known(message.message_id, message.fingerprint, known)
+        }
+        wanted = self._without_others_readings(wanted, known)
+        if not self.pusher.target.ordered or self.pusher.options.with_holes:
+            return wanted
+        return self._in_order(wanted)
 
-    def _settled(self, step: Step, known: Mapping[tuple[StepKind, str], StepRecord]) -> bool:
-        """Whether the checkpoint already says what became of a step."""
-        record = known.get((step.kind, step.key))
+    def _is_known(
+        self, message_id: str, fingerprint: bytes, known: Mapping[tuple[StepKind, str], StepRecord]
+    ) -> bool:
+        """Whether the checkpoint already says what became of a message."""
+        record = known.get((StepKind.MESSAGE, message_id))
         if record is None:
             return False
         if record.state in (None, State.IN_DOUBT):
-            what = f"message {step.key}" if step.kind is StepKind.MESSAGE else "the conversation"
-            self.held = f"{what}: sent, and it is unknown whether Dixa created it. {record.reason}".strip()
-            self._mark(step, State.IN_DOUBT)
+            self._hold(f"message {message_id}", record)
+            self.states[message_id] = State.IN_DOUBT
             return True
         if record.state is State.REJECTED:
-            content = [(step.kind, step.key, step.fingerprint)]
-            content += [(StepKind.MESSAGE, c.message_id, c.fingerprint) for c in step.carries]
-            same = not self.pusher.options.again and all(
-                (old := known.get((kind, key))) is not None and old.fingerprint == fingerprint
-                for kind, key, fingerprint in content
-            )
-            if same:
-                self.old_refusal = f"{step.kind} {step.key}".strip() + f": {record.reason}"
-                self._mark(step, State.REJECTED)
-            return same
-        if record.state is not State.IMPORTED:
+            if self.pusher.options.again or record.fingerprint != fingerprint:
+                return False
+            self._refuse(message_id, record.reason)
+            return True
+        if not record.done:
             return False
-        if record.fingerprint != step.fingerprint:
-            self.changed.append(step.key)
+        if record.fingerprint != fingerprint:
+            self.changed.append(message_id)
         if record.dixa_id is None:
-            self.carried.add(step.key)
-        self._mark(step, State.ALREADY_THERE)
+            self.carried.add(message_id)
+        self.states[message_id] = State.ALREADY_THERE
+        self.refused[message_id] = record.refused
         return True
 
-    def _in_order(self, todo: list[Step]) -> list[Step]:
+    def _settled(self, step: Step, known: Mapping[tuple[StepKind, str], StepRecord]) -> bool:
+        """Whether the checkpoint already says what became of a step that is no message."""
+        record = known.get((step.kind, step.key))
+        if record is None or step.kind in (StepKind.MESSAGE, StepKind.NOTES):
+            return False
+        if record.state in (None, State.IN_DOUBT):
+            self._hold(f"the {step.kind}", record)
+            self._mark(step, State.IN_DOUBT)
+            return True
+        if record.state is not State.REJECTED:
+            return record.done
+        content: list[tuple[StepKind, str, bytes]] = [(step.kind, step.key, step.fingerprint)]
+        content += [(StepKind.MESSAGE, c.message_id, c.fingerprint) for c in step.carries]
+        same = not self.pusher.options.again and all(
+            (old := known.get((kind, key))) is not None and old.fingerprint == fingerprint
+            for kind, key, fingerprint in content
+        )
+        if same and step.kind is StepKind.CONVERSATION:
+            self.refusal = f"{step.kind}: {record.reason}"
+            self._mark(step, State.REJECTED)
+        elif same:
+            self.lacks.append(f"{step.kind}: {record.reason}")
+        return same
+
+    def _hold(self, what: str, record: StepRecord) -> None:
+        self.held = (
+            self.held or f"{what}: sent, and it is unknown whether Dixa created it. {record.reason}".strip()
+        )
+
+    def _refuse(self, message_id: str, reason: str) -> None:
+        self.states[message_id] = State.REJECTED
+        self.lacks.append(f"message {message_id}: {reason}")
+
+    def _without_others_readings(
+        self, wanted: set[str], known: Mapping[tuple[StepKind, str], StepRecord]
+    ) -> set[str]:
+        """Without messages whose derived id may only be new because the export is read otherwise than when it
+        was imported. Where some that were imported are not in the export any more, it looks like that."""
+        now = {message.message_id for message in self.job.messages}
+        gone = any(
+            record.done and key.startswith(DERIVED) and key not in now for (_, key), record in known.items()
+        )
+        derived = {message_id for message_id in wanted if gone and message_id.startswith(DERIVED)}
+        for message_id in sorted(derived):
+            self.changed.append(message_id)
+            self._refuse(message_id, OTHERWISE)
+        return wanted - derived
+
+    def _in_order(self, wanted: set[str]) -> set[str]:
         """Without those that would come too late: nothing can be put before what Dixa has."""
         places = {message.message_id: n for n, message in enumerate(self.job.messages)}
         last = max(
             (places[key] for key, state in self.states.items() if state is State.ALREADY_THERE), default=-1
         )
-        for step in todo:
-            if places[step.key] < last:
-                self.old_refusal = f"message {step.key}: {OUT_OF_ORDER}"
-                self._mark(step, State.REJECTED)
-        return [step for step in todo if places[step.key] > last]
+        late = {message_id for message_id in wanted if places[message_id] < last}
+        for message_id in sorted(late, key=places.__getitem__):
+            self._refuse(message_id, OUT_OF_ORDER)
+        return wanted - late
 
     async def _send(self, todo: list[Step]) -> TicketResult:
         self.pusher.journal.begin(self.job.ticket_id)
         if problem := await self._meet_everybody():
             return self._result(*problem)
-        reason = ""
         for step in todo:
             judgement = await self._create(step)
             if judgement.verdict is Verdict.CREATED:
                 continue
             state = _VERDICT_STATES[judgement.verdict]
             self._mark(step, state)
-            reason = f"{step.kind} {step.key}".strip() + f": {judgement.reason}"
-            hole = (
-                state is State.REJECTED and step.kind is StepKind.MESSAGE and self.pusher.options.with_holes
+            what = f"{step.kind} {step.key}" if step.kind is StepKind.MESSAGE else str(step.kind)
+            reason = f"{what}: {judgement.reason}"
+            dispensable = step.kind not in ESSENTIAL or (
+                step.kind is StepKind.MESSAGE and self.pusher.options.with_holes
             )
-            if not hole:
+            if state is not State.REJECTED or not dispensable:
                 return self._result(state, reason)
+            self.lacks.append(reason)
         doubles = await self._read_back() if self.doubtful else None
-        state = State.PARTIAL if reason or self.old_refusal else State.IMPORTED
+        state = State.PARTIAL if self.lacks else State.IMPORTED
         if not todo:
             state = State.ALREADY_THERE
-        reason = "; ".join(filter(None, [reason, self.old_refusal, *(doubles or ())]))
-        return self._result(state, reason, doubles=doubles)
+        return self._result(state, _joined([*self.lacks, *(doubles or ())]), doubles=doubles)
 
     async def _create(self, step: Step) -> Judgement:
         """Send a step until it is known what became of it, or until it cannot be known."""
@@ -353,32 +392,46 @@ class _Run:
         return await self._create_and_settle(step)
 
     async def _create_and_settle(self, step: Step) -> Judgement:
-        request = self.pusher.target.request(step, self.job, self.ids)
-        expected = self.pusher.target.expected(request, self.ids)
-        if step.kind is StepKind.MESSAGE:
-            expected["twins"] = sum(self._expected(key) == expected for key in self.carried)
-        expected["offset"] = self.pusher.exchange.clock_offset()
-        expected["latest"] = self.pusher.options.latest_seconds
         first_at = self.pusher.clock()
-        marked = replace(step, expected=expected)
         for _ in range(self.pusher.exchange.patience.attempts):
+            request = self.pusher.target.request(step, self.job, self.ids)
+            expected = self.pusher.target.expected(step, request, self.ids)
+            if step.kind is StepKind.MESSAGE:
+                expected["twins"] = sum(self._expected(key) == expected for key in self.carried)
+            expected["offset"] = self.pusher.exchange.clock_offset()
+            expected["latest"] = self.pusher.options.latest_seconds
+            marked = replace(step, expected=expected)
             judgement = await self.pusher.exchange.create(marked, request)
-            if judgement.verdict is not Verdict.IN_DOUBT:
-                break
-            judgement = await self._settle(marked, first_at, judgement)
+            if judgement.verdict is Verdict.IN_DOUBT:
+                judgement, step = await self._settle(marked, first_at, judgement)
+            elif judgement.verdict is Verdict.CREATED:
+                self._take(step, judgement)
             if judgement.verdict is not Verdict.AGAIN:
                 break
-        if judgement.verdict is Verdict.CREATED and judgement.dixa_id:
-            self._mark(step, State.IMPORTED)
-            if step.kind is StepKind.CONVERSATION:
-                self.ids["conversation"] = judgement.dixa_id
-                self.carried = {carried.message_id for carried in step.carries}
-            else:
-                self.new_messages.add(judgement.dixa_id)
         return judgement
 
-    async def _settle(self, step: Step, first_at: float, judgement: Judgement) -> Judgement:
-        """Created, or `again` where nothing was, or still in doubt with the evidence."""
+    def _take(self, step: Step, judgement: Judgement) -> None:
+        """What a step has brought in."""
+        if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
+            self.ids["conversation"] = judgement.dixa_id
+            self.carried = {carried.message_id for carried in step.carries}
+        if step.kind is StepKind.MESSAGE and judgement.dixa_id:
+            self.new_messages.add(judgement.dixa_id)
+        if judgement.partial:
+            self.lacks.append(judgement.reason)
+        self._mark(step, State.IMPORTED)
+        for message_id, outcome in judgement.outcomes.items():
+            if outcome.state is State.REJECTED:
+                self._refuse(message_id, outcome.reason)
+                continue
+            self.states[message_id] = outcome.state
+            self.refused[message_id] = outcome.refused
+            if outcome.dixa_id:
+                self.new_messages.add(outcome.dixa_id)
+
+    async def _settle(self, step: Step, first_at: float, judgement: Judgement) -> tuple[Judgement, Step]:
+        """Created, or `again` where not all of it was, or still in doubt with the evidence; and what is still
+        to be sent."""
         self.doubtful = self.open_doubt = True
         self._mark(step, State.IN_DOUBT)
         known = self.new_messages.union(record.dixa_id for record in self.memory.steps if record.dixa_id)
@@ -390,37 +443,39 @@ class _Run:
         await self.pusher.exchange.pace.pause(self.pusher.options.grace_seconds)
         await self.pusher.journal.flush()
         try:
-            settlement = await self.pusher.settler.settle(doubt)
+            settlement = await self.pusher.settler.settle(doubt, [c.message_id for c in step.carries])
         except NotRead as error:
-            return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}")
+            return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
         self.open_doubt = settlement.found is Found.AMBIGUOUS
-        if settlement.found is Found.CREATED:
-            self.pusher.journal.record(step, State.IMPORTED, dixa_id=settlement.dixa_id)
-            return Judgement(Verdict.CREATED, settlement.dixa_id)
-        if settlement.found is Found.NOTHING:
-            self.pusher.journal.withdraw(step)
-            self._unmark(step)
-            return Judgement(Verdict.AGAIN, reason=judgement.reason)
         reason = f"{judgement.reason}; {settlement.evidence}"
-        self.pusher.journal.record(step, State.IN_DOUBT, reason=reason)
-        return Judgement(Verdict.IN_DOUBT, reason=reason)
+        there, rest = put_down(self.pusher.journal, step, settlement, reason)
+        if settlement.found is Found.AMBIGUOUS:
+            return Judgement(Verdict.IN_DOUBT, reason=reason), step
+        self._unmark(step)
+        if there:
+            self._take(there, settlement.judgement)
+        if rest:
+            return Judgement(Verdict.AGAIN, reason=judgement.reason), rest
+        return settlement.judgement, step
 
     async def _read_back(self) -> tuple[str, ...] | None:
         """What stands twice, in a conversation of which something was once in doubt; None where it cannot be
         read now, so that the next run does."""
-        done = (State.IMPORTED, State.ALREADY_THERE)
-        sent = [self._expected(key) for key, state in self.states.items() if state in done]
+        done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
+        sent = {message_id for message_id, state in self.states.items() if state in done}
+        marks = self.pusher.target.marks(self.job, self.ids, sent)
         async with self.pusher.lock(self.ids[self.job.requester.key or ""]):
             await self.pusher.journal.flush()
             try:
-                return await self.pusher.settler.doubles(self.ids["conversation"], sent, self.creation)
+                return await self.pusher.settler.doubles(self.ids["conversation"], marks, self.creation)
             except NotRead:
                 return None
 
     def _expected(self, message_id: str) -> dict[str, Any]:
         """By what a message of this job is known again, however it came in."""
         step = Step(StepKind.MESSAGE, self.job.ticket_id, message_id)
-        return self.pusher.target.expected(self.pusher.target.request(step, self.job, self.ids), self.ids)
+        request = self.pusher.target.request(step, self.job, self.ids)
+        return self.pusher.target.expected(step, request, self.ids)
 
     async def _meet_everybody(self) -> tuple[State, str] | None:
         """The ids of the requester and of every author; what to say where one cannot be had."""
@@ -461,7 +516,7 @@ class _Run:
         if ended and state is not State.LEFT:
             kept = state
             if state is State.ALREADY_THERE:
-                kept = State.PARTIAL if self.memory.state is State.PARTIAL else State.IMPORTED
+                kept = State.PARTIAL if self.lacks else State.IMPORTED
             self.pusher.journal.end(
                 self.job.ticket_id, kept, dixa_id=dixa_id, reason=reason, doubles=doubles, mark=mark
             )
@@ -472,7 +527,17 @@ class _Run:
         for message in self.job.messages:
             place = self.states.get(message.message_id, rest)
             messages[place] += 1
-            attachments[place] += len(message.attachments)
+            refused = self.refused[message.message_id]
+            attachments[State.REJECTED] += refused
+            attachments[State.IMPORTED if place is State.PARTIAL else place] += (
+                len(message.attachments) - refused
+            )
         return TicketResult(
             self.job.ticket_id, state, dixa_id, messages, attachments, reason, tuple(self.changed)
         )
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    more = len(reasons) - REASONS_SHOWN
+    shown = "; ".join(reasons[:REASONS_SHOWN])
+    return f"{shown}; and {more} more" if more > 0 else shown

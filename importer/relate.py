@@ -6,7 +6,7 @@ rows that go, and a fate for every row that does not.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -19,10 +19,11 @@ from importer.validate import FATE_SCHEMA, Checked
 RULES: Mapping[str, str] = {
     "ticket_id.foreignKey": "no row of tickets has this ticket_id",
     "message_id.foreignKey": "no row of messages has this message_id",
+    "created_at.required": "neither the message nor its ticket has a time, and this API needs one",
     "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail or "
     "phone; people.default_requester would stand in",
     "author_unknown": "an agent without an e-mail, or whom Dixa does not know; people.default_agent would "
-    "stand in",
+    "stand in, or an agent whom the people.csv beside the migration names",
     "message_rejected": "one of its messages is rejected, so the ticket is held back whole (--with-holes "
     "imports it all the same)",
     "attachment_rejected": "one of its attachments is rejected, so the ticket is held back whole",
@@ -40,12 +41,17 @@ _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the migration decides about relations."""
+    """What the migration decides about relations. `agents` says who stands for whom (agents.read);
+    `external_prefix` goes before a person's id where the API knows people by such ids; `times_required` where
+    it takes nothing without a time."""
 
     default_requester: str | None = None
     default_agent: str | None = None
     import_empty: bool = False
     with_holes: bool = False
+    agents: Mapping[str, str] = field(default_factory=dict)
+    external_prefix: str | None = None
+    times_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,9 @@ class Related:
     """`tickets` go, with `requester_email`, `_phone`, `_name` filled in; `messages` are theirs, with
     `author_*` filled in, `direction` decided and `is_agent` saying on which side the author stands;
     `attachments` are those of these messages. `fates` has every other row, by table. `contacts` are the
-    distinct people these rows name: `key`, `email`, `phone`, `name`, `is_agent`, `is_end_user`.
+    distinct people these rows name: `key`, `email`, `phone`, `name`, `external`, `is_agent`, `is_end_user`.
+    `written_by_agents` has a line for every message of an agent, whether it goes or not: `person` (see
+    agents.py), `key` (none without an address), `name`, `created_at`.
 
     `openings` counts the messages that come out of ticket rows; `unsaid` those that did not say whether they
     are public, and are internal for it; `default_agents` those whose agent has no e-mail address and
@@ -64,6 +72,7 @@ class Related:
     messages: pl.LazyFrame
     attachments: pl.LazyFrame
     contacts: pl.LazyFrame
+    written_by_agents: pl.LazyFrame
     fates: Mapping[str, pl.LazyFrame]
     openings: int
     unsaid: int
@@ -80,8 +89,8 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         return pl.scan_parquet(path, glob=False)
 
     people = _good(tables, "people").select(_PEOPLE_COLUMNS)
-    named = written(_with_requester(_good(tables, "tickets"), people), "tickets.named")
-    messages = written(_with_author(_all_messages(tables, named), named, people), "messages.authored")
+    named = written(_with_people(_good(tables, "tickets"), people, rules), "tickets.named")
+    messages = written(_with_author(_all_messages(tables, named), named, people, rules), "messages.authored")
     tickets = written(_with_fallback_requester(named, messages, rules), "tickets.requested")
     attachments = _good(tables, "attachments")
 
@@ -119,11 +128,17 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         messages=going,
         attachments=attachments.join(attachment_fates, on=["_file", "_record"], how="anti"),
         contacts=contacts,
+        written_by_agents=messages.filter("is_agent").select(
+            "created_at",
+            person=_person("author_email", "author_phone", "author_name"),
+            key=_key("author_email", "author_phone"),
+            name="author_name",
+        ),
         fates={
             "tickets": ticket_fates,
             "messages": message_fates,
             "attachments": attachment_fates,
-            "people": _people_fates(tables, contacts),
+            "people": _people_fates(tables, contacts, rules),
         },
         openings=_count(messages, pl.col("_opening")),
         unsaid=_count(going, pl.col("_unsaid")),
@@ -160,24 +175,53 @@ def _count(frame: pl.LazyFrame, condition: pl.Expr) -> int:
     return int(frame.select(condition.sum()).collect(engine="streaming").item() or 0)
 
 
-def _key(email: str, phone: str) -> pl.Expr:
+def _key(email: str, phone: str, external: str | None = None) -> pl.Expr:
     """Contact.key of model.py, as an expression."""
-    return pl.coalesce(
-        pl.lit("email:") + pl.col(email).str.to_lowercase(),
-        pl.lit("phone:") + pl.col(phone),
-    )
+    keys = [pl.lit("email:") + pl.col(email).str.to_lowercase(), pl.lit("phone:") + pl.col(phone)]
+    return pl.coalesce([*keys, *([pl.lit("id:") + pl.col(external)] if external else [])])
 
 
-def _with_requester(tickets: pl.LazyFrame, people: pl.LazyFrame) -> pl.LazyFrame:
-    """The ticket's own columns, else what people says of requester_id."""
+def _person(email: str, phone: str, name: str) -> pl.Expr:
+    """What an agent is called in people.csv."""
+    return pl.coalesce(pl.col(email).str.to_lowercase(), phone, name)
+
+
+def _external(person_id: str, name: str, rules: Rules) -> pl.Expr:
+    """The id by which the API can know somebody of whom the export has an id and a name at least."""
+    if rules.external_prefix is None:
+        return pl.lit(None, pl.String)
+    return pl.when(pl.col(name).is_not_null()).then(pl.lit(rules.external_prefix) + pl.col(person_id))
+
+
+def _stood_for(prefix: str, rules: Rules) -> list[pl.Expr]:
+    """The address of the agent whom the user has named for an agent of the export."""
+    email, phone = f"{prefix}_email", f"{prefix}_phone"
+    if not rules.agents:
+        return [pl.col(email), pl.col(phone)]
+    folded = _person(email, phone, f"{prefix}_name").str.to_lowercase()
+    named = folded.replace_strict(rules.agents, default=None, return_dtype=pl.String)
+    return [
+        pl.coalesce(named, email).alias(email),
+        pl.when(named.is_null()).then(phone).alias(phone),
+    ]
+
+
+def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
+    """Requester and assignee: the ticket's own columns, else what people says of their ids."""
     known = people.select(pl.all().name.prefix("p_")).drop("p_role")
-    return (
-        tickets.join(known, left_on="requester_id", right_on="p_person_id", how="left")
-        .with_columns(
-            pl.coalesce(f"requester_{name}", f"p_{name}").alias(f"requester_{name}")
-            for name in ("email", "phone", "name")
+    for who in ("requester", "assignee"):
+        own = ("email", "phone", "name") if who == "requester" else ("email", "name")
+        tickets = (
+            tickets.join(known, left_on=f"{who}_id", right_on="p_person_id", how="left")
+            .with_columns(
+                *(pl.coalesce(f"{who}_{name}", f"p_{name}").alias(f"{who}_{name}") for name in own),
+                *([] if who == "requester" else [pl.col("p_phone").alias("assignee_phone")]),
+            )
+            .drop("^p_.*$")
         )
-        .drop("^p_.*$")
+    return tickets.with_columns(
+        _external("requester_id", "requester_name", rules).alias("requester_external"),
+        *_stood_for("assignee", rules),
     )
 
 
@@ -201,7 +245,9 @@ def _all_messages(tables: Mapping[str, Checked], tickets: pl.LazyFrame) -> pl.La
     return pl.concat([messages, openings], how="diagonal")
 
 
-def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyFrame) -> pl.LazyFrame:
+def _with_author(
+    messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyFrame, rules: Rules
+) -> pl.LazyFrame:
     """`author_*` filled in from people, for inbound messages also from their sender and from the ticket's
     requester; `direction` and `is_agent` decided. A missing time becomes the ticket's."""
     known = people.select(pl.all().name.prefix("p_"))
@@ -211,6 +257,7 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
         t_email="requester_email",
         t_phone="requester_phone",
         t_name="requester_name",
+        t_external="requester_external",
         t_created_at="created_at",
     ).unique("ticket_id")
     is_requester = pl.coalesce(
@@ -227,7 +274,8 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
     )
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     inbound = pl.col("direction") == Direction.INBOUND
-    nobody = pl.col("author_email").is_null() & pl.col("author_phone").is_null()
+    nobody = pl.coalesce("author_email", "author_phone", "author_external").is_null()
+    agents = pl.col("is_agent")
     return (
         messages.join(known, left_on="author_id", right_on="p_person_id", how="left")
         .join(of_ticket, on="ticket_id", how="left")
@@ -243,7 +291,8 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
             pl.when(hidden)
             .then(pl.lit(Direction.INTERNAL.value))
             .otherwise(pl.coalesce("direction", guessed))
-            .alias("direction")
+            .alias("direction"),
+            _external("author_id", "author_name", rules).alias("author_external"),
         )
         .with_columns(
             pl.when(inbound & nobody).then("from_email").otherwise("author_email").alias("author_email")
@@ -251,11 +300,24 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
         .with_columns(
             pl.when(inbound & nobody).then("t_email").otherwise("author_email").alias("author_email"),
             pl.when(inbound & nobody).then("t_phone").otherwise("author_phone").alias("author_phone"),
+            pl.when(inbound & nobody)
+            .then("t_external")
+            .otherwise("author_external")
+            .alias("author_external"),
             pl.when(inbound)
             .then(pl.coalesce("author_name", "t_name"))
             .otherwise("author_name")
             .alias("author_name"),
             (~inbound & (role != Role.END_USER).fill_null(value=True)).alias("is_agent"),
+        )
+        .with_columns(
+            *(
+                pl.when(agents).then(stood_for).otherwise(name).alias(name)
+                for name, stood_for in zip(
+                    ("author_email", "author_phone"), _stood_for("author", rules), strict=True
+                )
+            ),
+            pl.when(~agents).then("author_external").alias("author_external"),
         )
         .drop("^p_.*$", "^t_.*$", "author_id", "author_role", "public")
     )
@@ -263,28 +325,28 @@ def _with_author(messages: pl.LazyFrame, tickets: pl.LazyFrame, people: pl.LazyF
 
 def _with_fallback_requester(tickets: pl.LazyFrame, messages: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
     """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
-    nobody = _key("requester_email", "requester_phone").is_null()
+    nobody = _key("requester_email", "requester_phone", "requester_external").is_null()
+    someone = _key("author_email", "author_phone", "author_external").is_not_null()
+    parts = ("email", "phone", "name", "external")
     first = (
-        messages.filter(
-            (pl.col("direction") == Direction.INBOUND) & _key("author_email", "author_phone").is_not_null()
-        )
+        messages.filter((pl.col("direction") == Direction.INBOUND) & someone)
         .join(tickets.filter(nobody), on="ticket_id", how="semi")
         .group_by("ticket_id")
         .agg(
             pl.col(f"author_{name}").sort_by("created_at", "_file", "_record", nulls_last=True).first()
-            for name in ("email", "phone", "name")
+            for name in parts
         )
     )
     named = tickets.join(first, on="ticket_id", how="left").with_columns(
         pl.coalesce(f"requester_{name}", pl.when(nobody).then(f"author_{name}")).alias(f"requester_{name}")
-        for name in ("email", "phone", "name")
+        for name in parts
     )
     return named.with_columns(
         _default_requester=nobody & pl.lit(rules.default_requester is not None),
         requester_email=pl.when(nobody)
         .then(pl.lit(rules.default_requester, pl.String))
         .otherwise("requester_email"),
-    ).drop("author_email", "author_phone", "author_name")
+    ).drop(*(f"author_{name}" for name in parts))
 
 
 def _fate(frame: pl.LazyFrame, state: State, rule: pl.Expr) -> pl.LazyFrame:
@@ -314,12 +376,14 @@ def _message_fates(
     wordless = pl.coalesce("text", "html").is_null() & (pl.col("attachments").list.len().fill_null(0) == 0)
     empty = at_home.filter(wordless).join(attachments, on="message_id", how="anti")
     unknown = pl.col("is_agent") & pl.col("author_email").is_null() & pl.lit(rules.default_agent is None)
-    authorless = at_home.join(empty, on=_ROW, how="anti").filter(unknown)
+    spoken = at_home.join(empty, on=_ROW, how="anti")
+    timeless = pl.col("created_at").is_null() & pl.lit(rules.times_required)
     return pl.concat(
         [
             _fate(orphans, State.REJECTED, pl.lit("ticket_id.foreignKey")),
             _fate(empty, State.FILTERED, pl.lit("empty_message")),
-            _fate(authorless, State.REJECTED, pl.lit("author_unknown")),
+            _fate(spoken.filter(unknown), State.REJECTED, pl.lit("author_unknown")),
+            _fate(spoken.filter(timeless & ~unknown), State.REJECTED, pl.lit("created_at.required")),
         ]
     )
 
@@ -353,14 +417,18 @@ def _ticket_fates(
     bare = messages.join(
         attachment_fates.filter(rejected), left_on="message_id", right_on="parent", how="semi"
     ).select("ticket_id", rule=pl.lit("attachment_rejected"))
-    nobody = tickets.filter(_key("requester_email", "requester_phone").is_null()).select(
-        "ticket_id", rule=pl.lit("requester.required")
-    )
+    nobody = tickets.filter(
+        _key("requester_email", "requester_phone", "requester_external").is_null()
+    ).select("ticket_id", rule=pl.lit("requester.required"))
     spoken = messages.join(message_fates, on=_ROW, how="anti")
     silent = tickets.join(spoken, on="ticket_id", how="anti").select("ticket_id", rule=pl.lit("empty_ticket"))
+    timeless = silent.join(
+        tickets.filter(pl.col("created_at").is_null()), on="ticket_id", how="semi"
+    ).with_columns(rule=pl.lit("created_at.required"))
     reasons = [
         *([] if rules.with_holes else [holed, bare]),
         nobody,
+        *([timeless] if rules.import_empty and rules.times_required else []),
         *([] if rules.import_empty else [silent]),
     ]
     first = pl.concat(reasons).group_by("ticket_id", maintain_order=True).agg(pl.col("rule").first())
@@ -411,20 +479,26 @@ def _contacts(tickets: pl.LazyFrame, messages: pl.LazyFrame) -> pl.LazyFrame:
         email="requester_email",
         phone="requester_phone",
         name="requester_name",
+        external="requester_external",
         is_agent=pl.lit(value=False),
     )
     authors = messages.select(
-        email="author_email", phone="author_phone", name="author_name", is_agent="is_agent"
+        email="author_email",
+        phone="author_phone",
+        name="author_name",
+        external="author_external",
+        is_agent="is_agent",
     )
     return (
         pl.concat([requesters, authors])
-        .with_columns(key=_key("email", "phone"))
+        .with_columns(key=_key("email", "phone", "external"))
         .filter(pl.col("key").is_not_null())
         .group_by("key")
         .agg(
             pl.col("email").min(),
             pl.col("phone").min(),
             pl.col("name").min(),
+            pl.col("external").min(),
             pl.col("is_agent").any(),
             (~pl.col("is_agent")).any().alias("is_end_user"),
         )
@@ -432,11 +506,12 @@ def _contacts(tickets: pl.LazyFrame, messages: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame) -> pl.LazyFrame:
+def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
     """People whom nothing that goes names are left out."""
     unused = (
         _good(tables, "people")
-        .with_columns(key=_key("email", "phone"))
+        .with_columns(external=_external("person_id", "name", rules))
+        .with_columns(key=_key("email", "phone", "external"))
         .join(contacts, on="key", how="anti")
         .select(
             "_file",

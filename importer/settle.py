@@ -1,127 +1,152 @@
-"""What to ask, and what the answers mean, when a creation is in doubt.
+"""What to ask, and what the answers mean, when it is unknown whether something was done.
 
 Nothing is guessed: what is there and can be nothing else was created; what is not there after the grace
-period was not; what cannot be told apart stays in doubt, with the evidence. Knows no HTTP; `read` asks.
+period was not; what cannot be told apart stays in doubt, with the evidence. Knows no HTTP; `read_all` and
+`read` ask.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from importer.dixa import integrations
-from importer.model import Doubt, Request, StepKind
+from importer.dixa.api import Api
+from importer.exchange import Journal
+from importer.model import SETTINGS, Answer, Doubt, Judgement, Request, State, Step, StepKind, Verdict
 
 Item = Mapping[str, Any]
 ReadAll = Callable[[Request], Awaitable[Sequence[Item]]]
-
-# How far Dixa's stamps and the Date of its answers may lie apart (several machines write them). Taking too
-# much for possible costs a look; taking too little would double.
-CLOCK_TOLERANCE_SECONDS = 60.0
+Read = Callable[[Request], Awaitable[Answer | None]]
 
 
 class Found(StrEnum):
     CREATED = "created"
+    SOME = "some"
     NOTHING = "nothing"
     AMBIGUOUS = "ambiguous"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`dixa_id` of what was created; `evidence` says what was seen where that does not decide it."""
+    """`judgement` is what the answer would have said where something was created; of `some` of the messages
+    that a step carried, `outcomes` in it has those that were. `evidence` says what was seen where that does
+    not decide it."""
 
     found: Found
-    dixa_id: str | None = None
+    judgement: Judgement = field(default_factory=lambda: Judgement(Verdict.CREATED))
     evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """Reads back. `read_all` gives a list whole or raises; `is_ours` says whether a conversation is one that
-    the checkpoint already knows."""
+    """Reads back. `read_all` gives a list whole or raises; `read` gives None for what is not there; `is_ours`
+    says whether a conversation is one that the checkpoint already knows."""
 
+    api: Api
     read_all: ReadAll
+    read: Read
     is_ours: Callable[[str], bool]
 
-    async def settle(self, doubt: Doubt) -> Settlement:
-        """Look for what a step may have created. To be asked after the grace period only, and while no other
-        creation for the same requester is in doubt."""
+    async def settle(self, doubt: Doubt, carried: Sequence[str] = ()) -> Settlement:
+        """Look for what a step may have created; `carried` are the ids of the messages that it carries. To
+        be asked after the grace period only, and while no other creation for the same requester is in
+        doubt."""
         if doubt.kind is StepKind.CONVERSATION:
             return await self._conversation(doubt)
-        return await self._message(doubt)
+        if doubt.kind in SETTINGS:
+            answer = await self.read(self.api.setting_of(doubt))
+            done = answer is not None and self.api.is_set(answer, doubt)
+            return Settlement(Found.CREATED if done else Found.NOTHING)
+        return await self._listed(doubt, carried)
 
     async def _conversation(self, doubt: Doubt) -> Settlement:
-        request = integrations.requested_conversations(doubt.expected["requester_id"])
-        matches: list[str] = []
+        api = self.api
+        matches: list[tuple[str, Judgement]] = []
         unclear: list[str] = []
-        for item in await self.read_all(request):
-            csid = str(item["id"])
-            if (
-                self.is_ours(csid)
-                or not integrations.could_be_conversation(item, doubt)
-                or not in_time(item, doubt)
-            ):
+        for item in await self.read_all(api.conversations_of(doubt.expected["requester_id"])):
+            dixa_id = str(item["id"])
+            if self.is_ours(dixa_id) or not api.could_be_conversation(item, doubt):
                 continue
-            messages = await self.read_all(integrations.messages_of(csid))
-            is_it = integrations.is_conversation(item, messages, doubt)
-            (matches if is_it else unclear if is_it is None else []).append(csid)
-        return _settlement(matches, unclear, "conversations of the requester")
+            contents = await self.read_all(api.contents_of(dixa_id))
+            is_it = api.is_conversation(item, contents, doubt)
+            if is_it:
+                matches.append((dixa_id, api.missing(item, contents, doubt)))
+            elif is_it is None:
+                unclear.append(dixa_id)
+        if len(matches) == 1:
+            [(dixa_id, judgement)] = matches
+            return Settlement(Found.CREATED, replace(judgement, dixa_id=dixa_id))
+        candidates = [dixa_id for dixa_id, _ in matches] or unclear
+        if not candidates:
+            return Settlement(Found.NOTHING)
+        return _ambiguous(candidates, "conversations of the requester")
 
-    async def _message(self, doubt: Doubt) -> Settlement:
-        items = await self.read_all(integrations.messages_of(doubt.expected["csid"]))
-        matches = [
-            str(item["id"])
-            for item in integrations.by_time(items)
-            if str(item["id"]) not in doubt.known
-            and integrations.could_be_message(item, doubt.expected)
-            and in_time(item, doubt)
-        ]
-        # Equal messages that came in with the conversation itself have no id that is known.
-        own = matches[doubt.expected.get("twins", 0) :]
-        return _settlement(own, [], f"messages of conversation {doubt.expected['csid']}")
+    async def _listed(self, doubt: Doubt, carried: Sequence[str]) -> Settlement:
+        dixa_id = doubt.expected["csid"]
+        outcomes, unclear = self.api.found(await self.read_all(self.api.listed(dixa_id)), doubt)
+        if unclear:
+            return _ambiguous(unclear, f"{doubt.kind} of conversation {dixa_id}")
+        if not outcomes:
+            return Settlement(Found.NOTHING)
+        only = next(iter(outcomes.values())).dixa_id if len(carried) == 1 else None
+        judgement = Judgement(Verdict.CREATED, only, outcomes=outcomes)
+        return Settlement(Found.CREATED if set(carried) <= set(outcomes) else Found.SOME, judgement)
 
-    async def doubles(
-        self, csid: str, sent: Sequence[Mapping[str, Any]], creation: Doubt | None
-    ) -> tuple[str, ...]:
-        """What stands twice in a conversation that is finished: messages beyond those `sent` (as
-        Step.expected) that are equal to one of them, and where its creation was in doubt, other
-        conversations that could have come of it."""
-        items = await self.read_all(integrations.messages_of(csid))
-        wanted: dict[tuple[str, str], int] = {}
-        for mark in sent:
-            key = (str(mark["author_id"]), mark["text"])
-            wanted[key] = wanted.get(key, 0) + 1
+    async def doubles(self, dixa_id: str, sent: Sequence[Any], creation: Doubt | None) -> tuple[str, ...]:
+        """What stands twice in a conversation that is finished: things beyond those `sent` (Api.mark) that
+        are equal to one of them, and where its creation was in doubt, other conversations that could have
+        come of it."""
+        wanted = Counter(sent)
         extra: list[str] = []
-        for item in integrations.by_time(items):
-            key_of_item = integrations.message_key(item)
-            if key_of_item not in wanted:
+        for item in await self.read_all(self.api.listed(dixa_id)) if wanted else ():
+            mark = self.api.mark(item)
+            if mark not in wanted:
                 continue
-            wanted[key_of_item] -= 1
-            if wanted[key_of_item] < 0:
-                extra.append(f"message {item['id']} of conversation {csid} is a double")
+            wanted[mark] -= 1
+            if wanted[mark] < 0:
+                extra.append(f"{item['id']} in conversation {dixa_id} is a double")
         if creation:
             again = await self._conversation(creation)
             if again.found is not Found.NOTHING:
-                extra.append(f"conversation {again.dixa_id or again.evidence} is a double of {csid}")
+                other = again.judgement.dixa_id or again.evidence
+                extra.append(f"conversation {other} is a double of {dixa_id}")
         return tuple(extra)
 
 
-def in_time(item: Item, doubt: Doubt) -> bool:
-    """What stood there before the request was sent, or came long after it, cannot have come of it. Compared
-    in Dixa's clock, by the offset that was known when it was sent; without one everything is possible."""
-    offset, created = doubt.expected.get("offset"), integrations.created_at(item)
-    if offset is None or created is None:
-        return True
-    earliest = doubt.first_at + offset - CLOCK_TOLERANCE_SECONDS
-    latest = doubt.last_at + offset + doubt.expected["latest"] + CLOCK_TOLERANCE_SECONDS
-    return bool(earliest <= created <= latest)
+def put_down(
+    journal: Journal, step: Step, settlement: Settlement, reason: str
+) -> tuple[Step | None, Step | None]:
+    """Record what a doubt was settled to: the step as far as it was carried out, and as far as it was not,
+    which is to be sent again. Where it cannot be told, neither."""
+    judgement = settlement.judgement
+    there: Step | None = step
+    rest: Step | None = None
+    match settlement.found:
+        case Found.CREATED:
+            pass
+        case Found.SOME:
+            done = judgement.outcomes
+            there = replace(step, carries=tuple(c for c in step.carries if c.message_id in done))
+            rest = replace(step, carries=tuple(c for c in step.carries if c.message_id not in done))
+        case Found.NOTHING:
+            there, rest = None, step
+        case _:
+            journal.record(step, State.IN_DOUBT, reason=reason)
+            return None, None
+    if there and judgement.state:
+        journal.record(
+            there,
+            judgement.state,
+            dixa_id=judgement.dixa_id,
+            reason=judgement.reason,
+            outcomes=judgement.outcomes,
+        )
+    if rest:
+        journal.withdraw(rest)
+    return there, rest
 
 
-def _settlement(matches: Sequence[str], unclear: Sequence[str], where: str) -> Settlement:
-    if len(matches) == 1:
-        return Settlement(Found.CREATED, matches[0])
-    candidates = matches or unclear
-    if not candidates:
-        return Settlement(Found.NOTHING)
+def _ambiguous(candidates: Sequence[str], where: str) -> Settlement:
     shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
     return Settlement(Found.AMBIGUOUS, evidence=f"{len(candidates)} {where} could be it: {shown}")

@@ -1,10 +1,11 @@
-"""Texts as Dixa shall show them: plain text out of HTML, and the head that keeps a message's time and author
-where the API keeps neither."""
+"""Texts as Dixa shall show them: plain text out of HTML, HTML that is safe, and the head that keeps what the
+API does not: a message's time, its author, its ticket."""
 
 import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import nh3
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
 
@@ -19,6 +20,11 @@ def plain(html: str) -> str:
         return ""
     lines = (line.rstrip() for line in get_text(html, _CONFIG).splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+
+
+def safe_html(html: str) -> str:
+    """The HTML without what could run or hide in it: scripts, event handlers, styles, forms, comments."""
+    return nh3.clean(html, clean_content_tags={"script", "style", "title"})
 
 
 def head(

@@ -115,6 +115,8 @@ version = 1
 name = "minimal"
 [source]
 {source}
+[target]
+api = "integrations"
 [conversation]
 queue = "Imported"
 endpoint = "+4512345678"
@@ -166,7 +168,8 @@ class Runner:
             "target__max_outage": 5.0, "target__base_url": sandbox.url, **overrides,
         }  # fmt: skip
         ready = self.prepare(path, **settings)
-        binding = checkpoint.Binding("minimal", "integrations", sandbox.url)
+        target = ready.migration.target
+        binding = checkpoint.Binding(ready.migration.name, target.api, target.base_url)
         with checkpoint.Checkpoint(ready.migration.checkpoint, binding) as journal:
             return asyncio.run(
                 pipeline.run(

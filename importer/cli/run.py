@@ -237,7 +237,7 @@ def _code(ran: pipeline.Ran) -> int:
         return 8
     if ran.interrupted:
         return 130
-    return 0 if ran.books.clean and not ran.doubles else 3
+    return 0 if ran.books.clean and not ran.doubles and not ran.partial else 3
 
 
 def _rejected(ready: pipeline.Prepared) -> list[str]:
@@ -261,6 +261,7 @@ def _summary(
             "unknown_agents": list(ran.unknown_agents),
             "replaced_agents": list(ran.replaced_agents),
             "changed": len(ran.changed),
+            "partial": ran.partial,
             **({"error": str(ran.failure)} if ran.failure else {}),
             "doubles": [{"ticket_id": ticket, "what": what} for ticket, what in ran.doubles],
         },
@@ -283,6 +284,11 @@ def _lines(
     lines += counted_lines(ready)
     lines += _agents("Agents whom Dixa does not know; their tickets stay", ran.unknown_agents)
     lines += _agents("Agents whom Dixa does not know; people.default_agent stands in", ran.replaced_agents)
+    if ran.people_file:
+        lines.append(
+            f"Who stands for them can be filled in (column agent): {ran.people_file}; then run again, and "
+            "what was not imported for it goes."
+        )
     if ran.changed:
         lines.append(
             f"{len(ran.changed):,} records have another content than what was imported and are not touched: "
@@ -309,6 +315,11 @@ def _lines(
     if tickets[State.IN_DOUBT]:
         lines.append(
             "In doubt: sent, and it cannot be told whether Dixa created it; failed.csv has the evidence."
+        )
+    if ran.partial:
+        lines.append(
+            f"{ran.partial:,} ticket(s) in Dixa lack something that Dixa refused: success.csv names it; "
+            f"{command_line('retry', path)} sends again what can be sent again."
         )
     if ran.limit:
         lines.append(f"Stopped at {ran.limit}; {tickets[State.LEFT]:,} tickets are left.")

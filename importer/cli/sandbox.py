@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -23,6 +24,13 @@ DEFAULT_PORT = 8484
     show_default=True,
     help="On 127.0.0.1; 0 for any free one.",
 )
+@click.option(
+    "--api",
+    type=click.Choice(["dixa", "integrations"]),
+    default="dixa",
+    show_default=True,
+    help="Which of the two APIs it speaks, as target.api says.",
+)
 @click.option("--token", default="sandbox", show_default=True, help="The token that it accepts.")
 @click.option("--rate", default=10.0, show_default=True, help="Requests a second; 0 for no limit.")
 @click.option("--burst", default=4, show_default=True, help="Requests at once.")
@@ -38,6 +46,15 @@ DEFAULT_PORT = 8484
     "--email-endpoint", "emails", multiple=True, default=["imported@email.dixa.io"], show_default=True
 )
 @click.option("--phone-endpoint", "phones", multiple=True, default=["+4512345678"], show_default=True)
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    default=["Old ticket id"],
+    show_default=True,
+    help="A custom attribute of conversations (dixa).",
+)
+@click.option("--fetch", is_flag=True, help="Fetch attachments from everywhere (dixa); else from loopback.")
 @click.option(
     "--fault",
     "faults",
@@ -55,6 +72,7 @@ DEFAULT_PORT = 8484
 def sandbox(
     session: Session,
     port: int,
+    api: Literal["dixa", "integrations"],
     token: str,
     rate: float,
     burst: int,
@@ -64,6 +82,8 @@ def sandbox(
     tags: tuple[str, ...],
     emails: tuple[str, ...],
     phones: tuple[str, ...],
+    attributes: tuple[str, ...],
+    fetch: bool,
     faults: tuple[str, ...],
     seed: int,
     hang_seconds: float,
@@ -78,6 +98,7 @@ def sandbox(
     except ValueError as error:
         raise click.BadParameter(f"{error}; faults: {', '.join(Fault)}", param_hint="--fault") from None
     settings = Settings(
+        api=api,
         token=token,
         rate=rate,
         burst=burst,
@@ -88,6 +109,8 @@ def sandbox(
         tags=tags,
         emails=emails,
         phones=phones,
+        attributes=attributes,
+        fetch=fetch,
         faults=Plan(rates, seed, hang_seconds=hang_seconds, late_seconds=late_seconds),
         expires_after=expires_after,
         quota=quota,
@@ -111,7 +134,9 @@ async def _serve(session: Session, settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serving(settings) as state:
         limit = f"{settings.rate:g} a second, burst {settings.burst}" if settings.rate else "no limit"
-        session.say(f"Sandbox at {state.url} (token {settings.token!r}, {limit}). Ctrl-C ends it.")
+        session.say(
+            f"Sandbox of the {settings.api} API at {state.url} (token {settings.token!r}, {limit}). Ctrl-C ends it."
+        )
         await stop.wait()
         session.say(
             f"Sandbox ends with {state.store.count('conversations')} conversations and "

@@ -11,6 +11,7 @@ import click
 from importer import config, pipeline, read
 from importer.cli.group import Session, command_line, migration_argument, overrides, target_options
 from importer.config import Migration
+from importer.dixa import APIS
 from importer.report import files, rejects, text
 from importer.report.rejects import Problem
 
@@ -95,8 +96,9 @@ def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipelin
         lines.append(f"  {forecast.already_there:,} tickets are there already and cost nothing.")
     lines += counted_lines(ready)
     if forecast.losses:
-        lines += ["Not carried over by this API:"]
-        lines += [f"  {count:>8,} {name}" for name, count in forecast.losses.items()]
+        how = {trait.aspect: trait.how for trait in APIS[migration.target.api].TRAITS}
+        lines += ["What this API does not take as it is:"]
+        lines += [f"  {count:>8,} {aspect}: {how[aspect]}" for aspect, count in forecast.losses.items()]
     return lines
 
 

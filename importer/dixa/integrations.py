@@ -6,17 +6,28 @@ Integrations API reference 1.0.0 at docs.dixa.io and from public clients; schema
 them in full, with how sure each is.
 """
 
-import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from importer.errors import ProtocolError
+from importer.config import Migration
+from importer.dixa.api import (
+    Account,
+    Item,
+    Need,
+    Trait,
+    created_id,
+    has_address,
+    in_time,
+    page,
+    rows,
+    text_mark,
+)
+from importer.dixa.endings import judge_change, judge_reading
 from importer.model import (
     Answer,
     Carried,
@@ -27,8 +38,9 @@ from importer.model import (
     Ending,
     Judgement,
     Message,
-    NoAnswer,
+    Outcome,
     Request,
+    State,
     Step,
     StepKind,
     Verdict,
@@ -68,12 +80,20 @@ class Integrations:
 
     settings: Settings
     known_tags: frozenset[str] | None = None
+    ordered: bool = True
+    not_added: str = ""
 
-    def steps(self, job: Conversation, *, created: bool = False) -> tuple[Step, ...]:
+    def steps(
+        self, job: Conversation, *, created: bool = False, wanted: AbstractSet[str] | None = None
+    ) -> tuple[Step, ...]:
         """The creations of one conversation, in the order in which they must happen; of its messages only,
         where the conversation is `created` already."""
         if created:
-            return tuple(_message_step(job, message) for message in job.messages)
+            return tuple(
+                _message_step(job, message)
+                for message in job.messages
+                if wanted is None or message.message_id in wanted
+            )
         carried = self._carried(job)
         first = Step(
             StepKind.CONVERSATION,
@@ -94,10 +114,10 @@ class Integrations:
         path = f"/v1/conversations/{ids['conversation']}/messages/historical"
         return Request("POST", path, json=self._message_body(message, index, job, ids))
 
-    def expected(self, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
+    def expected(self, step: Step, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
         """By what the thing that a request creates is told from others when it is read back."""
         body = request.json
-        if "requester_id" in body:
+        if step.kind is StepKind.CONVERSATION:
             text = body["message"]["text"] if "message" in body else None
             return {
                 "requester_id": body["requester_id"],
@@ -112,26 +132,18 @@ class Integrations:
             "text": text_mark(body["text"]),
         }
 
-    def losses(self, job: Conversation) -> Counter[str]:
-        """What this API cannot carry of a conversation, and how often."""
-        callback = self.settings.kind == "callback"
-        return Counter(
-            {
-                "times of messages (they stand in the texts)": len(job.messages),
-                "subjects as a field (they stand in the first text)": int(
-                    callback and job.subject is not None
-                ),
-                "closed or pending states: no operation closes a conversation": int(
-                    job.status not in (None, "open")
-                ),
-                "assignees": int(job.assigned),
-                "CC addresses": sum(bool(message.cc) for message in job.messages),
-                "texts in HTML (they become plain)": sum(message.from_html for message in job.messages),
-                "names of attachments": sum(bool(file.name) for m in job.messages for file in m.attachments),
-                "tags": 0 if callback else len(job.tags),
-                "custom fields": len(job.custom),
-            }
+    def marks(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
+        """Author and text mark of each message that was sent."""
+        bodies = (
+            self._message_body(message, index, job, ids)
+            for index, message in enumerate(job.messages)
+            if message.message_id in sent
         )
+        return [(str(body.get("author_id")), text_mark(body["text"])) for body in bodies]
+
+    def losses(self, job: Conversation) -> dict[str, int]:
+        """What this API cannot carry of a conversation, and how often."""
+        return {t.aspect: t.lost(self.settings, job) for t in TRAITS if t.lost}
 
     def _conversation_body(self, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
         requester_id = ids[job.requester.key or ""]
@@ -223,20 +235,116 @@ def _message_step(job: Conversation, message: Message) -> Step:
     )
 
 
+TRAITS: tuple[Trait, ...] = (
+    Trait("requests for a conversation", "1, and 1 for each message"),
+    Trait(
+        "times",
+        "lost; they stand at the head of each text",
+        lambda _, job: len(job.messages),
+    ),
+    Trait(
+        "subject",
+        "with contact_form a field, else at the head of the first text",
+        lambda settings, job: int(settings.kind == "callback" and job.subject is not None),
+    ),
+    Trait(
+        "texts in HTML",
+        "become plain text",
+        lambda _, job: sum(message.html is not None for message in job.messages),
+    ),
+    Trait("private notes", "messages with direction internal"),
+    Trait(
+        "closed and pending states",
+        "lost; no operation closes a conversation",
+        lambda _, job: int(job.status not in (None, "open")),
+    ),
+    Trait("assignee", "lost", lambda _, job: int(job.assigned)),
+    Trait("authors", "all, agents too"),
+    Trait("CC and BCC", "lost", lambda _, job: sum(bool(m.cc or m.bcc) for m in job.messages)),
+    Trait(
+        "attachments",
+        "by URL, their names lost",
+        lambda _, job: sum(bool(file.name) for m in job.messages for file in m.attachments),
+    ),
+    Trait(
+        "tags",
+        "those that the account has, with callback only",
+        lambda settings, job: 0 if settings.kind == "callback" else len(job.tags),
+    ),
+    Trait("custom fields", "lost", lambda _, job: len(job.custom)),
+    Trait("external ids", "none; the checkpoint maps old ids to new ones"),
+    Trait("new messages of a ticket that is in Dixa", "are added at the end"),
+)
+
+
+def needs(migration: Migration) -> tuple[Need, ...]:
+    """Queue and tags of callbacks, the endpoint of both kinds."""
+    wanted = migration.conversation
+    kind = wanted.kind
+    endpoint = Need(
+        f"endpoint (for kind = '{kind}')",
+        (wanted.endpoint or "",),
+        Request("GET", "/v1/endpoints", query={"type": ENDPOINT_TYPES[kind]}),
+        lambda item: (_endpoint_id(item, kind), _endpoint_names(item)),
+    )
+    if kind != "callback":
+        return (endpoint,)
+    return (
+        Need("queue", (wanted.queue or "",), Request("GET", "/v1/queues"), _named),
+        endpoint,
+        Need(
+            "tag",
+            wanted.tags,
+            Request("GET", "/v1/tags"),
+            lambda item: (str(item["name"]), [str(item["name"])]) if item.get("name") else (None, []),
+            lenient=True,
+        ),
+    )
+
+
+def _named(item: Item) -> tuple[str | None, list[str]]:
+    return str(item.get("id")), [str(item.get("name"))]
+
+
+def agents() -> None:
+    """Agents are users among others, so they are asked for one by one."""
+    return
+
+
+def contacts_of(agent: Item) -> tuple[list[str], str | None]:
+    """Never asked, since there is no list of agents."""
+    raise NotImplementedError(agent)
+
+
+def target(migration: Migration, account: Account | None) -> Integrations:
+    """The protocol for a migration; without an account names stand where a run has ids."""
+    wanted = migration.conversation
+    ids = account.ids if account else {}
+    settings = Settings(
+        kind=wanted.kind,
+        queue_id=next(iter(ids.get("queue", {}).values()), wanted.queue),
+        endpoint_id=next(
+            iter(ids.get(f"endpoint (for kind = '{wanted.kind}')", {}).values()), wanted.endpoint or ""
+        ),
+        tags=wanted.tags,
+        head="[{created_at}, {author}]" if wanted.head is None else wanted.head,
+        opening_head="[Ticket {ticket_id}: {subject}]"
+        if wanted.opening_head is None
+        else wanted.opening_head,
+        zone=ZoneInfo(wanted.head_timezone),
+    )
+    return Integrations(settings, account.names.get("tag") if account else None)
+
+
 def find_person(contact: Contact) -> Request:
     query = {"email": contact.email} if contact.email else {"phone_number": contact.phone or ""}
     return Request("GET", "/v1/users", query=query)
 
 
 def person_in(answer: Answer, contact: Contact) -> str | None:
-    """The id of the user in a list of users who has exactly this address; the API's matching rules are not
-    documented, so its list is checked."""
-    for user in rows(answer):
-        email, phone = user.get("email"), user.get("phone_number")
-        same_email = contact.email and isinstance(email, str) and email.lower() == contact.email.lower()
-        if same_email or (not contact.email and contact.phone and phone == contact.phone):
-            return str(user["id"])
-    return None
+    """The id of the user in a list of users who has exactly this address."""
+    found = (u for u in rows(answer) if has_address(u, contact, email="email", phone="phone_number"))
+    return next((str(user["id"]) for user in found), None)
 
 
 def create_person(contact: Contact) -> Request:
@@ -244,19 +352,7 @@ def create_person(contact: Contact) -> Request:
     return Request("POST", "/v1/users", json={name: value for name, value in body.items() if value})
 
 
-def list_queues() -> Request:
-    return Request("GET", "/v1/queues")
-
-
-def list_tags() -> Request:
-    return Request("GET", "/v1/tags")
-
-
-def list_endpoints(kind: str) -> Request:
-    return Request("GET", "/v1/endpoints", query={"type": ENDPOINT_TYPES[kind]})
-
-
-def endpoint_id(item: Mapping[str, Any], kind: str) -> str | None:
+def _endpoint_id(item: Item, kind: str) -> str | None:
     """What a creation must name: the phone endpoint's id where it has one, else its number; the e-mail
     endpoint's internal address."""
     endpoint = item.get(ENDPOINT_TYPES[kind]) or {}
@@ -265,7 +361,7 @@ def endpoint_id(item: Mapping[str, Any], kind: str) -> str | None:
     return endpoint.get("internal_email_address") or endpoint.get("id")
 
 
-def endpoint_names(item: Mapping[str, Any]) -> list[str]:
+def _endpoint_names(item: Item) -> list[str]:
     """Every name by which a user may mean this endpoint."""
     return [
         str(value)
@@ -276,91 +372,106 @@ def endpoint_names(item: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def rows(answer: Answer) -> list[dict[str, Any]]:
-    """The objects of a list answer. Raises ProtocolError where `data` is no list."""
-    data = answer.json.get("data") if isinstance(answer.json, dict) else None
-    if not isinstance(data, list):
-        raise ProtocolError(f"a list was expected, but Dixa answered {answer.status}: {answer.text[:200]!r}")
-    return [item for item in data if isinstance(item, dict)]
+def judge(ending: Ending, step: Step | None) -> Judgement:
+    """What an ending proves. The API documents no error at all."""
+    if step is None:
+        return judge_reading(ending)
+    judgement = judge_change(ending, created=lambda answer: created_id(answer) is not None)
+    if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
+        return replace(judgement, dixa_id=created_id(ending))
+    return judgement
 
 
 def next_page(answer: Answer, base_url: str) -> Request | None:
-    """The request for the page after this one; None at the end. The link is followed as given, on the same
-    origin only: the token must not travel elsewhere."""
+    """The request for the page after this one; None at the end."""
     paging = answer.json.get("paging") if isinstance(answer.json, dict) else None
-    link = paging.get("next_page") if isinstance(paging, dict) else None
-    if not link:
-        return None
-    parts, home = urlsplit(str(link)), urlsplit(base_url)
-    if parts.netloc and (parts.scheme, parts.netloc) != (home.scheme, home.netloc):
-        raise ProtocolError(f"the next page lies on another host ({parts.netloc}); it is not followed")
-    return Request("GET", parts.path, query=dict(parse_qsl(parts.query, keep_blank_values=True)))
+    return page(paging.get("next_page") if isinstance(paging, dict) else None, base_url)
 
 
-def created_id(answer: Answer) -> str | None:
-    """The id in a creation's answer, or None where it is not to be found."""
-    data = answer.json.get("data") if isinstance(answer.json, dict) else None
-    value = data.get("id") if isinstance(data, dict) else None
-    return str(value) if value not in (None, "") else None
+def conversations_of(requester_id: str) -> Request:
+    return Request("GET", f"/v1/users/{requester_id}/requested_conversations", query={"limit": "200"})
 
 
-def text_mark(text: str) -> str:
-    """A hash by which a text is known again, whatever was done to its blanks and line ends on the way."""
-    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=12).hexdigest()
+def contents_of(dixa_id: str) -> Request:
+    return Request("GET", f"/v1/conversations/{dixa_id}/messages")
 
 
-def requested_conversations(user_id: str) -> Request:
-    return Request("GET", f"/v1/users/{user_id}/requested_conversations", query={"limit": "200"})
+listed = contents_of
 
 
-def messages_of(csid: str) -> Request:
-    return Request("GET", f"/v1/conversations/{csid}/messages")
-
-
-def could_be_conversation(item: Mapping[str, Any], doubt: Doubt) -> bool:
-    """Whether a conversation of the requester's has what never changes in common with the one in doubt. (The
-    subject and the endpoint are not shown.)"""
+def could_be_conversation(item: Item, doubt: Doubt) -> bool:
+    """Whether channel and direction are the same, and it was made when it can have been. (The subject and
+    the endpoint are not shown.)"""
     wanted = doubt.expected
     same = (
         item.get(name) == wanted[name]
         for name in ("channel", "direction")
         if wanted[name] is not None and item.get(name) is not None
     )
-    return all(same)
+    return all(same) and in_time(created_at(item), doubt)
 
 
-def is_conversation(
-    item: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], doubt: Doubt
-) -> bool | None:
+def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
     """Whether it is the one in doubt. A contact form begins with the text that was sent. A callback has
     nothing of ours in it yet: as it was created it is taken for ours; None where somebody may have written
     into it or moved it since, so that it cannot be told."""
     if doubt.expected["text"] is not None:
-        return bool(messages) and _same_text(by_time(messages)[0], doubt.expected["text"])
+        return bool(contents) and _same_text(_by_time(contents)[0], doubt.expected["text"])
     moved = item.get("queue_id") not in (None, doubt.expected["queue_id"])
-    return None if messages or moved else True
+    return None if contents or moved else True
 
 
-def could_be_message(item: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
+    """Nothing: a creation here is whole or is not."""
+    return Judgement(Verdict.CREATED)
+
+
+def found(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
+    """The message in doubt, where one message only has its author and text and came when it can have come."""
+    matches = [
+        str(item["id"])
+        for item in _by_time(items)
+        if str(item["id"]) not in doubt.known
+        and _could_be_message(item, doubt.expected)
+        and in_time(created_at(item), doubt)
+    ]
+    # Equal messages that came in with the conversation itself have no id that is known.
+    own = matches[doubt.expected.get("twins", 0) :]
+    if len(own) == 1:
+        return {doubt.key: Outcome(State.IMPORTED, own[0])}, []
+    return {}, own
+
+
+def setting_of(doubt: Doubt) -> Request:
+    """Never asked, since this API has no settings of conversations."""
+    raise NotImplementedError(doubt.kind)
+
+
+def is_set(answer: Answer, doubt: Doubt) -> bool:
+    """As setting_of."""
+    raise NotImplementedError(doubt.kind)
+
+
+def _could_be_message(item: Item, expected: Mapping[str, Any]) -> bool:
     """Whether a message has author and text in common with the one in doubt, as far as it shows them."""
     author = expected["author_id"]
     same_author = author is None or item.get("author_id") in (None, author)
     return same_author and _same_text(item, expected["text"])
 
 
-def message_key(item: Mapping[str, Any]) -> tuple[str, str] | None:
+def mark(item: Item) -> tuple[str, str] | None:
     """By what equal messages are counted: author and text mark; None where the text is not shown."""
     text = _text_of(item)
     return None if text is None else (str(item.get("author_id")), text_mark(text))
 
 
-def by_time(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _by_time(items: Sequence[Item]) -> list[Item]:
     """Messages in the order of their creation; in which order the API lists them is not documented. Items of
     the same instant keep the order of the list."""
     return sorted(items, key=lambda item: created_at(item) or 0.0)
 
 
-def created_at(item: Mapping[str, Any]) -> float | None:
+def created_at(item: Item) -> float | None:
     """Unix time, whether a colon or a point stands before the milliseconds."""
     match = _STAMP.fullmatch(str(item.get("created_at") or ""))
     if match is None:
@@ -369,112 +480,12 @@ def created_at(item: Mapping[str, Any]) -> float | None:
     return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 
-def _same_text(item: Mapping[str, Any], mark: str) -> bool:
+def _same_text(item: Item, mark: str) -> bool:
     text = _text_of(item)
     return text is None or text_mark(text) == mark
 
 
-def _text_of(item: Mapping[str, Any]) -> str | None:
+def _text_of(item: Item) -> str | None:
     attributes = item.get("attributes")
     text = attributes.get("text") if isinstance(attributes, dict) else None
     return text if isinstance(text, str) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One line of the table: an ending, what it proves, and why."""
-
-    ending: str
-    matches: Callable[[Ending], bool]
-    verdict: Verdict
-    why: str
-
-
-def _status(*wanted: int) -> Callable[[Ending], bool]:
-    return lambda ending: isinstance(ending, Answer) and ending.status in wanted
-
-
-# How a creation can end, read from above; the API documents no error at all, so what a status means is what
-# it means in HTTP, and what proves nothing is in doubt.
-CREATION_ENDINGS: tuple[_Line, ...] = (
-    _Line(
-        "not sent",
-        lambda e: isinstance(e, NoAnswer) and not e.sent,
-        Verdict.AGAIN,
-        "no connection was made, so no byte of it arrived",
-    ),
-    _Line(
-        "no answer",
-        lambda e: isinstance(e, NoAnswer),
-        Verdict.IN_DOUBT,
-        "it may have arrived and been carried out before the connection broke",
-    ),
-    _Line(
-        "2xx with an id",
-        lambda e: isinstance(e, Answer) and 200 <= e.status < 300 and created_id(e) is not None,
-        Verdict.CREATED,
-        "Dixa names what it created",
-    ),
-    _Line(
-        "2xx without an id",
-        lambda e: isinstance(e, Answer) and 200 <= e.status < 300,
-        Verdict.IN_DOUBT,
-        "something was created, but the answer does not say what",
-    ),
-    _Line("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "refused before it was looked at"),
-    _Line("429", _status(429), Verdict.AGAIN, "over the limit, refused before it was looked at"),
-    _Line(
-        "503 with Retry-After",
-        lambda e: isinstance(e, Answer) and e.status == 503 and e.retry_after_seconds is not None,
-        Verdict.AGAIN,
-        "the host says that it takes no requests now and when to come back",
-    ),
-    _Line("408", _status(408), Verdict.IN_DOUBT, "a proxy may have passed it on before it gave up"),
-    _Line(
-        "5xx",
-        lambda e: isinstance(e, Answer) and e.status >= 500,
-        Verdict.IN_DOUBT,
-        "the fault may have come after the creation",
-    ),
-    _Line("other", lambda e: True, Verdict.REFUSED, "refused for what it says; nothing was created"),
-)
-
-# Reading changes nothing, so all that may pass is asked again.
-READ_ENDINGS: tuple[_Line, ...] = (
-    _Line("no answer", lambda e: isinstance(e, NoAnswer), Verdict.AGAIN, "reading may be repeated"),
-    _Line("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "the token is not accepted"),
-    _Line("408, 429", _status(408, 429), Verdict.AGAIN, "not now"),
-    _Line(
-        "5xx",
-        lambda e: isinstance(e, Answer) and e.status >= 500,
-        Verdict.AGAIN,
-        "reading may be repeated",
-    ),
-    _Line(
-        "2xx that is no JSON",
-        lambda e: isinstance(e, Answer) and 200 <= e.status < 300 and e.json is None,
-        Verdict.AGAIN,
-        "cut short on its way",
-    ),
-    _Line("2xx", lambda e: isinstance(e, Answer) and 200 <= e.status < 300, Verdict.CREATED, "read"),
-    _Line("other", lambda e: True, Verdict.REFUSED, "there is no such thing"),
-)
-
-
-def judge(ending: Ending, *, creates: bool) -> Judgement:
-    """What an ending proves, by the table; the reason quotes Dixa's own words."""
-    table = CREATION_ENDINGS if creates else READ_ENDINGS
-    line = next(line for line in table if line.matches(ending))
-    if isinstance(ending, NoAnswer):
-        return Judgement(line.verdict, reason=ending.reason)
-    dixa_id = created_id(ending) if creates and line.verdict is Verdict.CREATED else None
-    return Judgement(line.verdict, dixa_id, _words(ending), ending.retry_after_seconds)
-
-
-def _words(answer: Answer) -> str:
-    message = answer.json.get("message") if isinstance(answer.json, dict) else None
-    words = str(message) if message else " ".join(answer.text.split())[:300]
-    words = words.encode(
-        "utf-8", "replace"
-    ).decode()  # a text cut between two surrogates can be stored nowhere
-    return f"{answer.status}: {words}" if words else str(answer.status)

@@ -73,11 +73,12 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
     """success.csv: every ticket with an id in Dixa. failed.csv: every other one, with what became of it."""
     with writing(path / "success.csv") as good, writing(path / "failed.csv") as bad:
         success, failed = csv.writer(good, lineterminator="\n"), csv.writer(bad, lineterminator="\n")
-        success.writerow(["ticket_id", "dixa_id", "messages", "state"])
+        success.writerow(["ticket_id", "dixa_id", "messages", "state", "reason"])
         failed.writerow(["ticket_id", "state", "reason", "dixa_id"])
         for ticket in records:
             if ticket.state in (State.IMPORTED, State.PARTIAL):
-                success.writerow([ticket.ticket_id, ticket.dixa_id, ticket.messages, ticket.state])
+                row = [ticket.ticket_id, ticket.dixa_id, ticket.messages, ticket.state]
+                success.writerow([*row, ticket.reason if ticket.state is State.PARTIAL else ""])
             else:
                 state = ticket.state or State.LEFT
                 failed.writerow([ticket.ticket_id, state, ticket.reason, ticket.dixa_id])

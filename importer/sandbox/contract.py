@@ -22,11 +22,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that fits its operation, with its parameters as the types that the description gives them."""
+    """A request that fits its operation, with its parameters as the types that the description gives them.
+
+    `refuse_one`: one part of it is to fail where the rest succeeds. `unreachable` are the attachments' URLs
+    that could not be fetched.
+    """
 
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     body: Any
+    refuse_one: bool = False
+    unreachable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

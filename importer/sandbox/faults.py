@@ -34,6 +34,7 @@ class Fault(StrEnum):
     HTML_BEFORE = "html-before"
     HTML_AFTER = "html-after"
     LATE = "late"
+    PARTIAL = "partial"
 
 
 _AFTER_THE_COMMIT = {
@@ -52,7 +53,7 @@ _BY_NAME = {fault.value: fault for fault in Fault}
 class Plan:
     """`rates` is the share of requests that each fault strikes. `hang_seconds` is how long a hanging answer
     is held, `late_seconds` after what time a request whose connection is gone is carried out all the same.
-    `script` strikes the n-th creation (counted from 1), whatever the rates."""
+    `script` strikes the n-th request that changes something (counted from 1), whatever the rates."""
 
     rates: Mapping[Fault, float] = field(default_factory=dict)
     seed: int = 0
@@ -74,8 +75,9 @@ class Faults:
     def choose(self, request: web.Request) -> Fault | None:
         """The fault that strikes this request. One draw a request, whatever comes of it."""
         draw = self._chance.random()
-        self._creations += request.method == "POST"
-        if request.method == "POST" and self._creations in self._plan.script:
+        changes = request.method != "GET"
+        self._creations += changes
+        if changes and self._creations in self._plan.script:
             return self._plan.script[self._creations]
         named = request.headers.get(HEADER)
         if named is not None:
@@ -87,16 +89,19 @@ class Faults:
         return None
 
     async def strike(
-        self, fault: Fault, request: web.Request, carry_out: Callable[[], web.Response]
+        self, fault: Fault, request: web.Request, carry_out: Callable[[bool], web.Response]
     ) -> web.StreamResponse:
-        """The answer that the client gets, if any; `carry_out` commits and gives the right one."""
+        """The answer that the client gets, if any; `carry_out` commits and gives the right one, or, told so,
+        one in which a part is refused."""
         plan = self._plan
+        if fault is Fault.PARTIAL:
+            return carry_out(True)
         if fault is Fault.LATE:
             task = asyncio.ensure_future(self._carry_out_late(carry_out))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
             return _cut(request)
-        answer = carry_out() if fault in _AFTER_THE_COMMIT else None
+        answer = carry_out(False) if fault in _AFTER_THE_COMMIT else None
         match fault:
             case Fault.TOO_MANY:
                 return _message(429, "Too many requests.")
@@ -128,9 +133,9 @@ class Faults:
         """Let what is still to come late come."""
         await asyncio.gather(*self._late)
 
-    async def _carry_out_late(self, carry_out: Callable[[], web.Response]) -> None:
+    async def _carry_out_late(self, carry_out: Callable[[bool], web.Response]) -> None:
         await asyncio.sleep(self._plan.late_seconds)
-        carry_out()
+        carry_out(False)
 
 
 def parse(text: str) -> tuple[Fault, float]:

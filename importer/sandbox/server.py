@@ -8,14 +8,17 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from aiohttp import web
 
 from importer.resources import SCHEMAS
 from importer.sandbox import contract
+from importer.sandbox.dixa import DixaV1
 from importer.sandbox.faults import Faults, Plan
+from importer.sandbox.fetch import unreachable
 from importer.sandbox.integrations import Integrations
 from importer.sandbox.store import Store
 
@@ -29,9 +32,11 @@ class Settings:
     """`rate` 0 means no limit; `port` 0 any free one; `database` may be `:memory:`.
 
     The token expires after `expires_after` requests; `quota` requests are allowed until `quota_reset_seconds`
-    have passed since the start (a day, in the real one).
+    have passed since the start (a day, in the real one). Attachments on loopback are fetched as Dixa would
+    fetch them; others too with `fetch`, else they are taken to be there.
     """
 
+    api: Literal["dixa", "integrations"] = "dixa"
     token: str = "sandbox"  # noqa: S105 - it guards nothing but a rehearsal
     rate: float = 10.0
     burst: int = 4
@@ -42,10 +47,18 @@ class Settings:
     tags: tuple[str, ...] = ("imported",)
     emails: tuple[str, ...] = ("imported@email.dixa.io",)
     phones: tuple[str, ...] = ("+4512345678",)
+    attributes: tuple[str, ...] = ("Old ticket id",)
+    fetch: bool = False
     faults: Plan = field(default_factory=Plan)
     expires_after: int | None = None
     quota: int | None = None
     quota_reset_seconds: float = 86_400.0
+
+
+_APIS: Mapping[str, tuple[str, Callable[[Store], Any]]] = {
+    "dixa": ("dixa.yaml", DixaV1),
+    "integrations": ("integrations.yaml", Integrations),
+}
 
 
 class Bucket:
@@ -92,6 +105,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
         tags=settings.tags,
         emails=settings.emails,
         phones=settings.phones,
+        attributes=settings.attributes,
     )
     faults = Faults(settings.faults)
     state = Running("", settings.token, store, faults, asyncio.get_running_loop())
@@ -179,7 +193,8 @@ class _Door:
 
 def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int]) -> web.Application:
     door = _Door(settings)
-    operations = Integrations(store)
+    description, api = _APIS[settings.api]
+    operations = api(store)
 
     @web.middleware
     async def guard(
@@ -207,22 +222,24 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
             if isinstance(call, contract.Problem):
                 return _error(call.status, call.message)
 
-            def answer() -> web.Response:
-                reply = carry_out(call)
+            whole = replace(call, unreachable=await unreachable(call.body, everywhere=settings.fetch))
+
+            def answer(refuse_one: bool) -> web.Response:
+                reply = carry_out(replace(whole, refuse_one=refuse_one))
                 if isinstance(reply, contract.Problem):
                     return _error(reply.status, reply.message)
                 status, body = reply
-                return web.json_response(body, status=status)
+                return web.Response(status=status) if body is None else web.json_response(body, status=status)
 
             fault = faults.choose(request)
-            return answer() if fault is None else await faults.strike(fault, request, answer)
+            return answer(False) if fault is None else await faults.strike(fault, request, answer)
 
         return handle
 
     app = web.Application(middlewares=[guard], client_max_size=2 * contract.BODY_LIMIT)
     # Fixed paths before templates, so that /activitylog is not taken for an id.
     for operation in sorted(
-        contract.load(SCHEMAS / "api" / "integrations.yaml"), key=lambda operation: "{" in operation.path
+        contract.load(SCHEMAS / "api" / description), key=lambda operation: "{" in operation.path
     ):
         app.router.add_route(operation.method, operation.path, endpoint(operation))
     return app

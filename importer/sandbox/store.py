@@ -3,31 +3,47 @@
 import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, email TEXT UNIQUE COLLATE NOCASE,
-    phone_number TEXT UNIQUE, name TEXT, roles TEXT NOT NULL
+    phone_number TEXT UNIQUE, name TEXT, roles TEXT NOT NULL, external_id TEXT, created_at TEXT,
+    more TEXT NOT NULL DEFAULT '{}'
 );
+CREATE INDEX IF NOT EXISTS by_external_id ON users (external_id);
 CREATE TABLE IF NOT EXISTS queues (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS tags (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS tags (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL DEFAULT 'Active'
+);
+CREATE TABLE IF NOT EXISTS attributes (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, label TEXT NOT NULL, identifier TEXT NOT NULL UNIQUE,
+    options TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS endpoints (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, address TEXT NOT NULL UNIQUE
 );
 CREATE TABLE IF NOT EXISTS conversations (
     id INTEGER PRIMARY KEY, requester_id TEXT NOT NULL, channel TEXT NOT NULL, direction TEXT NOT NULL,
-    subject TEXT, queue_id TEXT, endpoint_id TEXT, tags TEXT NOT NULL, created_at TEXT NOT NULL
+    subject TEXT, queue_id TEXT, queued_at TEXT, endpoint_id TEXT, tags TEXT NOT NULL,
+    created_at TEXT NOT NULL, external_id TEXT, state TEXT, state_at TEXT, assignment TEXT,
+    attributes TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX IF NOT EXISTS by_requester ON conversations (requester_id);
 CREATE TABLE IF NOT EXISTS messages (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, author_id TEXT NOT NULL,
     channel TEXT NOT NULL, direction TEXT NOT NULL, text TEXT, from_email TEXT, to_email TEXT,
-    attachments TEXT NOT NULL, created_at TEXT NOT NULL
+    attachments TEXT NOT NULL, created_at TEXT NOT NULL, external_id TEXT, more TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON messages (csid);
+CREATE TABLE IF NOT EXISTS notes (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, author_id TEXT NOT NULL,
+    message TEXT NOT NULL, created_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS notes_by_conversation ON notes (csid);
 CREATE TABLE IF NOT EXISTS activities (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, type TEXT NOT NULL,
     at TEXT NOT NULL
@@ -40,7 +56,7 @@ CREATE TABLE IF NOT EXISTS anonymizations (
 """
 FIRST_CSID = 4711
 # Ids follow from table and row number, so that every sandbox has the same ones and the examples in
-# schemas/api/integrations.yaml are right in it (beside one agent, the first user created is the second).
+# schemas/api are right in it (beside one agent, the first user created is the second).
 _NAMESPACE = uuid.UUID("d1ca0000-0000-4000-8000-000000000000")
 
 Row = dict[str, Any]
@@ -68,13 +84,24 @@ class Store:
         """Add a row, with a new `id` unless the table numbers itself; lists are kept as JSON."""
         if table != "conversations":
             number = self._db.execute(f"SELECT coalesce(max(n), 0) + 1 FROM {table}").fetchone()[0]  # noqa: S608
-            values.setdefault("id", str(uuid.uuid5(_NAMESPACE, f"{table}:{number}")))
+            values.setdefault("id", self.number(table, number))
         elif "id" not in values and self.one("SELECT 1 FROM conversations LIMIT 1") is None:
             values["id"] = FIRST_CSID
-        values = {name: json.dumps(v) if isinstance(v, list) else v for name, v in values.items()}
+        values = _written(values)
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) RETURNING *"  # noqa: S608 - names are ours
         return _row(self._db.execute(statement, tuple(values.values())).fetchone())
+
+    @staticmethod
+    def number(table: str, number: int) -> str:
+        """The id of the n-th row of a table."""
+        return str(uuid.uuid5(_NAMESPACE, f"{table}:{number}"))
+
+    def update(self, table: str, row_id: Any, **values: Any) -> None:
+        """Change a row."""
+        changes = ", ".join(f"{name} = ?" for name in values)
+        statement = f"UPDATE {table} SET {changes} WHERE id = ?"  # noqa: S608 - names are ours
+        self._db.execute(statement, (*_written(values).values(), row_id))
 
     def one(self, query: str, *values: Any) -> Row | None:
         row = self._db.execute(query, values).fetchone()
@@ -94,11 +121,14 @@ class Store:
         tags: Sequence[str],
         emails: Sequence[str],
         phones: Sequence[str],
+        attributes: Sequence[str] = (),
+        created_at: str = "2024-01-01T00:00:00.000Z",
     ) -> None:
         """Make sure that these stand in the account."""
         for email in agents:
             if self.one("SELECT 1 FROM users WHERE email = ?", email) is None:
-                self.insert("users", email=email, name=email.split("@")[0].title(), roles=["Agent"])
+                name = email.split("@")[0].title()
+                self.insert("users", email=email, name=name, roles=["Agent"], created_at=created_at)
         for table, names in (("queues", queues), ("tags", tags)):
             for name in names:
                 if self.one(f"SELECT 1 FROM {table} WHERE name = ?", name) is None:  # noqa: S608 - names are ours
@@ -107,11 +137,19 @@ class Store:
             for address in addresses:
                 if self.one("SELECT 1 FROM endpoints WHERE address = ?", address) is None:
                     self.insert("endpoints", type=kind, address=address)
+        for label in attributes:
+            identifier = label.casefold().replace(" ", "_")
+            if self.one("SELECT 1 FROM attributes WHERE identifier = ?", identifier) is None:
+                self.insert("attributes", label=label, identifier=identifier, options=[])
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: json.dumps(v) if isinstance(v, list | dict) else v for name, v in values.items()}
 
 
 def _row(row: sqlite3.Row) -> Row:
     values: Row = dict(row)
-    for name in ("roles", "tags", "attachments"):
-        if name in values:
+    for name in ("roles", "tags", "attachments", "options", "more", "assignment", "attributes"):
+        if values.get(name) is not None:
             values[name] = json.loads(values[name])
     return values

@@ -50,6 +50,7 @@ timezone = "UTC"
 tickets.files = "tickets.csv"
 messages.files = "messages.csv"
 [target]
+api = "integrations"
 base_url = "{url}"
 rate = 2000.0
 burst = 200

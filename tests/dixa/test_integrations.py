@@ -14,6 +14,8 @@ from importer.model import (
     Direction,
     Message,
     NoAnswer,
+    Step,
+    StepKind,
     Verdict,
 )
 from importer.resources import SCHEMAS
@@ -21,6 +23,7 @@ from importer.sandbox import contract
 
 ANN, LENE = Contact("ann@b.example", name="Ann"), Contact("lene@x.example")
 IDS = {"email:ann@b.example": "u-ann", "email:lene@x.example": "u-lene", "conversation": "77"}
+A_STEP = Step(StepKind.CONVERSATION, "T1", "")
 AT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 OPERATIONS = {op.name: op for op in contract.load(SCHEMAS / "api" / "integrations.yaml")}
 
@@ -181,7 +184,7 @@ OK = {"data": {"id": 5}}
     ids=str,
 )
 def test_what_a_creations_ending_proves(ending: Answer | NoAnswer, verdict: Verdict) -> None:
-    assert integrations.judge(ending, creates=True).verdict is verdict
+    assert integrations.judge(ending, A_STEP).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -197,13 +200,11 @@ def test_what_a_creations_ending_proves(ending: Answer | NoAnswer, verdict: Verd
     ids=str,
 )
 def test_reading_is_repeated_where_it_may_pass(ending: Answer | NoAnswer, verdict: Verdict) -> None:
-    assert integrations.judge(ending, creates=False).verdict is verdict
+    assert integrations.judge(ending, None).verdict is verdict
 
 
 def test_dixas_own_words_are_kept() -> None:
-    assert (
-        integrations.judge(Answer(400, {"message": "Bad queue."}), creates=True).reason == "400: Bad queue."
-    )
+    assert integrations.judge(Answer(400, {"message": "Bad queue."}), A_STEP).reason == "400: Bad queue."
 
 
 HOME = "https://integrations.dixa.io"

@@ -1,0 +1,812 @@
+"""Dixa API v1, without I/O: what to send, and what an answer means.
+
+One call imports a conversation with all its public messages in their own times. What it cannot hold follows:
+private notes (with their own times too), tags, custom attributes, the queue of a ticket that stays open.
+Messages bear external ids, by which an import is known again; a conversation's own is never shown. Facts are
+from the description of Dixa API v1 at docs.dixa.io and from public clients; schemas/api/dixa.yaml has them in
+full, with how sure each is.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from importer.config import Migration
+from importer.dixa.api import (
+    Account,
+    Item,
+    Need,
+    Trait,
+    created_id,
+    has_address,
+    in_time,
+    page,
+    rows,
+    text_mark,
+)
+from importer.dixa.endings import clean, judge_change, judge_reading
+from importer.model import (
+    SETTINGS,
+    Answer,
+    Attachment,
+    Carried,
+    Contact,
+    Conversation,
+    Direction,
+    Doubt,
+    Ending,
+    Judgement,
+    Message,
+    Outcome,
+    Request,
+    State,
+    Step,
+    StepKind,
+    Verdict,
+)
+from importer.plan import fingerprint
+from importer.text import head, safe_html
+
+EMAIL = "email"
+# In one request; Dixa gives no maximum.
+NOTES_AT_ONCE = 50
+# What a message needs in an import beside its content and its attachments, at most.
+MESSAGE_OVERHEAD_BYTES = 1_000
+# A text grows by this at most when JSON escapes it (a control character becomes six ASCII signs).
+JSON_GROWTH = 6
+# So many external ids are enough to know an import again.
+IDS_KEPT = 5
+# Times that are read back may have lost their fraction.
+SAME_INSTANT_SECONDS = 1.0
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d+))?Z(?:\[[A-Za-z/]+\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The migration's choices, with names already resolved to this account's ids. `attributes` has a ticket
+    column for each attribute's id; `agents` and `replaced` as in Account."""
+
+    migration: str
+    kind: str
+    endpoint: str | None
+    queue_id: str | None
+    tags: tuple[str, ...]
+    attributes: Mapping[str, str]
+    grown: str
+    markdown: bool
+    max_bytes: int
+    head: str
+    opening_head: str
+    author_head: str
+    zone: ZoneInfo
+    agents: Mapping[str, str] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
+    default_agent: str | None = None
+
+    def shows_author(self, message: Message, requester: Contact) -> bool:
+        """Whether Dixa will show the message under its own author."""
+        author = message.author.key if message.author else None
+        if message.by_agent:
+            return not message.stand_in and author not in self.replaced
+        if message.direction is Direction.INTERNAL:
+            return False
+        return author in (None, requester.key) or self.kind == EMAIL
+
+
+@dataclass(frozen=True, slots=True)
+class DixaV1:
+    """The protocol for one account."""
+
+    settings: Settings
+    ordered: bool = False
+    not_added: str = (
+        "it came to the ticket after its import, and this API could add it with today's time only "
+        "(conversation.grown = 'note' adds such messages as notes with their own)"
+    )
+
+    def steps(
+        self, job: Conversation, *, created: bool = False, wanted: AbstractSet[str] | None = None
+    ) -> tuple[Step, ...]:
+        """The import, then what follows it. Where the conversation is there already: the notes that are
+        `wanted`, and what follows."""
+        carried, rest = self._parted(job)
+        first: tuple[Step, ...] = ()
+        notes = [m for m in job.messages if m.direction is Direction.INTERNAL or m in rest]
+        if not created:
+            carries = tuple(_carried(message) for message in carried)
+            first = (Step(StepKind.CONVERSATION, job.ticket_id, "", carries, fingerprint=job.fingerprint),)
+        else:
+            more = job.messages if self.settings.grown == "note" else notes
+            notes = [m for m in more if wanted is None or m.message_id in wanted]
+        return (*first, *self._note_steps(job, notes), *self._settings_steps(job))
+
+    def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
+        """The request of a step."""
+        if step.kind is StepKind.CONVERSATION:
+            return Request("POST", "/v1/conversations/import", json=self._import(job, ids))
+        path = f"/v1/conversations/{ids['conversation']}"
+        match step.kind:
+            case StepKind.NOTES:
+                by_id = {message.message_id: message for message in job.messages}
+                notes = [self._note(by_id[carried.message_id], job, ids) for carried in step.carries]
+                return Request("POST", f"{path}/notes/bulk", json={"data": notes})
+            case StepKind.TAGS:
+                names = [{"name": name} for name in self._tags(job)]
+                return Request("POST", f"{path}/tags/bulk", json={"data": names})
+            case StepKind.ATTRIBUTES:
+                return Request("PATCH", f"{path}/custom-attributes", json=self._attributes(job))
+            case StepKind.TRANSFER:
+                body = {"queueId": self.settings.queue_id}
+                return Request("PUT", f"{path}/transfer/queue", json=body)
+            case StepKind.CLOSE:
+                return Request("PUT", f"{path}/close", json={})
+            case _:
+                raise AssertionError(step.kind)
+
+    def expected(self, step: Step, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
+        """By what is told whether it was done."""
+        body = request.json
+        if step.kind is StepKind.CONVERSATION:
+            messages = body.get("messages", [])
+            return {
+                "requester_id": body["requesterId"],
+                "created_at": body["createdAt"],
+                "external_ids": [m["externalId"] for m in messages[:IDS_KEPT]],
+                "messages": len(messages),
+                "attachments": {
+                    m["externalId"]: len(m["attachments"]) for m in messages if m.get("attachments")
+                },
+                "agent_id": body.get("assignment", {}).get("agentId"),
+            }
+        common = {"csid": ids["conversation"]}
+        match step.kind:
+            case StepKind.NOTES:
+                return {**common, "notes": [_note_mark(note, "agentId") for note in body["data"]],
+                        "keys": [carried.message_id for carried in step.carries]}  # fmt: skip
+            case StepKind.TAGS:
+                return {**common, "tags": [tag["name"] for tag in body["data"]]}
+            case StepKind.ATTRIBUTES:
+                return {**common, "attributes": {n: fingerprint(str(v)).hex() for n, v in body.items()}}
+            case StepKind.TRANSFER:
+                return {**common, "queue_id": body["queueId"]}
+            case _:
+                return common
+
+    def marks(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
+        """Time and text mark of each note that was sent; what the import itself carried cannot stand
+        twice in it."""
+        carried = {message.message_id for message in self._parted(job)[0]}
+        return [
+            _mark(self._note(message, job, ids))
+            for message in job.messages
+            if message.message_id in sent and message.message_id not in carried
+        ]
+
+    def losses(self, job: Conversation) -> dict[str, int]:
+        """What this API cannot carry of a conversation, and how often."""
+        return {t.aspect: t.lost(self, job) for t in TRAITS if t.lost}
+
+    def notes_for_want_of_room(self, job: Conversation) -> int:
+        """How many public messages do not fit into the import and follow as notes."""
+        return len(self._parted(job)[1])
+
+    def _parted(self, job: Conversation) -> tuple[list[Message], list[Message]]:
+        """The public messages that the import carries, and those for which it has no room."""
+        public = [message for message in job.messages if message.direction is not Direction.INTERNAL]
+        room = self.settings.max_bytes - MESSAGE_OVERHEAD_BYTES
+        if sum(_most_bytes(message) for message in public) <= room:
+            return public, []
+        for number, message in enumerate(public):
+            content = json.dumps(self._content(message, job, number), ensure_ascii=True)
+            files = sum(len(file.url) + len(file.name or "") for file in message.attachments)
+            room -= len(content) + JSON_GROWTH * files + MESSAGE_OVERHEAD_BYTES
+            if room < 0 and number:
+                return public[:number], public[number:]
+        return public, []
+
+    def _note_steps(self, job: Conversation, notes: Sequence[Message]) -> Iterator[Step]:
+        batch: list[Message] = []
+        size = 0
+        for message in notes:
+            own = _most_bytes(message)
+            if batch and (len(batch) == NOTES_AT_ONCE or size + own > self.settings.max_bytes):
+                yield _notes_step(job, batch)
+                batch, size = [], 0
+            batch.append(message)
+            size += own
+        if batch:
+            yield _notes_step(job, batch)
+
+    def _settings_steps(self, job: Conversation) -> Iterator[Step]:
+        def step(kind: StepKind, *content: object) -> Step:
+            return Step(kind, job.ticket_id, "", fingerprint=fingerprint(*content))
+
+        if tags := self._tags(job):
+            yield step(StepKind.TAGS, *tags)
+        if attributes := self._attributes(job):
+            yield step(StepKind.ATTRIBUTES, *map(str, attributes.items()))
+        if self.settings.queue_id and not _is_closed(job) and not self._assignee(job):
+            yield step(StepKind.TRANSFER, self.settings.queue_id)
+        if _is_closed(job) and not self._closer(job):
+            yield step(StepKind.CLOSE)
+
+    def _import(self, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
+        settings = self.settings
+        began = _began(job)
+        carried, _ = self._parted(job)
+        body: dict[str, Any] = {
+            "_type": "GenericConversationImport",
+            "genericChannelName": settings.kind,
+            "requesterId": ids[job.requester.key or ""],
+            "direction": job.direction.value.capitalize(),
+            "createdAt": _iso(began),
+            "externalId": f"{settings.migration}:{job.ticket_id}",
+            "messages": [self._message(m, job, ids, number) for number, m in enumerate(carried)],
+        }
+        if settings.kind == EMAIL:
+            body["attributes"] = {
+                "emailIntegrationId": settings.endpoint,
+                "subject": job.subject or f"Ticket {job.ticket_id}",
+            }
+        if agent := self._assignee(job):
+            body["assignment"] = {"agentId": agent, "assignedAt": _iso(self._assigned_at(job))}
+        if _is_closed(job) and (closer := self._closer(job)):
+            body["closing"] = {"closedAt": _iso(_ended(job)), "closedBy": closer}
+        return body
+
+    def _message(
+        self, message: Message, job: Conversation, ids: Mapping[str, str], number: int
+    ) -> dict[str, Any]:
+        settings = self.settings
+        author = ids.get(message.author.key or "") if message.author else None
+        outbound = message.direction is Direction.OUTBOUND and message.by_agent
+        body: dict[str, Any] = {
+            "_type": "OutboundImport" if outbound else "InboundImport",
+            "content": self._content(message, job, number),
+            "createdAt": _iso(message.created_at or _began(job)),
+            "externalId": f"{settings.migration}:{message.message_id}",
+        }
+        if outbound:
+            body["agentId"] = author
+        if message.attachments:
+            body["attachments"] = [_file(file) for file in message.attachments]
+        if settings.kind == EMAIL:
+            attributes: dict[str, Any] = {"emailIntegrationId": settings.endpoint}
+            if outbound:
+                attributes |= {n: list(v) for n, v in (("cc", message.cc), ("bcc", message.bcc)) if v}
+            elif author and author != ids[job.requester.key or ""]:
+                attributes["requesterId"] = author
+            body["attributes"] = attributes
+        return body
+
+    def _content(self, message: Message, job: Conversation, number: int) -> dict[str, str]:
+        """What the source has: HTML where it has that, unless one message alone is larger than a request."""
+        heads = self._heads(message, job, first=number == 0)
+        if message.html is not None and len(message.html) * 2 < self.settings.max_bytes:
+            shown = "".join(f"<p>{html.escape(line)}</p>" for line in heads)
+            return {"_type": "Html", "value": shown + safe_html(message.html)}
+        text = message.text or _names_of(message.attachments)
+        if message.html is None and self.settings.markdown and not message.from_html:
+            return {"_type": "Markdown", "value": "\n\n".join([*heads, text])}
+        return {"_type": "Text", "value": "\n".join(heads) + ("\n\n" if heads else "") + text}
+
+    def _heads(self, message: Message, job: Conversation, *, first: bool) -> list[str]:
+        settings = self.settings
+        unseen = not settings.shows_author(message, job.requester) and message.author_name
+        templates = [
+            settings.opening_head if first else "",
+            settings.head,
+            settings.author_head if unseen else "",
+        ]
+        return [
+            head(
+                template,
+                ticket_id=job.ticket_id,
+                subject=job.subject,
+                message_id=message.message_id,
+                created_at=message.created_at,
+                author=message.author_name,
+                direction=message.direction.value,
+                zone=settings.zone,
+            )
+            for template in templates
+            if template
+        ]
+
+    def _note(self, message: Message, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
+        """A note is plain text and holds no files, so what is attached stands in it as links. A public
+        message that has to be a note says so."""
+        heads = self._heads(message, job, first=False)
+        if message.direction is not Direction.INTERNAL:
+            who = message.author_name or "author unknown"
+            heads = [f"[{who}, {message.direction.value}]", *heads[: len(heads) - 1 if heads else 0]]
+        files = [f"{file.name}: {file.url}" if file.name else file.url for file in message.attachments]
+        parts = ["\n".join(heads), message.text, "\n".join(files)]
+        note: dict[str, Any] = {
+            "message": "\n\n".join(part for part in parts if part),
+            "createdAt": _iso(message.created_at or _began(job)),
+        }
+        if message.by_agent and message.author:
+            note["agentId"] = ids[message.author.key or ""]
+        return note
+
+    def _tags(self, job: Conversation) -> list[str]:
+        return list(dict.fromkeys([*self.settings.tags, *job.tags]))
+
+    def _attributes(self, job: Conversation) -> dict[str, Any]:
+        values = {attribute: _value(job, column) for attribute, column in self.settings.attributes.items()}
+        return {attribute: value for attribute, value in values.items() if value}
+
+    def _assignee(self, job: Conversation) -> str | None:
+        """The assignee's id, where Dixa knows the assignee."""
+        key = job.assignee.key if job.assignee else None
+        return None if key is None or key in self.settings.replaced else self.settings.agents.get(key)
+
+    def _assigned_at(self, job: Conversation) -> datetime:
+        """The assignee's first answer, for want of a better time; else the beginning."""
+        key = job.assignee.key if job.assignee else None
+        own = (m.created_at for m in job.messages if m.by_agent and m.author and m.author.key == key)
+        return next((at for at in own if at), _began(job))
+
+    def _closer(self, job: Conversation) -> str | None:
+        """Who closed it is in no export, but must be said: the assignee, else the last agent who wrote, else
+        the default agent."""
+        writers = (m.author.key or "" for m in reversed(job.messages) if m.by_agent and m.author)
+        known = (self.settings.agents.get(key) for key in writers)
+        return self._assignee(job) or next(filter(None, known), None) or self.settings.default_agent
+
+
+def _lost_authors(target: DixaV1, job: Conversation) -> int:
+    return sum(not target.settings.shows_author(message, job.requester) for message in job.messages)
+
+
+TRAITS: tuple[Trait, ...] = (
+    Trait(
+        "requests for a conversation",
+        "1, and 1 each for private notes (50 at once), tags, custom attributes, a queue",
+    ),
+    Trait("times", "kept, of conversations, messages and notes"),
+    Trait(
+        "subject",
+        "with kind = 'email' a field, else at the head of the first text",
+        lambda target, job: int(target.settings.kind != EMAIL and job.subject is not None),
+    ),
+    Trait(
+        "texts in HTML",
+        "kept, made safe; of private notes they become plain text",
+        lambda target, job: sum(
+            message.html is not None and message.direction is Direction.INTERNAL for message in job.messages
+        ),
+    ),
+    Trait("private notes", "notes"),
+    Trait(
+        "closed and pending states",
+        "closed at its own time; pending and unsaid states stay open",
+        lambda _, job: int(not _is_closed(job) and job.status != "open"),
+    ),
+    Trait(
+        "assignee",
+        "kept where Dixa knows the agent",
+        lambda _, job: int(job.assigned and job.assignee is None),
+    ),
+    Trait(
+        "authors",
+        "agents; with kind = 'email' every customer, else the requester (others at the head of the text, as "
+        "those of private notes who are no agents)",
+        _lost_authors,
+    ),
+    Trait(
+        "CC and BCC",
+        "of agents' messages with kind = 'email'",
+        lambda target, job: sum(
+            bool(m.cc or m.bcc) and (target.settings.kind != EMAIL or m.direction is not Direction.OUTBOUND)
+            for m in job.messages
+        ),
+    ),
+    Trait(
+        "attachments",
+        "by URL, with their names; of private notes as links in the text",
+        lambda _, job: sum(len(m.attachments) for m in job.messages if m.direction is Direction.INTERNAL),
+    ),
+    Trait("tags", "all; missing ones are created"),
+    Trait(
+        "custom fields",
+        "those that conversation.attributes names",
+        lambda target, job: len(
+            job.custom.keys() - {c.removeprefix("custom.") for c in target.settings.attributes.values()}
+        ),
+    ),
+    Trait("external ids", "of conversations and messages, as <migration>:<id>"),
+    Trait(
+        "new messages of a ticket that is in Dixa",
+        "private notes are added; public ones are listed, or added as notes (conversation.grown)",
+    ),
+    Trait(
+        "very large conversations",
+        "what does not fit into one request (conversation.max_bytes) follows as notes",
+        lambda target, job: target.notes_for_want_of_room(job),
+    ),
+)
+
+
+def needs(migration: Migration) -> tuple[Need, ...]:
+    """The e-mail endpoint, the queue and the custom attributes that the migration names. Tags are made."""
+    wanted = migration.conversation
+    found = []
+    if wanted.queue:
+        found.append(
+            Need(
+                "queue",
+                (wanted.queue,),
+                Request("GET", "/v1/queues"),
+                lambda item: (str(item.get("id")), [str(item.get("name"))]),
+            )
+        )
+    if wanted.kind == EMAIL and wanted.endpoint:
+        query = {"_type": "EmailEndpoint"}
+        listed = Request("GET", "/v1/contact-endpoints", query=query)
+        found.append(Need("e-mail endpoint", (wanted.endpoint,), listed, _endpoint))
+    if wanted.attributes:
+        found.append(
+            Need(
+                "custom attribute of conversations",
+                tuple(wanted.attributes),
+                Request("GET", "/v1/custom-attributes"),
+                _attribute,
+            )
+        )
+    return tuple(found)
+
+
+def _endpoint(item: Item) -> tuple[str | None, list[str]]:
+    address = item.get("address")
+    names = [str(value) for value in (address, item.get("name"), item.get("id")) if value]
+    return (str(address) if address else None), names
+
+
+def _attribute(item: Item) -> tuple[str | None, list[str]]:
+    if item.get("entityType") != "Conversation" or item.get("isArchived"):
+        return None, []
+    return str(item.get("id")), [str(item[name]) for name in ("label", "identifier") if item.get(name)]
+
+
+def agents() -> Request:
+    return Request("GET", "/v1/agents", query={"pageLimit": "100"})
+
+
+def contacts_of(agent: Item) -> tuple[list[str], str | None]:
+    emails = [agent.get("email"), *(agent.get("additionalEmails") or ())]
+    phones = [agent.get("phoneNumber"), *(agent.get("additionalPhoneNumbers") or ())]
+    keys = [Contact(email=email).key for email in emails if email]
+    keys += [Contact(phone=phone).key for phone in phones if phone]
+    return [key for key in keys if key], agent.get("displayName")
+
+
+def target(migration: Migration, account: Account | None) -> DixaV1:
+    """The protocol for a migration; without an account names stand where a run has ids, and everybody is
+    known."""
+    wanted = migration.conversation
+    ids = account.ids if account else {}
+    attributes = ids.get("custom attribute of conversations", {name: name for name in wanted.attributes})
+    by_field = wanted.kind == EMAIL
+    opening = "" if by_field else "[Ticket {ticket_id}: {subject}]"
+    settings = Settings(
+        migration=migration.name,
+        kind=wanted.kind,
+        endpoint=next(iter(ids.get("e-mail endpoint", {}).values()), wanted.endpoint),
+        queue_id=next(iter(ids.get("queue", {}).values()), wanted.queue),
+        tags=wanted.tags,
+        attributes={attributes[name]: column for name, column in wanted.attributes.items()},
+        grown=wanted.grown,
+        markdown=wanted.text_format == "markdown",
+        max_bytes=wanted.max_bytes,
+        head=wanted.head or "",
+        opening_head=opening if wanted.opening_head is None else wanted.opening_head,
+        author_head=wanted.author_head,
+        zone=ZoneInfo(wanted.head_timezone),
+    )
+    if account is None:
+        return DixaV1(replace(settings, default_agent=migration.people.default_agent))
+    return DixaV1(
+        replace(
+            settings,
+            agents=account.agents,
+            replaced=frozenset(account.replaced),
+            default_agent=account.default_agent,
+        )
+    )
+
+
+def find_person(contact: Contact) -> Request:
+    values = {"email": contact.email, "phone": contact.phone, "externalId": contact.external_id}
+    name, value = next((name, value) for name, value in values.items() if value)
+    return Request("GET", "/v1/endusers", query={name: value})
+
+
+def person_in(answer: Answer, contact: Contact) -> str | None:
+    """The id of the end user in a list who has exactly this address, or this external id where there is
+    none."""
+    by_id = not contact.email and not contact.phone
+    found = (
+        user
+        for user in rows(answer)
+        if (by_id and user.get("externalId") == contact.external_id)
+        or has_address(user, contact, email="email", phone="phoneNumber")
+    )
+    return next((str(user["id"]) for user in found), None)
+
+
+def create_person(contact: Contact) -> Request:
+    body = {
+        "displayName": contact.name,
+        "email": contact.email,
+        "phoneNumber": contact.phone,
+        "externalId": contact.external_id,
+    }
+    return Request("POST", "/v1/endusers", json={name: value for name, value in body.items() if value})
+
+
+def judge(ending: Ending, step: Step | None) -> Judgement:
+    """What an ending proves, and what it says of each part: failures of single notes inside a 200, partial
+    errors inside a 201."""
+    if step is None:
+        return judge_reading(ending)
+    if step.kind in SETTINGS:
+        return judge_change(ending, created=lambda _: True)
+    if step.kind is StepKind.NOTES:
+        judgement = judge_change(ending, created=lambda answer: len(_results(answer)) == len(step.carries))
+        if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
+            outcomes = zip(step.carries, map(_note_outcome, _results(ending)), strict=True)
+            return replace(judgement, outcomes={carried.message_id: said for carried, said in outcomes})
+        return judgement
+    judgement = judge_change(ending, created=lambda answer: created_id(answer) is not None)
+    if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
+        partial = _partial_errors(ending, step)
+        return replace(
+            judgement,
+            dixa_id=created_id(ending),
+            partial=partial.partial,
+            reason=partial.reason,
+            outcomes=partial.outcomes,
+        )
+    return judgement
+
+
+def _results(answer: Answer) -> list[dict[str, Any]]:
+    data = answer.json.get("data") if isinstance(answer.json, dict) else None
+    return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else []
+
+
+def _note_outcome(result: Mapping[str, Any]) -> Outcome:
+    if result.get("error"):
+        return Outcome(State.REJECTED, reason=_words_of(result["error"]))
+    note = result.get("data", result)
+    dixa_id = note.get("id") if isinstance(note, dict) else None
+    return Outcome(State.IMPORTED, str(dixa_id) if dixa_id else None)
+
+
+def _partial_errors(answer: Answer, step: Step) -> Judgement:
+    """What a 201 says that it did not bring in. An error about an attachment names its message's external
+    id (as the documented example does); what names none is about the conversation."""
+    data = answer.json.get("data") if isinstance(answer.json, dict) else None
+    errors = data.get("partialErrors") if isinstance(data, dict) else None
+    texts = [_words_of(error) for error in errors or ()]
+    outcomes: dict[str, Outcome] = {}
+    for text in texts:
+        for carried in step.carries:
+            if not re.search(rf":{re.escape(carried.message_id)}(?![\w:-])", text):
+                continue
+            before = outcomes.get(carried.message_id, Outcome(State.PARTIAL))
+            refused = min(before.refused + 1, carried.attachments)
+            reason = "; ".join(filter(None, [before.reason, text]))
+            outcomes[carried.message_id] = Outcome(State.PARTIAL, reason=reason, refused=refused)
+    return Judgement(Verdict.CREATED, partial=bool(texts), reason="; ".join(texts), outcomes=outcomes)
+
+
+def _words_of(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else None
+    return clean(str(message or error))
+
+
+def next_page(answer: Answer, base_url: str) -> Request | None:
+    meta = answer.json.get("meta") if isinstance(answer.json, dict) else None
+    return page(meta.get("next") if isinstance(meta, dict) else None, base_url)
+
+
+def conversations_of(requester_id: str) -> Request:
+    return Request("GET", f"/v1/endusers/{requester_id}/conversations", query={"pageLimit": "100"})
+
+
+def contents_of(dixa_id: str) -> Request:
+    return Request("GET", f"/v1/conversations/{dixa_id}/messages")
+
+
+def listed(dixa_id: str) -> Request:
+    return Request("GET", f"/v1/conversations/{dixa_id}/notes")
+
+
+def could_be_conversation(item: Item, doubt: Doubt) -> bool:
+    """Whether it bears the time that was sent, or, if Dixa should stamp its own, came when it can have
+    come."""
+    created_at = instant(item.get("createdAt"))
+    if created_at is None:
+        return True
+    return _same(created_at, doubt.expected["created_at"]) or in_time(created_at, doubt)
+
+
+def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
+    """An external id of ours decides. Without a public message there is none, so that the time that was sent
+    decides, as long as nobody has written."""
+    shown = {content["externalId"] for content in contents if content.get("externalId")}
+    wanted = set(doubt.expected["external_ids"])
+    if shown or not contents:
+        if wanted:
+            return bool(shown & wanted)
+        exact = _same(instant(item.get("createdAt")), doubt.expected["created_at"])
+        return exact and not contents
+    exact = _same(instant(item.get("createdAt")), doubt.expected["created_at"])
+    return None if exact else False
+
+
+def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
+    """What a conversation lacks of what was sent: attachments, its assignee, messages."""
+    reasons: list[str] = []
+    outcomes: dict[str, Outcome] = {}
+    files = {content.get("externalId"): _count_files(content) for content in contents}
+    for external_id, sent in doubt.expected["attachments"].items():
+        lost = sent - files.get(external_id, 0)
+        if lost > 0:
+            reason = f"{lost} attachment(s) of {external_id} are missing"
+            reasons.append(reason)
+            message_id = external_id.partition(":")[2]
+            outcomes[message_id] = Outcome(State.PARTIAL, reason=reason, refused=lost)
+    if len(contents) < doubt.expected["messages"]:
+        reasons.append(f"{doubt.expected['messages'] - len(contents)} message(s) are missing")
+    assignment = item.get("assignment") or {}
+    if doubt.expected["agent_id"] and assignment.get("agentId") != doubt.expected["agent_id"]:
+        reasons.append("it is not assigned to its assignee")
+    return Judgement(Verdict.CREATED, partial=bool(reasons), reason="; ".join(reasons), outcomes=outcomes)
+
+
+def found(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
+    """Notes bear the time that was sent, so one with author, time and text of ours is ours."""
+    free = [item for item in items if str(item.get("id")) not in doubt.known]
+    outcomes: dict[str, Outcome] = {}
+    for message_id, wanted in zip(doubt.expected["keys"], doubt.expected["notes"], strict=True):
+        match = next((item for item in free if _is_note(item, wanted)), None)
+        if match is not None:
+            free.remove(match)
+            outcomes[message_id] = Outcome(State.IMPORTED, str(match.get("id")))
+    return outcomes, []
+
+
+def setting_of(doubt: Doubt) -> Request:
+    path = f"/v1/conversations/{doubt.expected['csid']}"
+    return Request("GET", f"{path}/tags" if doubt.kind is StepKind.TAGS else path)
+
+
+def is_set(answer: Answer, doubt: Doubt) -> bool:
+    """Whether a conversation is already as it shall be."""
+    wanted = doubt.expected
+    if doubt.kind is StepKind.TAGS:
+        return set(wanted["tags"]) <= {tag.get("name") for tag in rows(answer)}
+    data = answer.json.get("data") if isinstance(answer.json, dict) else None
+    conversation = data if isinstance(data, dict) else {}
+    match doubt.kind:
+        case StepKind.ATTRIBUTES:
+            held = conversation.get("customAttributes") or []
+            values = {
+                a.get("id"): fingerprint(str(a.get("value"))).hex() for a in held if isinstance(a, dict)
+            }
+            return all(values.get(name) == value for name, value in wanted["attributes"].items())
+        case StepKind.TRANSFER:
+            queue = conversation.get("queue") or {}
+            return bool(queue.get("id") == wanted["queue_id"])
+        case _:
+            return conversation.get("state") == "Closed"
+
+
+def mark(item: Item) -> tuple[Any, ...] | None:
+    """By what equal notes are counted: time and text mark."""
+    return _mark(item) if item.get("message") is not None else None
+
+
+def instant(text: Any) -> float | None:
+    """Unix time out of a time as Dixa writes it, also with a zone's name in brackets behind."""
+    match = _TIME.fullmatch(str(text or ""))
+    if match is None:
+        return None
+    seconds, fraction = match.groups()
+    return datetime.fromisoformat(f"{seconds}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+def _carried(message: Message) -> Carried:
+    return Carried(message.message_id, message.fingerprint, len(message.attachments))
+
+
+def _notes_step(job: Conversation, notes: Sequence[Message]) -> Step:
+    return Step(StepKind.NOTES, job.ticket_id, notes[0].message_id, tuple(map(_carried, notes)))
+
+
+def _note_mark(note: Item, author: str) -> list[Any]:
+    """Author, second and text mark, as a list since that is what JSON gives back. A note without an agent
+    gets an author from Dixa, so that nobody stands for anybody."""
+    at = instant(note.get("createdAt"))
+    return [note.get(author), None if at is None else int(at), text_mark(str(note.get("message")))]
+
+
+def _mark(note: Item) -> tuple[Any, ...]:
+    return tuple(_note_mark(note, "authorId")[1:])
+
+
+def _is_note(item: Item, wanted: Sequence[Any]) -> bool:
+    author, at, text = _note_mark(item, "authorId")
+    return wanted[0] in (None, author) and at == wanted[1] and text == wanted[2]
+
+
+def _count_files(content: Item) -> int:
+    attributes = content.get("attributes")
+    files = attributes.get("attachments") if isinstance(attributes, dict) else None
+    return len(files) if isinstance(files, list) else 0
+
+
+def _same(at: float | None, sent: str) -> bool:
+    wanted = instant(sent)
+    return at is not None and wanted is not None and abs(at - wanted) < SAME_INSTANT_SECONDS
+
+
+def _most_bytes(message: Message) -> int:
+    texts = len(message.html or "") + len(message.text)
+    files = sum(len(file.url) + len(file.name or "") for file in message.attachments)
+    return JSON_GROWTH * (texts + files) + MESSAGE_OVERHEAD_BYTES
+
+
+def _file(file: Attachment) -> dict[str, str]:
+    return {"url": file.url, **({"prettyName": file.name} if file.name else {})}
+
+
+def _names_of(files: Sequence[Attachment]) -> str:
+    """What stands where a message has no text, since its content must not be missing."""
+    return ", ".join(file.name or file.url.rsplit("/", 1)[-1] or file.url for file in files)
+
+
+def _iso(at: datetime) -> str:
+    precise = "microseconds" if at.microsecond % 1000 else "milliseconds"
+    return at.astimezone(UTC).isoformat(timespec=precise).replace("+00:00", "Z")
+
+
+def _began(job: Conversation) -> datetime:
+    """When the conversation began: with the ticket, or with a message that is older."""
+    times = [job.created_at, *(message.created_at for message in job.messages)]
+    return min(at for at in times if at is not None)
+
+
+def _ended(job: Conversation) -> datetime:
+    last = max((m.created_at for m in job.messages if m.created_at), default=None)
+    return max(job.closed_at or job.updated_at or last or _began(job), _began(job))
+
+
+def _is_closed(job: Conversation) -> bool:
+    return job.status == "closed" or (job.status is None and job.closed_at is not None)
+
+
+def _value(job: Conversation, column: str) -> str | list[str] | None:
+    if column.startswith("custom."):
+        return job.custom.get(column.removeprefix("custom."))
+    match column:
+        case "tags":
+            return list(job.tags)
+        case "assignee_email":
+            return job.assignee.email if job.assignee else None
+        case "created_at" | "updated_at" | "closed_at":
+            at: datetime | None = getattr(job, column)
+            return _iso(at) if at else None
+        case _:
+            value: str | None = getattr(job, column)
+            return value
