@@ -60,8 +60,8 @@ NOTES_AT_ONCE = 50
 MESSAGE_OVERHEAD_BYTES = 1_000
 # A text grows by this at most when JSON escapes it (a control character becomes six ASCII signs).
 JSON_GROWTH = 6
-# So many external ids are enough to know an import again.
-IDS_KEPT = 5
+# By so many messages an import is known again.
+MESSAGES_KEPT = 5
 # Times that are read back may have lost their fraction.
 SAME_INSTANT_SECONDS = 1.0
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d+))?Z(?:\[[A-Za-z/]+\])?")
@@ -157,7 +157,8 @@ class DixaV1:
             return {
                 "requester_id": body["requesterId"],
                 "created_at": body["createdAt"],
-                "external_ids": [m["externalId"] for m in messages[:IDS_KEPT]],
+                "external_ids": [m["externalId"] for m in messages[:MESSAGES_KEPT]],
+                "times": [m["createdAt"] for m in messages[:MESSAGES_KEPT]],
                 "messages": len(messages),
                 "attachments": {
                     m["externalId"]: len(m["attachments"]) for m in messages if m.get("attachments")
@@ -641,17 +642,19 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
 
 
 def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
-    """An external id of ours decides. Without a public message there is none, so that the time that was sent
-    decides, as long as nobody has written."""
+    """An external id of ours decides. Where Dixa should show none, the times of the conversation and of its
+    messages do: they are those that were sent. Where nothing public was sent, it is one of that time into
+    which nobody has written."""
+    wanted = doubt.expected
     shown = {content["externalId"] for content in contents if content.get("externalId")}
-    wanted = set(doubt.expected["external_ids"])
-    if shown or not contents:
-        if wanted:
-            return bool(shown & wanted)
-        exact = _same(instant(item.get("createdAt")), doubt.expected["created_at"])
-        return exact and not contents
-    exact = _same(instant(item.get("createdAt")), doubt.expected["created_at"])
-    return None if exact else False
+    if shown and wanted["external_ids"]:
+        return bool(shown & set(wanted["external_ids"]))
+    if not _same(instant(item.get("createdAt")), wanted["created_at"]):
+        return False
+    if not wanted["times"]:
+        return not contents
+    held = [instant(content.get("createdAt")) for content in contents]
+    return all(any(_same(at, sent) for at in held) for sent in wanted["times"])
 
 
 def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
