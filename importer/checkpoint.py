@@ -152,11 +152,11 @@ class Checkpoint:
         """Put down that this step is about to be sent. On return it is on the disk, and so is every outcome
         recorded before it. Raises Unwritable where it cannot be; then nothing must be sent."""
         now = time.time()
-        if step.kind is StepKind.PERSON:
+        for key in _people_of(step):
             self._write(
                 "INSERT INTO people (key, at) VALUES (?, ?) "
                 "ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, at = excluded.at",
-                (step.key, now),
+                (key, now),
             )
         for kind, key, fingerprint, attachments, expected in _rows(step):
             self._write(_INTEND, (step.ticket_id, kind, key, fingerprint, attachments, expected, now))
@@ -173,11 +173,12 @@ class Checkpoint:
     ) -> None:
         """Put down what came of a step, and of the messages that it carries: the same, where `outcomes` (by
         message id) does not say otherwise."""
-        if step.kind is StepKind.PERSON:
+        for key in _people_of(step):
+            who = outcomes.get(key, Outcome(state, dixa_id, reason))
             self._write(
                 "INSERT INTO people (key, state, dixa_id, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
                 "UPDATE SET state = excluded.state, dixa_id = excluded.dixa_id, reason = excluded.reason",
-                (step.key, state, dixa_id, reason, time.time()),
+                (key, who.state, who.dixa_id, who.reason, time.time()),
             )
         of_each = State.IMPORTED if state is State.PARTIAL else state
         for kind, key, *_ in _rows(step):
@@ -194,8 +195,8 @@ class Checkpoint:
 
     def withdraw(self, step: Step) -> None:
         """Take an intent back: its request is proved to have created nothing."""
-        if step.kind is StepKind.PERSON:
-            self._write("DELETE FROM people WHERE key = ?", (step.key,))
+        for key in _people_of(step):
+            self._write("DELETE FROM people WHERE key = ?", (key,))
         for kind, key, *_ in _rows(step):
             self._write(_WITHDRAW, (step.ticket_id, kind, key))
 
@@ -502,13 +503,20 @@ def tickets(path: Path) -> Iterator[TicketRecord]:
             yield TicketRecord(ticket_id, State(state) if state else None, dixa_id, reason, messages)
 
 
+def _people_of(step: Step) -> list[str]:
+    """The keys of the people whom a step makes."""
+    if step.kind is not StepKind.PERSON:
+        return []
+    return [carried.key for carried in step.carries] or [step.key]
+
+
 def _rows(step: Step) -> list[tuple[str, str, bytes, int, str | None]]:
     """The rows of a step: its own, and one for each message that it carries. Only the first has the mark by
     which to find the step again."""
     if step.kind is StepKind.PERSON:
         return []
     own = [] if step.kind is StepKind.MESSAGE else [(step.kind.value, step.key, step.fingerprint, 0)]
-    carried = [(StepKind.MESSAGE.value, c.message_id, c.fingerprint, c.attachments) for c in step.carries]
+    carried = [(StepKind.MESSAGE.value, c.key, c.fingerprint, c.attachments) for c in step.carries]
     marks = [json.dumps(dict(step.expected)), *[None] * (len(own) + len(carried) - 1)]
     return [(*row, mark) for row, mark in zip([*own, *carried], marks, strict=True)]
 

@@ -140,9 +140,9 @@ SETTINGS = frozenset({StepKind.TAGS, StepKind.ATTRIBUTES, StepKind.TRANSFER, Ste
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A message that a step brings in. The fingerprint changes when its content does."""
+    """A message (or person) that a step brings in. The fingerprint changes when its content does."""
 
-    message_id: str
+    key: str
     fingerprint: bytes = b""
     attachments: int = 0
 
@@ -153,7 +153,8 @@ class Step:
     message is its id, that of notes the first one's, that of a person the contact's key.
 
     `carries` are the messages that this one request brings in, in its order: none for a bare conversation,
-    itself for a message, several where one call imports many. `expected` is what tells the thing created
+    itself for a message, several where one call imports many; where one call makes several people, they are
+    their keys. `expected` is what tells the thing created
     from others when it is read back: ids and hashes, no texts.
     """
 

@@ -1,16 +1,19 @@
-"""People by e-mail or phone: looked up, else created, once each, however many conversations want them at the
+"""People by their address: looked up, else created, once each, however many conversations want them at the
 same time. A creation in doubt is settled by looking up again after the grace period."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from importer.checkpoint import PersonRecord
 from importer.dixa.api import Api
-from importer.exchange import Exchange, Journal
-from importer.model import Contact, State, Step, StepKind, Verdict
+from importer.exchange import Exchange, Journal, NotRead
+from importer.model import Carried, Contact, State, Step, StepKind, Verdict
+
+PEOPLE_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class People:
         self._started = clock()
         self._clock = clock
         self._under_way: dict[str, asyncio.Task[Person]] = {}
+        self._meetings: dict[str, asyncio.Task[None]] = {}
         self._ids: dict[str, str] = {}
         self.counts: Counter[State] = Counter()
 
@@ -58,12 +62,75 @@ class People:
         person = await self._shared(contact, create=False)
         return person if person.dixa_id else None
 
+    async def meet(self, contacts: Iterable[Contact]) -> None:
+        """Look these people up and make those who are not there, many in one request, where the API can.
+        Whoever it does not bring in is left to `get`, which has the patience for it.
+
+        Raises what Exchange raises, but for what cannot be read.
+        """
+        fresh = {
+            contact.key: contact
+            for contact in contacts
+            if contact.key and not any(contact.key in d for d in (self._ids, self._under_way, self._meetings))
+        }
+        if not fresh or self._api.create_people([]) is None:
+            return
+        task = asyncio.ensure_future(self._meet(fresh))
+        self._meetings |= dict.fromkeys(fresh, task)
+        try:
+            await task
+        finally:
+            for key in fresh:
+                del self._meetings[key]
+
+    async def _meet(self, fresh: Mapping[str, Contact]) -> None:
+        absent: list[tuple[str, Contact]] = []
+
+        async def ask(key: str, contact: Contact) -> None:
+            try:
+                person = await self._known(contact, Step(StepKind.PERSON, "", key))
+            except NotRead:
+                return
+            if person:
+                self._took(key, person)
+            else:
+                absent.append((key, contact))
+
+        await asyncio.gather(*(ask(key, contact) for key, contact in fresh.items()))
+        for start in range(0, len(absent), PEOPLE_AT_ONCE):
+            await self._create_together(dict(absent[start : start + PEOPLE_AT_ONCE]))
+
+    async def _create_together(self, contacts: Mapping[str, Contact]) -> None:
+        request = self._api.create_people(list(contacts.values()))
+        if request is None:
+            return
+        step = Step(StepKind.PERSON, "", "", carries=tuple(map(Carried, contacts)))
+        judgement = await self._exchange.create(step, request)
+        if judgement.verdict is Verdict.IN_DOUBT:
+            await self._exchange.pace.pause(self._grace)
+        for key, contact in contacts.items():
+            own = Step(StepKind.PERSON, "", key)
+            outcome = judgement.outcomes.get(key)
+            person = None
+            if outcome and outcome.dixa_id:
+                person = Person(State.IMPORTED, outcome.dixa_id)
+            elif judgement.verdict is Verdict.IN_DOUBT:
+                with suppress(NotRead):
+                    person = await self._look_up(contact, own, State.IMPORTED)
+            if person:
+                self._took(key, person)
+            else:
+                self._journal.withdraw(own)
+
     async def _shared(self, contact: Contact, *, create: bool) -> Person:
         key = contact.key
         if key is None:
             raise ValueError("a contact without e-mail and phone cannot be looked up")
         if dixa_id := self._ids.get(key):
             return Person(State.ALREADY_THERE, dixa_id)
+        if (meeting := self._meetings.get(key)) and not meeting.done():
+            await asyncio.wait([meeting])
+            return await self._shared(contact, create=create)
         task = self._under_way.get(key)
         if task is None:
             task = asyncio.ensure_future(self._settle(contact, key, create=create))
@@ -76,23 +143,30 @@ class People:
             person = await self._resolve(contact, key, create=create)
         finally:
             del self._under_way[key]
+        self._took(key, person)
+        return person
+
+    def _took(self, key: str, person: Person) -> None:
         if person.dixa_id:
             self._ids[key] = person.dixa_id
         self.counts[person.state] += 1
-        return person
 
     async def _resolve(self, contact: Contact, key: str, *, create: bool) -> Person:
-        record = self._remembered(key)
+        step = Step(StepKind.PERSON, "", key)
+        person = await self._known(contact, step)
+        if person or not create:
+            return person or Person(State.LEFT, None, "Dixa knows nobody with this address")
+        return await self._create(contact, step)
+
+    async def _known(self, contact: Contact, step: Step) -> Person | None:
+        """Who is remembered, or found."""
+        record = self._remembered(step.key)
         if record and record.dixa_id:
             return Person(State.ALREADY_THERE, record.dixa_id)
         if record and record.state in (None, State.IN_DOUBT):
             # Sent by a run that ended before this one began; it may still be on its way.
             await self._exchange.pace.pause(max(0.0, self._started + self._grace - self._clock()))
-        step = Step(StepKind.PERSON, "", key)
-        found = await self._look_up(contact, step)
-        if found or not create:
-            return found or Person(State.LEFT, None, "Dixa knows nobody with this address")
-        return await self._create(contact, step)
+        return await self._look_up(contact, step)
 
     async def _create(self, contact: Contact, step: Step) -> Person:
         """Created; or found after all, where the creation is in doubt or refused because somebody has the

@@ -437,7 +437,7 @@ class _Pushing:
         for step, doubt in doubts:
             await self.journal.flush()  # what the one before was settled to must count as known
             try:
-                settlement = await settler.settle(doubt, [c.message_id for c in step.carries])
+                settlement = await settler.settle(doubt, [c.key for c in step.carries])
             except NotRead as error:
                 settlement = Settlement(Found.AMBIGUOUS, evidence=str(error))
             put_down(self.journal, step, settlement, settlement.evidence)

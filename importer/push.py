@@ -7,7 +7,7 @@ or in doubt at a time, also across conversations, so that what is read back can 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from importer.exchange import Exchange, Journal, NotRead
 from importer.model import (
     DERIVED,
     ESSENTIAL,
+    Contact,
     Conversation,
     Doubt,
     Judgement,
@@ -33,7 +34,7 @@ from importer.pace import Stopped
 from importer.people import People
 from importer.settle import Found, Settler, put_down
 
-BATCH = 200
+BATCH = 50
 _VERDICT_STATES = {
     Verdict.REFUSED: State.REJECTED,
     Verdict.IN_DOUBT: State.IN_DOUBT,
@@ -175,12 +176,27 @@ class Pusher:
     ) -> AsyncIterator[tuple[Conversation, TicketMemory]]:
         source = iter(jobs)
         while not self.exchange.pace.stopped and not self.allowance.spent:
-            batch = await asyncio.to_thread(lambda: list(islice(source, BATCH)))
+            size = BATCH if self.allowance.tickets is None else max(1, min(BATCH, self.allowance.tickets))
+            batch = await asyncio.to_thread(list, islice(source, size))
             if not batch:
                 return
             known = await asyncio.to_thread(self.remembered, [job.ticket_id for job in batch])
+            await self.people.meet(self._newcomers(batch, known))
             for job in batch:
                 yield job, known.get(job.ticket_id, TicketMemory())
+
+    def _newcomers(
+        self, batch: Sequence[Conversation], known: Mapping[str, TicketMemory]
+    ) -> Iterator[Contact]:
+        """The customers of tickets that are not in Dixa yet and will be tried."""
+        for job in batch:
+            memory = known.get(job.ticket_id, TicketMemory())
+            if memory.steps or (self.options.again and memory.state is None):
+                continue
+            if any(m.by_agent and m.author and m.author.key not in self.agents for m in job.messages):
+                continue
+            yield job.requester
+            yield from (m.author for m in job.messages if m.author and not m.by_agent)
 
 
 @dataclass(slots=True)
@@ -253,7 +269,7 @@ class _Run:
         steps = self.pusher.target.steps(self.job, created=wanted is not None, wanted=wanted)
         todo = [step for step in steps if not self._settled(step, known)]
         for message_id in sorted(wanted or ()):
-            if not any(message_id == c.message_id for step in todo for c in step.carries):
+            if not any(message_id == c.key for step in todo for c in step.carries):
                 self._refuse(message_id, self.pusher.target.not_added)
         return todo
 
@@ -307,7 +323,7 @@ class _Run:
         if record.state is not State.REJECTED:
             return record.done
         content: list[tuple[StepKind, str, bytes]] = [(step.kind, step.key, step.fingerprint)]
-        content += [(StepKind.MESSAGE, c.message_id, c.fingerprint) for c in step.carries]
+        content += [(StepKind.MESSAGE, c.key, c.fingerprint) for c in step.carries]
         same = not self.pusher.options.again and all(
             (old := known.get((kind, key))) is not None and old.fingerprint == fingerprint
             for kind, key, fingerprint in content
@@ -414,7 +430,7 @@ class _Run:
         """What a step has brought in."""
         if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
             self.ids["conversation"] = judgement.dixa_id
-            self.carried = {carried.message_id for carried in step.carries}
+            self.carried = {carried.key for carried in step.carries}
         if step.kind is StepKind.MESSAGE and judgement.dixa_id:
             self.new_messages.add(judgement.dixa_id)
         if judgement.partial:
@@ -443,7 +459,7 @@ class _Run:
         await self.pusher.exchange.pace.pause(self.pusher.options.grace_seconds)
         await self.pusher.journal.flush()
         try:
-            settlement = await self.pusher.settler.settle(doubt, [c.message_id for c in step.carries])
+            settlement = await self.pusher.settler.settle(doubt, [c.key for c in step.carries])
         except NotRead as error:
             return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
         self.open_doubt = settlement.found is Found.AMBIGUOUS
@@ -496,11 +512,11 @@ class _Run:
 
     def _mark(self, step: Step, state: State) -> None:
         for carried in step.carries:
-            self.states[carried.message_id] = state
+            self.states[carried.key] = state
 
     def _unmark(self, step: Step) -> None:
         for carried in step.carries:
-            self.states.pop(carried.message_id, None)
+            self.states.pop(carried.key, None)
 
     def _result(
         self,

@@ -127,8 +127,8 @@ def put_down(
             pass
         case Found.SOME:
             done = judgement.outcomes
-            there = replace(step, carries=tuple(c for c in step.carries if c.message_id in done))
-            rest = replace(step, carries=tuple(c for c in step.carries if c.message_id not in done))
+            there = replace(step, carries=tuple(c for c in step.carries if c.key in done))
+            rest = replace(step, carries=tuple(c for c in step.carries if c.key not in done))
         case Found.NOTHING:
             there, rest = None, step
         case _:

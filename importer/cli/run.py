@@ -286,8 +286,8 @@ def _lines(
     lines += _agents("Agents whom Dixa does not know; people.default_agent stands in", ran.replaced_agents)
     if ran.people_file:
         lines.append(
-            f"Who stands for them can be filled in (column agent): {ran.people_file}; then run again, and "
-            "what was not imported for it goes."
+            f"Fill in who stands for them (column agent): {ran.people_file}. It counts for tickets that are "
+            "not in Dixa yet."
         )
     if ran.changed:
         lines.append(
@@ -302,10 +302,12 @@ def _lines(
             f"{ran.settled:,} request(s) of an earlier run without an outcome were settled by asking Dixa."
         )
     rate = f", {traffic.sent / ran.seconds:.1f} a second" if ran.seconds else ""
+    made = ran.books["tickets"].places[State.IMPORTED]
+    each = f", {traffic.sent / made:.1f} a conversation" if made else ""
     lines += [
         "",
-        f"{traffic.sent:,} requests in {text.duration(ran.seconds)}{rate}; {traffic.retried:,} repeated, "
-        f"{traffic.statuses[429]:,} answered 429.",
+        f"{traffic.sent:,} requests in {text.duration(ran.seconds)}{rate}{each}; "
+        f"{traffic.retried:,} repeated, {traffic.statuses[429]:,} answered 429.",
         text.balance(ran.books),
         *(f"Rejects: {file}" for file in rejects),
         f"Report: {migration.report}",

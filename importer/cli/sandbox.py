@@ -135,7 +135,8 @@ async def _serve(session: Session, settings: Settings) -> None:
     async with serving(settings) as state:
         limit = f"{settings.rate:g} a second, burst {settings.burst}" if settings.rate else "no limit"
         session.say(
-            f"Sandbox of the {settings.api} API at {state.url} (token {settings.token!r}, {limit}). Ctrl-C ends it."
+            f"Sandbox at {state.url} (api {settings.api!r}, token {settings.token!r}, {limit}). "
+            "Ctrl-C ends it."
         )
         await stop.wait()
         session.say(

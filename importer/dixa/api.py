@@ -132,6 +132,9 @@ class Api(Protocol):
 
     def create_person(self, contact: Contact, /) -> Request: ...
 
+    def create_people(self, contacts: Sequence[Contact], /) -> Request | None:
+        """Several people in one request; None where the API has none for that."""
+
     # Answers.
 
     def judge(self, ending: Ending, step: Step | None, /) -> Judgement:

@@ -352,6 +352,11 @@ def create_person(contact: Contact) -> Request:
     return Request("POST", "/v1/users", json={name: value for name, value in body.items() if value})
 
 
+def create_people(contacts: Sequence[Contact]) -> None:
+    """There is no such operation."""
+    return
+
+
 def _endpoint_id(item: Item, kind: str) -> str | None:
     """What a creation must name: the phone endpoint's id where it has one, else its number; the e-mail
     endpoint's internal address."""

@@ -134,7 +134,7 @@ class DixaV1:
         match step.kind:
             case StepKind.NOTES:
                 by_id = {message.message_id: message for message in job.messages}
-                notes = [self._note(by_id[carried.message_id], job, ids) for carried in step.carries]
+                notes = [self._note(by_id[carried.key], job, ids) for carried in step.carries]
                 return Request("POST", f"{path}/notes/bulk", json={"data": notes})
             case StepKind.TAGS:
                 names = [{"name": name} for name in self._tags(job)]
@@ -159,6 +159,7 @@ class DixaV1:
                 "created_at": body["createdAt"],
                 "external_ids": [m["externalId"] for m in messages[:MESSAGES_KEPT]],
                 "times": [m["createdAt"] for m in messages[:MESSAGES_KEPT]],
+                "subject": text_mark(body.get("attributes", {}).get("subject", "")),
                 "messages": len(messages),
                 "attachments": {
                     m["externalId"]: len(m["attachments"]) for m in messages if m.get("attachments")
@@ -169,7 +170,7 @@ class DixaV1:
         match step.kind:
             case StepKind.NOTES:
                 return {**common, "notes": [_note_mark(note, "agentId") for note in body["data"]],
-                        "keys": [carried.message_id for carried in step.carries]}  # fmt: skip
+                        "keys": [carried.key for carried in step.carries]}  # fmt: skip
             case StepKind.TAGS:
                 return {**common, "tags": [tag["name"] for tag in body["data"]]}
             case StepKind.ATTRIBUTES:
@@ -544,13 +545,21 @@ def person_in(answer: Answer, contact: Contact) -> str | None:
 
 
 def create_person(contact: Contact) -> Request:
+    return Request("POST", "/v1/endusers", json=_end_user(contact))
+
+
+def create_people(contacts: Sequence[Contact]) -> Request:
+    return Request("POST", "/v1/endusers/bulk", json={"data": [_end_user(c) for c in contacts]})
+
+
+def _end_user(contact: Contact) -> dict[str, str]:
     body = {
         "displayName": contact.name,
         "email": contact.email,
         "phoneNumber": contact.phone,
         "externalId": contact.external_id,
     }
-    return Request("POST", "/v1/endusers", json={name: value for name, value in body.items() if value})
+    return {name: value for name, value in body.items() if value}
 
 
 def judge(ending: Ending, step: Step | None) -> Judgement:
@@ -560,11 +569,11 @@ def judge(ending: Ending, step: Step | None) -> Judgement:
         return judge_reading(ending)
     if step.kind in SETTINGS:
         return judge_change(ending, created=lambda _: True)
-    if step.kind is StepKind.NOTES:
+    if step.kind is StepKind.NOTES or (step.kind is StepKind.PERSON and step.carries):
         judgement = judge_change(ending, created=lambda answer: len(_results(answer)) == len(step.carries))
         if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
-            outcomes = zip(step.carries, map(_note_outcome, _results(ending)), strict=True)
-            return replace(judgement, outcomes={carried.message_id: said for carried, said in outcomes})
+            outcomes = zip(step.carries, map(_outcome, _results(ending)), strict=True)
+            return replace(judgement, outcomes={carried.key: said for carried, said in outcomes})
         return judgement
     judgement = judge_change(ending, created=lambda answer: created_id(answer) is not None)
     if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
@@ -584,11 +593,12 @@ def _results(answer: Answer) -> list[dict[str, Any]]:
     return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else []
 
 
-def _note_outcome(result: Mapping[str, Any]) -> Outcome:
+def _outcome(result: Mapping[str, Any]) -> Outcome:
+    """What became of one item of a bulk request."""
     if result.get("error"):
         return Outcome(State.REJECTED, reason=_words_of(result["error"]))
-    note = result.get("data", result)
-    dixa_id = note.get("id") if isinstance(note, dict) else None
+    item = result.get("data", result)
+    dixa_id = item.get("id") if isinstance(item, dict) else None
     return Outcome(State.IMPORTED, str(dixa_id) if dixa_id else None)
 
 
@@ -601,12 +611,12 @@ def _partial_errors(answer: Answer, step: Step) -> Judgement:
     outcomes: dict[str, Outcome] = {}
     for text in texts:
         for carried in step.carries:
-            if not re.search(rf":{re.escape(carried.message_id)}(?![\w:-])", text):
+            if not re.search(rf":{re.escape(carried.key)}(?![\w:-])", text):
                 continue
-            before = outcomes.get(carried.message_id, Outcome(State.PARTIAL))
+            before = outcomes.get(carried.key, Outcome(State.PARTIAL))
             refused = min(before.refused + 1, carried.attachments)
             reason = "; ".join(filter(None, [before.reason, text]))
-            outcomes[carried.message_id] = Outcome(State.PARTIAL, reason=reason, refused=refused)
+            outcomes[carried.key] = Outcome(State.PARTIAL, reason=reason, refused=refused)
     return Judgement(Verdict.CREATED, partial=bool(texts), reason="; ".join(texts), outcomes=outcomes)
 
 
@@ -643,8 +653,8 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
 
 def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
     """An external id of ours decides. Where Dixa should show none, the times of the conversation and of its
-    messages do: they are those that were sent. Where nothing public was sent, it is one of that time into
-    which nobody has written."""
+    messages do: they are those that were sent. Where nothing public was sent, it is one of that time and that
+    subject into which nobody has written."""
     wanted = doubt.expected
     shown = {content["externalId"] for content in contents if content.get("externalId")}
     if shown and wanted["external_ids"]:
@@ -652,7 +662,7 @@ def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool 
     if not _same(instant(item.get("createdAt")), wanted["created_at"]):
         return False
     if not wanted["times"]:
-        return not contents
+        return not contents and text_mark(item.get("subject") or "") == wanted["subject"]
     held = [instant(content.get("createdAt")) for content in contents]
     return all(any(_same(at, sent) for at in held) for sent in wanted["times"])
 

@@ -77,8 +77,13 @@ class DixaV1:
         rows = self.store.all(
             "SELECT * FROM messages WHERE csid = ? ORDER BY substr(created_at, 1, 23), n", conversation["id"]
         )
-        hidden = self._is_anonymized(str(conversation["id"]))
-        return 200, {"data": [_message(row, hidden=hidden) for row in rows]}
+        whole = self._is_anonymized(str(conversation["id"]))
+        return 200, {
+            "data": [
+                _message(row, hidden=whole or self._is_anonymized(f"{row['csid']}_{row['id']}"))
+                for row in rows
+            ]
+        }
 
     def close_conversation(self, call: Call) -> Reply | Problem:
         user_id = call.body.get("userId")
@@ -91,16 +96,18 @@ class DixaV1:
         conversation = self._conversation(call)
         if conversation is None or not self._is_agent(agent_id):
             return Problem(404, "There is no such conversation or agent.")
-        if conversation["assignment"] and not call.body.get("force", False):
-            return Problem(409, "The conversation is assigned already.")
+        holder = (conversation["assignment"] or {}).get("agentId")
+        if holder not in (None, agent_id) and not call.body.get("force", False):
+            return Problem(409, "The conversation is assigned to another agent.")
         assignment = {"agentId": agent_id, "assignedAt": self._now()}
         return self._changed(call, assignment=assignment, state="Open", state_at=self._now())
 
     def transfer_to_queue(self, call: Call) -> Reply | Problem:
-        queue = self.store.one("SELECT 1 FROM queues WHERE id = ?", call.body["queueId"])
+        if self.store.one("SELECT 1 FROM queues WHERE id = ?", call.body["queueId"]) is None:
+            return Problem(400, "There is no such queue.")
         user_id = call.body.get("userId")
-        if queue is None or (user_id and self._user(user_id) is None):
-            return Problem(404, "There is no such queue or user.")
+        if user_id and not self._is_agent(user_id):
+            return Problem(400, "The user is no agent or administrator.")
         return self._changed(call, queue_id=call.body["queueId"], queued_at=self._now(), assignment=None)
 
     def set_conversation_attributes(self, call: Call) -> Reply | Problem:
@@ -172,11 +179,9 @@ class DixaV1:
         return 200, {"data": [self._tag(name) for name in conversation["tags"]]}
 
     def add_tags(self, call: Call) -> Reply | Problem:
-        names = [tag["name"] for tag in call.body["data"]]
-        if not all(names):
-            return Problem(400, "A tag has no name.")
-        for name in names:
-            self._tag(name)
+        if self._conversation(call) is None:
+            return _no_conversation()
+        names = [self._tag(tag["name"])["name"] for tag in call.body["data"]]
         reply = self._tagged(call, lambda tags: list(dict.fromkeys([*tags, *names])))
         return reply if isinstance(reply, Problem) else (202, None)
 
@@ -465,10 +470,10 @@ class DixaV1:
         request = {
             "_type": row["entity_type"],
             "id": row["id"],
-            "entityType": row["entity_type"],
+            "entityType": f"{row['entity_type']}AnonymizationType",
             "targetEntityId": row["entity_id"],
             "initiatedAt": row["initiated_at"],
-            "requestedBy": "sandbox",
+            "requestedBy": _NOBODY,
         }
         return {**request, "processedAt": self._now()} if self._is_done(row) else request
 
