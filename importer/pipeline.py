@@ -34,7 +34,7 @@ from importer.model import (
     TicketResult,
 )
 from importer.pace import Pace, Stopped
-from importer.people import People
+from importer.people import PEOPLE_AT_ONCE, People
 from importer.plan import Parts, plan
 from importer.push import BATCH, Allowance, Options, Pusher
 from importer.relate import Related, Rules, relate
@@ -194,7 +194,9 @@ def forecast(prepared: Prepared) -> Forecast:
     end_users = contacts.filter("is_end_user").height
     asked = contacts.height if api.agents() is None else end_users
     there += prepared.parts.already_there[0]
-    requests += asked + end_users
+    together = api.create_people([]) is not None
+    batches = -(-conversations // BATCH) + -(-end_users // PEOPLE_AT_ONCE) - 1
+    requests += asked + (min(max(batches, 0), end_users) if together else end_users)
     return Forecast(
         conversations,
         messages,

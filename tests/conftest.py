@@ -36,16 +36,27 @@ def _loopback_only(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_loopback_only)
 
 
-@pytest.fixture
-def samples(tmp_path: Path) -> Path:
-    """A copy of the samples to run in."""
-    return Path(shutil.copytree(SAMPLES, tmp_path / "samples"))
+@pytest.fixture(params=["dixa", "integrations"])
+def api(request: pytest.FixtureRequest) -> str:
+    """Each of the two APIs, for tests that both must pass."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Running]:
+def samples(tmp_path: Path, api: str) -> Path:
+    """A copy of the samples to run in; `helpdesk.toml` goes to the API under test."""
+    folder = Path(shutil.copytree(SAMPLES, tmp_path / "samples"))
+    if api == "integrations":
+        text = (folder / "helpdesk-integrations.toml").read_text("utf-8")
+        (folder / "helpdesk.toml").write_text(text.replace('"nordlys-integrations"', '"nordlys"'), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def sandbox(api: str) -> Iterator[Running]:
     """A sandbox without limit, with the samples' agents."""
-    with running(Settings(rate=0, agents=AGENTS)) as state:
+    with running(Settings(api=api, rate=0, agents=AGENTS)) as state:
         yield state
 
 
@@ -115,28 +126,43 @@ version = 1
 name = "minimal"
 [source]
 {source}
-[target]
-api = "integrations"
-[conversation]
-queue = "Imported"
-endpoint = "+4512345678"
+{into}
 [people]
 default_agent = "migration@nordlys.example"
 """
+# What differs between targets in a migration file.
+INTO = {
+    "callback": '[target]\napi = "integrations"\n[conversation]\nqueue = "Imported"\nendpoint = "+4512345678"',
+    "contact_form": '[target]\napi = "integrations"\n[conversation]\nkind = "contact_form"\n'
+    'endpoint = "imported@email.dixa.io"',
+    "email": '[target]\napi = "dixa"\n[conversation]\nendpoint = "imported@email.dixa.io"\nqueue = "Imported"\n'
+    'tags = ["imported"]\nattributes = { "Old ticket id" = "ticket_id" }',
+    "genericapimessaging": '[target]\napi = "dixa"\n[conversation]\nkind = "genericapimessaging"',
+}
+
+
+@pytest.fixture(params=list(INTO))
+def into(request: pytest.FixtureRequest) -> str:
+    """Every kind of conversation of every API."""
+    return str(request.param)
 
 
 @pytest.fixture
 def migration(tmp_path: Path) -> Callable[..., Path]:
-    """Write files and a minimal migration over them: `migration(tickets="a,b\\n…")`; `source` is TOML."""
+    """Write files and a minimal migration over them: `migration(tickets="a,b\\n…")`; `source` is TOML, `into`
+    a key of INTO or TOML."""
 
-    def write(source: str = "", timezone: str | None = "UTC", **tables: str | bytes) -> Path:
+    def write(
+        source: str = "", timezone: str | None = "UTC", into: str = "callback", **tables: str | bytes
+    ) -> Path:
         lines = [f'timezone = "{timezone}"'] if timezone else []
         for name, content in tables.items():
             path = tmp_path / f"{name}.csv"
             path.write_bytes(content.encode() if isinstance(content, str) else content)
             lines.append(f'{name}.files = ["{path.name}"]')
         path = tmp_path / "minimal.toml"
-        path.write_text(MINIMAL.format(source="\n".join([*lines, source])), "utf-8")
+        text = MINIMAL.format(source="\n".join([*lines, source]), into=INTO.get(into, into))
+        path.write_text(text, "utf-8")
         return path
 
     return write
@@ -190,15 +216,18 @@ def run(prepare) -> Runner:
 
 @pytest.fixture
 def serving() -> Callable[..., AbstractContextManager[Running]]:
-    """A sandbox with faults: `with serving(script={2: Fault.CUT_AFTER}) as sandbox`."""
+    """A sandbox of the Integrations API, unless `api` says otherwise, with faults:
+    `with serving(script={2: Fault.CUT_AFTER}) as sandbox`."""
 
     @contextmanager
     def serve(**plan: Any) -> Iterator[Running]:
         more = {
-            key: plan.pop(key) for key in ("expires_after", "quota", "quota_reset_seconds") if key in plan
+            key: plan.pop(key)
+            for key in ("api", "expires_after", "quota", "quota_reset_seconds", "agents", "attributes")
+            if key in plan
         }
-        agents = ("migration@nordlys.example",)
-        with running(Settings(rate=0, agents=agents, faults=Plan(**plan), **more)) as sandbox:
+        more = {"api": "integrations", "agents": ("migration@nordlys.example",), **more}
+        with running(Settings(rate=0, faults=Plan(**plan), **more)) as sandbox:
             yield sandbox
 
     return serve

@@ -18,6 +18,9 @@ endpoint = "+4512345678"
 """
 
 
+CALLBACK = '[target]\napi = "integrations"\n'
+
+
 def load(tmp_path: Path, text: str, **overrides: object) -> config.Migration:
     path = tmp_path / "acme.toml"
     path.write_text(text, "utf-8")
@@ -36,7 +39,10 @@ def load(tmp_path: Path, text: str, **overrides: object) -> config.Migration:
         (GOOD.replace('name = "acme"', ""), "name: is missing"),
         (GOOD.replace("version = 1", "version = 2"), "version: "),
         (GOOD + '[target]\nbase_url = "http://integrations.dixa.io"', "must begin with https://"),
-        (GOOD.replace('queue = "Imported"', ""), "conversation.queue: kind = 'callback' needs a queue"),
+        (
+            GOOD.replace('queue = "Imported"', "") + CALLBACK,
+            "conversation.queue: kind = 'callback' needs a queue",
+        ),
         (GOOD + 'head = "{created}"', "conversation.head: names unknown field(s) created"),
         (GOOD + '[source]\ntimezone = "CET+1"', "source"),
         ("version = ", "is no TOML"),

@@ -70,7 +70,7 @@ def test_a_long_wait_before_the_sending_is_not_taken_for_a_late_commit(run, migr
 def test_a_second_doubt_of_a_requester_waits_for_the_first(run, migration, serving, monkeypatch) -> None:
     settle = Settler.settle
 
-    async def fail(self: Settler, doubt: Any) -> Any:
+    async def fail(self: Settler, doubt: Any, carried: Any) -> Any:
         raise NotRead("the list cannot be read")
 
     path = migration(tickets=TICKETS, messages=MESSAGES)

@@ -72,7 +72,7 @@ def test_csv_and_parquet_of_the_same_data_give_the_same_plan(prepare) -> None:
         [
             (
                 job.ticket_id,
-                job.requester,
+                job.requester.key,
                 job.tags,
                 job.created_at,
                 [(m.message_id, m.fingerprint) for m in job.messages],

@@ -12,7 +12,7 @@ ROOT = Path(importer.__file__).parent
 # From the ground up; a package may import only what stands on lines above its own, and its own files.
 LAYERS = (
     ("errors", "model", "resources"),
-    ("text", "schema", "pace"),
+    ("text", "schema", "pace", "agents"),
     ("config",),
     ("read",),
     ("validate",),
@@ -35,7 +35,10 @@ PURE = (
     "plan",
     "push",
     "settle",
+    "dixa/api",
+    "dixa/endings",
     "dixa/integrations",
+    "dixa/v1",
     "report/books",
 )
 IMPURE = {"click", "aiohttp", "tqdm", "os", "time", "random", "socket", "sqlite3", "subprocess"}

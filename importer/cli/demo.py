@@ -38,8 +38,8 @@ def demo(session: Session, into: Path | None) -> int:
         options = pipeline.options(loaded)
         code = push(session, loaded, path, authorization=sandbox.token, options=options)
         session.say(
-            f"The sandbox now holds {sandbox.store.count('conversations')} conversations and "
-            f"{sandbox.store.count('messages')} messages. Look at the report: {loaded.report}"
+            f"The sandbox now holds {sandbox.store.count('conversations')} conversations, "
+            f"{sandbox.store.count('messages')} messages and {sandbox.store.count('notes')} notes. Look at the report: {loaded.report}"
         )
     return code
 

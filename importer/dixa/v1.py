@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -70,7 +70,8 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d+))?Z(?:\[[A-Za-z
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The migration's choices, with names already resolved to this account's ids. `attributes` has a ticket
-    column for each attribute's id; `agents` and `replaced` as in Account."""
+    column for each attribute's id; `agents` and `replaced` as in Account; without `agents` everybody is
+    known, under the own key."""
 
     migration: str
     kind: str
@@ -85,9 +86,16 @@ class Settings:
     opening_head: str
     author_head: str
     zone: ZoneInfo
-    agents: Mapping[str, str] = field(default_factory=dict)
+    agents: Mapping[str, str] | None = None
     replaced: frozenset[str] = frozenset()
     default_agent: str | None = None
+
+    def agent(self, contact: Contact | None) -> str | None:
+        """An agent's id, where Dixa knows the agent."""
+        key = contact.key if contact else None
+        if key is None or key in self.replaced:
+            return None
+        return key if self.agents is None else self.agents.get(key)
 
     def shows_author(self, message: Message, requester: Contact) -> bool:
         """Whether Dixa will show the message under its own author."""
@@ -346,9 +354,7 @@ class DixaV1:
         return {attribute: value for attribute, value in values.items() if value}
 
     def _assignee(self, job: Conversation) -> str | None:
-        """The assignee's id, where Dixa knows the assignee."""
-        key = job.assignee.key if job.assignee else None
-        return None if key is None or key in self.settings.replaced else self.settings.agents.get(key)
+        return self.settings.agent(job.assignee)
 
     def _assigned_at(self, job: Conversation) -> datetime:
         """The assignee's first answer, for want of a better time; else the beginning."""
@@ -359,9 +365,8 @@ class DixaV1:
     def _closer(self, job: Conversation) -> str | None:
         """Who closed it is in no export, but must be said: the assignee, else the last agent who wrote, else
         the default agent."""
-        writers = (m.author.key or "" for m in reversed(job.messages) if m.by_agent and m.author)
-        known = (self.settings.agents.get(key) for key in writers)
-        return self._assignee(job) or next(filter(None, known), None) or self.settings.default_agent
+        writers = (self.settings.agent(m.author) for m in reversed(job.messages) if m.by_agent)
+        return self._assignee(job) or next(filter(None, writers), None) or self.settings.default_agent
 
 
 def _lost_authors(target: DixaV1, job: Conversation) -> int:

@@ -29,6 +29,7 @@ timezone = "UTC"
 tickets.files = "tickets.csv"
 messages.files = "messages.csv"
 [target]
+api = "integrations"
 base_url = "{url}"
 rate = 2000.0
 burst = 100
@@ -51,7 +52,7 @@ def export(folder: Path, tickets: int, each: int) -> None:
 
 
 async def remember(journal: checkpoint.Checkpoint, ready: pipeline.Prepared) -> None:
-    target = integrations.Integrations(pipeline.unresolved(ready.migration))
+    target = integrations.target(ready.migration, None)
     waiting = []
     for number, job in enumerate(ready.parts.jobs()):
         journal.begin(job.ticket_id)
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--tickets", type=int, default=20_000)
     parser.add_argument("--each", type=int, default=5, help="messages a ticket")
     options = parser.parse_args()
-    with running(Settings(rate=0)) as sandbox, tempfile.TemporaryDirectory() as name:
+    with running(Settings(api="integrations", rate=0)) as sandbox, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export(folder, options.tickets, options.each)
         path = folder / "resume.toml"

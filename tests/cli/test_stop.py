@@ -26,6 +26,7 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
 def assert_everything_stands_once(sandbox: Running, samples: Path) -> None:
     assert sandbox.store.count("conversations") == 12
     texts = [row["text"] for row in sandbox.store.all("SELECT text FROM messages")]
+    texts += [row["message"] for row in sandbox.store.all("SELECT message FROM notes")]
     assert len(texts) == len(set(texts)) == 24
     report = json.loads((samples / "nordlys.report" / "report.json").read_text("utf-8"))
     assert report["balanced"]

@@ -124,7 +124,7 @@ def test_a_contact_form_carries_the_requesters_first_message() -> None:
         "message": {"text": "text 1"},
     }
     assert [body["text"] for _, body in rest] == ["text 2", "text 3"]
-    assert [[c.message_id for c in step.carries] for step in target("contact_form").steps(JOB)] == [
+    assert [[c.key for c in step.carries] for step in target("contact_form").steps(JOB)] == [
         ["m1"],
         ["m2"],
         ["m3"],

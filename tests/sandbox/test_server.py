@@ -27,6 +27,11 @@ def ask(sandbox: Running, method: str, path: str, body: Any = None, **headers: s
             return error.code, json.loads(error.read() or b"null")
 
 
+@pytest.fixture
+def api() -> str:
+    return "integrations"
+
+
 def user(sandbox: Running, email: str = "a@b.example") -> str:
     status, body = ask(sandbox, "POST", "/v1/users", {"email": email, "name": "A"})
     assert status == 201
@@ -53,7 +58,7 @@ def test_the_bucket_is_strict() -> None:
 
 
 def test_over_the_limit_it_answers_429() -> None:
-    with running(Settings(rate=0.001, burst=2)) as sandbox:
+    with running(Settings(api="integrations", rate=0.001, burst=2)) as sandbox:
         assert [ask(sandbox, "GET", "/v1/flows")[0] for _ in range(3)] == [200, 200, 429]
 
 
@@ -141,7 +146,9 @@ def test_a_request_may_name_its_own_fault(sandbox: Running, fault: Fault, status
 
 def test_the_same_seed_strikes_the_same_requests() -> None:
     def statuses() -> list[int]:
-        with running(Settings(rate=0, faults=Plan({Fault.ERROR_BEFORE: 0.5}, seed=7))) as sandbox:
+        with running(
+            Settings(api="integrations", rate=0, faults=Plan({Fault.ERROR_BEFORE: 0.5}, seed=7))
+        ) as sandbox:
             return [ask(sandbox, "GET", "/v1/flows")[0] for _ in range(20)]
 
     first = statuses()
@@ -150,7 +157,7 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
 
 
 def test_state_outlives_the_server(tmp_path) -> None:
-    settings = Settings(rate=0, database=tmp_path / "sandbox.db")
+    settings = Settings(api="integrations", rate=0, database=tmp_path / "sandbox.db")
     with running(settings) as sandbox:
         user(sandbox, "kept@b.example")
     with running(settings) as sandbox:
