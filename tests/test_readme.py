@@ -13,6 +13,7 @@ from importer import config
 from importer.cli import EXIT_CODES
 from importer.cli.group import Session
 from importer.cli.group import dixa_import as group
+from importer.dixa import APIS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -67,6 +68,14 @@ def test_the_migration_file_shown_is_a_valid_one(tmp_path: Path) -> None:
     assert tomllib.loads(text)
     (tmp_path / "acme.toml").write_text(text, "utf-8")
     assert config.load(tmp_path / "acme.toml").name == "acme-zendesk"
+
+
+def test_the_table_of_the_two_apis_is_that_of_the_program() -> None:
+    table = README[README.index("| | `dixa` | `integrations` |") :].split("\n\n")[0].splitlines()[2:]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    both = [{trait.aspect: trait.how for trait in APIS[name].TRAITS} for name in ("dixa", "integrations")]
+    aspects = list(dict.fromkeys(aspect for traits in both for aspect in traits))
+    assert shown == [[aspect, *(traits.get(aspect, "") for traits in both)] for aspect in aspects]
 
 
 def test_the_house_is_drawn_as_it_stands() -> None:

@@ -37,10 +37,7 @@ def demo(session: Session, into: Path | None) -> int:
         loaded = config.load(path, {"target.base_url": sandbox.url})
         options = pipeline.options(loaded)
         code = push(session, loaded, path, authorization=sandbox.token, options=options)
-        session.say(
-            f"The sandbox now holds {sandbox.store.count('conversations')} conversations, "
-            f"{sandbox.store.count('messages')} messages and {sandbox.store.count('notes')} notes. Look at the report: {loaded.report}"
-        )
+        session.say(f"The sandbox now holds {sandbox.contents()}. Look at the report: {loaded.report}")
     return code
 
 

@@ -140,7 +140,6 @@ async def _serve(session: Session, settings: Settings) -> None:
         )
         await stop.wait()
         session.say(
-            f"Sandbox ends with {state.store.count('conversations')} conversations, "
-            f"{state.store.count('messages')} messages and {state.store.count('notes')} notes; answers by status: "
+            f"Sandbox ends with {state.contents()}; answers by status: "
             + (", ".join(f"{status}: {count}" for status, count in sorted(state.statuses.items())) or "none")
         )

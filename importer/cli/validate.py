@@ -27,6 +27,8 @@ def prepared(
         workdir = Path(folder)
         scanned = read.scan(migration.source, migration.folder, workdir)
         ready = pipeline.prepare(migration, scanned, workdir, with_holes=with_holes, say=session.say)
+        if not migration.agents_file.exists():
+            pipeline.write_agents(migration, pipeline.unknown_agents(ready, set()), {})
         report = files.folder(migration.report)
         problems, paths = rejects.write(ready.tables, ready.related.fates, report / "rejects")
         yield ready, problems, paths

@@ -274,6 +274,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("custom fields", "lost", lambda _, job: len(job.custom)),
     Trait("external ids", "none; the checkpoint maps old ids to new ones"),
     Trait("new messages of a ticket that is in Dixa", "are added at the end"),
+    Trait("very large conversations", "as others"),
 )
 
 

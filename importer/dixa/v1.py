@@ -429,7 +429,7 @@ TRAITS: tuple[Trait, ...] = (
             job.custom.keys() - {c.removeprefix("custom.") for c in target.settings.attributes.values()}
         ),
     ),
-    Trait("external ids", "of conversations and messages, as <migration>:<id>"),
+    Trait("external ids", "of conversations and messages, as NAME:ID"),
     Trait(
         "new messages of a ticket that is in Dixa",
         "private notes are added; public ones are listed, or added as notes (conversation.grown)",

@@ -53,6 +53,7 @@ class Operation:
     path_parameters: tuple[_Parameter, ...]
     query_parameters: tuple[_Parameter, ...]
     body: jsonschema_rs.Draft202012Validator | None
+    body_required: bool
 
     def read(
         self, path: Mapping[str, str], query: Mapping[str, list[str]], content_type: str, body: bytes
@@ -70,12 +71,16 @@ class Operation:
     def _parsed_body(self, content_type: str, body: bytes) -> Any:
         if self.body is None:
             return None
+        if not body and not self.body_required:
+            return {}
         if len(body) > BODY_LIMIT:
             raise _RefusedError(413, f"The body is larger than {BODY_LIMIT} bytes.")
         if content_type != "application/json":
             raise _RefusedError(415, "The body must be application/json.")
         try:
             value = json.loads(body)
+            if b"\\ud" in body.lower():  # half a surrogate pair is JSON, but no text
+                json.dumps(value, ensure_ascii=False).encode()
         except ValueError:
             raise _RefusedError(400, "The body is no JSON.") from None
         _check(self.body, value, "body")
@@ -110,6 +115,7 @@ def _operation(
         tuple(_parameter(description, p) for p in parameters if p["in"] == "path"),
         tuple(_parameter(description, p) for p in parameters if p["in"] == "query"),
         _validator(description, content["schema"]) if content else None,
+        item.get("requestBody", {}).get("required", False),
     )
 
 

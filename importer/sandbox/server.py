@@ -90,6 +90,12 @@ class Running:
     loop: asyncio.AbstractEventLoop
     statuses: Counter[int] = field(default_factory=Counter)
 
+    def contents(self) -> str:
+        """What it holds, in words."""
+        kinds = ("conversations", "messages", "notes")
+        conversations, messages, notes = (self.store.count(kind) for kind in kinds)
+        return f"{conversations} conversations, {messages} messages and {notes} notes"
+
     def wait_for_late_commits(self) -> None:
         """Until nothing is on its way any more. To be called from another thread."""
         asyncio.run_coroutine_threadsafe(self.faults.close(), self.loop).result()
@@ -222,7 +228,8 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
             if isinstance(call, contract.Problem):
                 return _error(call.status, call.message)
 
-            whole = replace(call, unreachable=await unreachable(call.body, everywhere=settings.fetch))
+            body = call.body if operation.name == "import_conversation" else None
+            whole = replace(call, unreachable=await unreachable(body, everywhere=settings.fetch))
 
             def answer(refuse_one: bool) -> web.Response:
                 reply = carry_out(replace(whole, refuse_one=refuse_one))
@@ -237,12 +244,22 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
         return handle
 
     app = web.Application(middlewares=[guard], client_max_size=2 * contract.BODY_LIMIT)
-    # Fixed paths before templates, so that /activitylog is not taken for an id.
-    for operation in sorted(
-        contract.load(SCHEMAS / "api" / description), key=lambda operation: "{" in operation.path
-    ):
-        app.router.add_route(operation.method, operation.path, endpoint(operation))
+    # Fixed paths before templates, and with every method, so that /import is never taken for an id.
+    by_path: dict[str, list[contract.Operation]] = {}
+    for operation in contract.load(SCHEMAS / "api" / description):
+        by_path.setdefault(operation.path, []).append(operation)
+    for path in sorted(by_path, key=lambda path: path.count("{")):
+        for operation in by_path[path]:
+            app.router.add_route(operation.method, path, endpoint(operation))
+        app.router.add_route("*", path, _refusing([operation.method for operation in by_path[path]]))
     return app
+
+
+def _refusing(allowed: list[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+
+    return refuse
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
