@@ -36,11 +36,10 @@ def _loopback_only(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_loopback_only)
 
 
-@pytest.fixture(params=["dixa", "integrations"])
-def api(request: pytest.FixtureRequest) -> str:
-    """Each of the two APIs, for tests that both must pass."""
-    name: str = request.param
-    return name
+@pytest.fixture
+def api() -> str:
+    """The API under test: Dixa API v1, unless a test is parametrized with both."""
+    return "dixa"
 
 
 @pytest.fixture

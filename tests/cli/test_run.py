@@ -30,9 +30,11 @@ def report(folder: Path) -> dict[str, Any]:
     return value
 
 
+BOTH = pytest.mark.parametrize("api", ["dixa", "integrations"])
 FAST = ("--rate", 500, "--burst", 50)
 
 
+@BOTH
 def test_a_run_imports_everything_once_and_a_second_one_nothing_more(dixa_import, sandbox, samples) -> None:
     first = dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST)
     assert first.code == 0, first.err
@@ -130,6 +132,7 @@ def test_a_dry_run_sends_nothing_and_needs_no_token(dixa_import, sandbox, sample
     assert not (samples / "nordlys.checkpoint").exists()
 
 
+@BOTH
 def test_the_plan_is_what_the_run_sends(dixa_import, sandbox, samples) -> None:
     planned = json.loads(dixa_import("--json", "plan", samples / "helpdesk.toml").out)["plan"]
     assert dixa_import("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *FAST).code == 0
@@ -167,6 +170,7 @@ LACKS = {
 }
 
 
+@BOTH
 def test_everything_the_account_lacks_is_named_before_the_first_post(
     dixa_import, sandbox, samples, api: str
 ) -> None:
@@ -189,6 +193,7 @@ def test_everything_the_account_lacks_is_named_before_the_first_post(
     assert posts(sandbox)[1:] == (0, 0)
 
 
+@BOTH
 def test_an_unknown_agent_without_a_default_keeps_its_ticket_back(dixa_import, samples, api: str) -> None:
     path = samples / "helpdesk.toml"
     text = path.read_text("utf-8").replace('default_agent = "migration@nordlys.example"', "#")
@@ -206,6 +211,7 @@ def test_an_unknown_agent_without_a_default_keeps_its_ticket_back(dixa_import, s
     assert value["unknown_agents"] == ["email:gone@nordlys.example"]
 
 
+@BOTH
 def test_the_token_and_the_texts_stand_nowhere(dixa_import, samples, api: str) -> None:
     with running(Settings(api=api, rate=0, token=SECRET, agents=("migration@nordlys.example",))) as sandbox:
         log = samples / "run.log"

@@ -12,6 +12,7 @@ import pytest
 from importer.sandbox.server import Running
 
 SLOW = ("--rate", 40, "--burst", 2, "--grace", 0.2)
+BOTH = pytest.mark.parametrize("api", ["dixa", "integrations"])
 FAST = ("--rate", 500, "--burst", 50, "--grace", 0.2)
 
 
@@ -32,6 +33,7 @@ def assert_everything_stands_once(sandbox: Running, samples: Path) -> None:
     assert report["balanced"]
 
 
+@BOTH
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_what_is_under_way_end_and_the_next_run_goes_on(
     dixa_import, sandbox, samples, number
@@ -60,6 +62,7 @@ def test_a_second_signal_stops_at_once_and_is_safe(dixa_import, sandbox, samples
     assert_everything_stands_once(sandbox, samples)
 
 
+@BOTH
 @pytest.mark.parametrize("messages", [0, 3, 12])
 def test_kill_9_at_any_point_is_safe(dixa_import, sandbox, samples, messages: int) -> None:
     process = dixa_import.start("run", samples / "helpdesk.toml", "--base-url", sandbox.url, *SLOW)
@@ -127,6 +130,7 @@ def test_after_kill_9_status_says_that_nothing_goes_on(dixa_import, sandbox, sam
     assert "ended without closing; run again" in done.out
 
 
+@BOTH
 def test_retry_takes_what_was_rejected_here_and_is_mended(dixa_import, sandbox, samples) -> None:
     tickets = samples / "export" / "tickets.csv"
     good = tickets.read_text("utf-8")
