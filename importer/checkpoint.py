@@ -34,7 +34,7 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tickets (
     n INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, state TEXT, dixa_id TEXT, reason TEXT,
-    doubtful INTEGER NOT NULL DEFAULT 0, doubles TEXT, mark INTEGER
+    doubtful INTEGER NOT NULL DEFAULT 0, suspect TEXT, doubles TEXT, mark INTEGER
 );
 CREATE TABLE steps (
     ticket INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT, dixa_id TEXT,
@@ -193,6 +193,15 @@ class Checkpoint:
         if state is State.IN_DOUBT:
             self._write("UPDATE tickets SET doubtful = 1 WHERE ticket_id = ?", (step.ticket_id,))
 
+    def suspect(self, doubt: Doubt) -> None:
+        """Remember what was sent to create a conversation and was not found: it may still come. Forgotten
+        when the ticket's conversation has been read back."""
+        value = [dict(doubt.expected), doubt.first_at, doubt.last_at]
+        self._write(
+            "UPDATE tickets SET suspect = ?, doubtful = 1 WHERE ticket_id = ?",
+            (json.dumps(value), doubt.ticket_id),
+        )
+
     def withdraw(self, step: Step) -> None:
         """Take an intent back: its request is proved to have created nothing."""
         for key in _people_of(step):
@@ -215,8 +224,8 @@ class Checkpoint:
         found = "\n".join(doubles) if doubles else None
         self._write(
             "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful), "
-            "doubles = coalesce(?, doubles), mark = ? WHERE ticket_id = ?",
-            (state, dixa_id, reason, doubles is not None, found, mark, ticket_id),
+            "suspect = iif(?, NULL, suspect), doubles = coalesce(?, doubles), mark = ? WHERE ticket_id = ?",
+            (state, dixa_id, reason, doubles is not None, doubles is not None, found, mark, ticket_id),
         )
 
     def doubts(self) -> list[tuple[Step, Doubt]]:
@@ -362,7 +371,7 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
     with closing(_read_only(path)) as db:
         for ticket_id in ticket_ids:
             ticket = db.execute(
-                "SELECT n, state, doubtful FROM tickets WHERE ticket_id = ?", (ticket_id,)
+                "SELECT n, state, doubtful, suspect FROM tickets WHERE ticket_id = ?", (ticket_id,)
             ).fetchone()
             if ticket:
                 rows = db.execute(
@@ -371,7 +380,10 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
                     ticket[:1],
                 )
                 found[ticket_id] = TicketMemory(
-                    tuple(map(_step_record, rows)), State(ticket[1]) if ticket[1] else None, bool(ticket[2])
+                    tuple(map(_step_record, rows)),
+                    State(ticket[1]) if ticket[1] else None,
+                    bool(ticket[2]),
+                    _suspect(ticket_id, ticket[3]),
                 )
             elif db.execute("SELECT 1 FROM held_back WHERE ticket_id = ?", (ticket_id,)).fetchone():
                 found[ticket_id] = TicketMemory(state=State.REJECTED)
@@ -401,6 +413,13 @@ def doubles(path: Path) -> list[tuple[str, str]]:
     query = "SELECT ticket_id, doubles FROM tickets WHERE doubles IS NOT NULL ORDER BY n"
     with closing(_read_only(path)) as db:
         return [(ticket_id, what) for ticket_id, lines in db.execute(query) for what in lines.split("\n")]
+
+
+def unfinished(path: Path) -> list[str]:
+    """The tickets that were begun and came to no end."""
+    query = "SELECT ticket_id FROM tickets WHERE state IS NULL OR state IN ('failed', 'in_doubt') ORDER BY n"
+    with closing(_read_only(path)) as db:
+        return [row[0] for row in db.execute(query)]
 
 
 def partial(path: Path) -> int:
@@ -519,6 +538,13 @@ def _rows(step: Step) -> list[tuple[str, str, bytes, int, str | None]]:
     carried = [(StepKind.MESSAGE.value, c.key, c.fingerprint, c.attachments) for c in step.carries]
     marks = [json.dumps(dict(step.expected)), *[None] * (len(own) + len(carried) - 1)]
     return [(*row, mark) for row, mark in zip([*own, *carried], marks, strict=True)]
+
+
+def _suspect(ticket_id: str, text: str | None) -> Doubt | None:
+    if text is None:
+        return None
+    expected, first_at, last_at = json.loads(text)
+    return Doubt(StepKind.CONVERSATION, ticket_id, "", expected, first_at, last_at)
 
 
 def _step_record(row: tuple[Any, ...]) -> StepRecord:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from importer.errors import QuotaSpent, Unauthorized, Unreachable
-from importer.model import Answer, Ending, Judgement, NoAnswer, Outcome, Request, State, Step, Verdict
+from importer.model import Answer, Doubt, Ending, Judgement, NoAnswer, Outcome, Request, State, Step, Verdict
 from importer.pace import Pace
 
 Send = Callable[[Request], Awaitable[Ending]]
@@ -46,6 +46,8 @@ class Journal(Protocol):
     ) -> None: ...
 
     def withdraw(self, step: Step) -> None: ...
+
+    def suspect(self, doubt: Doubt) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

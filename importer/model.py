@@ -116,6 +116,9 @@ class Conversation:
     mark: int | None = None
 
 
+# Before the key of an agent, where user ids are kept by contact key: the same person may write as a customer.
+AGENT = "agent "
+
 # What the id of a message begins with that has none of its own: it follows from the content.
 DERIVED = "derived:"
 
@@ -260,11 +263,18 @@ class StepRecord:
 @dataclass(frozen=True, slots=True)
 class TicketMemory:
     """What the checkpoint knows of a ticket. `doubtful` while a step of it was once in doubt and its
-    conversation has not been read back since, to see whether something came twice."""
+    conversation has not been read back since, to see whether something came twice; `suspect` is then the
+    creation of the conversation itself, where that was in doubt and nothing was found."""
 
     steps: tuple[StepRecord, ...] = ()
     state: State | None = None
     doubtful: bool = False
+    suspect: "Doubt | None" = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run brought it to an end in Dixa."""
+        return self.state in (State.IMPORTED, State.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)

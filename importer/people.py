@@ -36,13 +36,17 @@ class People:
         journal: Journal,
         remembered: Callable[[str], PersonRecord | None],
         grace_seconds: float,
+        fresh: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`fresh`: whoever is remembered is looked up all the same, since somebody may have been merged or
+        deleted in Dixa."""
         self._exchange = exchange
         self._api = api
         self._journal = journal
         self._remembered = remembered
         self._grace = grace_seconds
+        self._fresh = fresh
         self._started = clock()
         self._clock = clock
         self._under_way: dict[str, asyncio.Task[Person]] = {}
@@ -61,6 +65,10 @@ class People:
         """The person, if Dixa knows one; creates nobody."""
         person = await self._shared(contact, create=False)
         return person if person.dixa_id else None
+
+    def know(self, ids: Mapping[str, str]) -> None:
+        """Take these user ids (by contact key) for known."""
+        self._ids |= ids
 
     async def meet(self, contacts: Iterable[Contact]) -> None:
         """Look these people up and make those who are not there, many in one request, where the API can.
@@ -161,8 +169,13 @@ class People:
     async def _known(self, contact: Contact, step: Step) -> Person | None:
         """Who is remembered, or found."""
         record = self._remembered(step.key)
-        if record and record.dixa_id:
+        if record and record.dixa_id and not self._fresh:
             return Person(State.ALREADY_THERE, record.dixa_id)
+        # Known before the export had an address of theirs?
+        former = self._remembered(f"id:{contact.external_id}") if contact.external_id else None
+        if former and former.dixa_id and not self._fresh:
+            self._journal.record(step, State.ALREADY_THERE, dixa_id=former.dixa_id)
+            return Person(State.ALREADY_THERE, former.dixa_id)
         if record and record.state in (None, State.IN_DOUBT):
             # Sent by a run that ended before this one began; it may still be on its way.
             await self._exchange.pace.pause(max(0.0, self._started + self._grace - self._clock()))

@@ -17,9 +17,9 @@ import polars as pl
 from importer import account, agents, checkpoint, read
 from importer.config import Migration
 from importer.dixa import APIS
-from importer.dixa.api import Account
+from importer.dixa.api import Account, created_id
 from importer.dixa.client import Client
-from importer.errors import Invalid, RunError
+from importer.errors import CheckpointError, Invalid, RunError, Unauthorized
 from importer.exchange import Exchange, NotRead, Patience, Traffic
 from importer.model import (
     Answer,
@@ -233,7 +233,7 @@ class Limits:
 class Ran:
     """How a run went. `failure` is what ended it early, if anything did; `interrupted` by the user; `limit`
     names the limit at which it stopped. `partial` counts the tickets that lack something, of this run and of
-    earlier ones."""
+    earlier ones; `not_in_export` are those that an earlier run began and that this export does not have."""
 
     books: Books
     traffic: Traffic = field(default_factory=Traffic)
@@ -245,6 +245,7 @@ class Ran:
     changed: list[tuple[str, str]] = field(default_factory=list)
     doubles: list[tuple[str, str]] = field(default_factory=list)
     partial: int = 0
+    not_in_export: tuple[str, ...] = ()
     failure: RunError | None = None
     interrupted: bool = False
     limit: str = ""
@@ -298,6 +299,7 @@ async def run(
             journal=journal,
             remembered=journal.person,
             grace_seconds=target.grace,
+            fresh=options.again,
         )
         pushing = _Pushing(prepared, journal, exchange, people, ran, options, limits, world)
         try:
@@ -314,6 +316,7 @@ async def run(
         _count_people(prepared, ran, people)
         ran.doubles = checkpoint.doubles(prepared.migration.checkpoint)
         ran.partial = checkpoint.partial(prepared.migration.checkpoint)
+        ran.not_in_export = _not_in_export(prepared)
     ran.seconds = time.monotonic() - started
     return ran
 
@@ -348,7 +351,10 @@ class _Pushing:
                 self.journal.conversation_known,
             )
             self.journal.note("marks", MARKS)
-            settled = await self._settle_what_was_left(settler)
+            doubts = self.journal.doubts()
+            if doubts or self.prepared.parts.tickets:
+                await self._check_organization()
+            settled = await self._settle_what_was_left(settler, doubts)
             if not self.prepared.parts.tickets:
                 return
             dixa = await self._look_up()
@@ -395,8 +401,10 @@ class _Pushing:
             people=self.people,
         )
         self.ran.replaced_agents, self.ran.unknown_agents = dixa.replaced, dixa.unknown
+        self.people.know(known.ids)
+        named = set(related.contacts.select("key").collect()["key"])
         for key, dixa_id in known.ids.items():
-            if key in dixa.agents:
+            if key in named:
                 self.journal.record(Step(StepKind.PERSON, "", key), State.ALREADY_THERE, dixa_id=dixa_id)
         for keys, state in ((dixa.replaced, State.FILTERED), (dixa.unknown, State.REJECTED)):
             for key in keys:
@@ -425,10 +433,32 @@ class _Pushing:
         self.ran.limit = self.ran.limit or limit
         self.exchange.pace.stop()
 
-    async def _settle_what_was_left(self, settler: Settler) -> dict[str, Doubt]:
+    async def _check_organization(self) -> None:
+        """That it is the account that the checkpoint is about. A token that may not ask this may still do
+        the rest, so a refusal proves nothing."""
+        request = APIS[self.prepared.migration.target.api].organization()
+        if request is None:
+            return
+        try:
+            answer = await self.exchange.read(request)
+        except (Unauthorized, NotRead):
+            return
+        now = created_id(answer) if answer else None
+        before = self.journal.noted("organization")
+        if now and before and now != before:
+            raise CheckpointError(
+                f"{self.prepared.migration.checkpoint}: what it holds went into another organization "
+                f"({before}; this token belongs to {now}). Take the right token, or give this migration "
+                "another name"
+            )
+        if now:
+            self.journal.note("organization", now)
+
+    async def _settle_what_was_left(
+        self, settler: Settler, doubts: Sequence[tuple[Step, Doubt]]
+    ) -> dict[str, Doubt]:
         """What earlier runs sent without learning the outcome, before anything else is sent. Returns the
         creations of conversations among it, by ticket."""
-        doubts = self.journal.doubts()
         if not doubts:
             return {}
         grace = self.prepared.migration.target.grace
@@ -442,7 +472,7 @@ class _Pushing:
                 settlement = await settler.settle(doubt, [c.key for c in step.carries])
             except NotRead as error:
                 settlement = Settlement(Found.AMBIGUOUS, evidence=str(error))
-            put_down(self.journal, step, settlement, settlement.evidence)
+            put_down(self.journal, step, doubt, settlement, settlement.evidence)
             if settlement.found is Found.AMBIGUOUS:
                 self.doubted |= {doubt.expected.get("requester_id", "")} - {""}
             else:
@@ -456,6 +486,21 @@ class _Pushing:
 
     async def _read(self, request: Request) -> Answer | None:
         return await self.exchange.read(request)
+
+
+def _not_in_export(prepared: Prepared) -> tuple[str, ...]:
+    """The tickets that were begun, came to no end, and are nowhere in this export."""
+    begun = checkpoint.unfinished(prepared.migration.checkpoint)
+    if not begun:
+        return ()
+    ids = pl.concat(
+        [
+            prepared.related.tickets.select(id="ticket_id"),
+            prepared.related.fates["tickets"].select("id"),
+        ]
+    )
+    there = set(ids.filter(pl.col("id").is_in(begun)).collect(engine="streaming")["id"])
+    return tuple(ticket_id for ticket_id in begun if ticket_id not in there)
 
 
 def _contacts(frame: pl.LazyFrame) -> list[Contact]:

@@ -218,6 +218,11 @@ def conversation(
     )
     public = (m.direction for m in messages if m.direction is not Direction.INTERNAL)
     tags = tuple(ticket["tags"] or ())
+    custom = {
+        name.removeprefix("custom."): value
+        for name, value in ticket.items()
+        if name.startswith("custom.") and value is not None
+    }
     return Conversation(
         ticket_id=ticket["ticket_id"],
         requester=requester,
@@ -233,13 +238,15 @@ def conversation(
         queue=ticket["queue"],
         assignee=assignee if assignee.key else None,
         assigned=any(ticket[f"assignee_{name}"] for name in ("id", "email", "name")),
-        custom={
-            name.removeprefix("custom."): value
-            for name, value in ticket.items()
-            if name.startswith("custom.") and value is not None
-        },
+        custom=custom,
         mark=ticket["mark"],
-        fingerprint=fingerprint(requester.key, ticket["subject"], *tags),
+        fingerprint=fingerprint(
+            requester.key,
+            assignee.key,
+            *(ticket[name] for name in ("subject", "status", "queue", "created_at", "closed_at")),
+            *tags,
+            *(f"{name}={value}" for name, value in custom.items()),
+        ),
     )
 
 
@@ -262,7 +269,7 @@ def _message(
         linked.get(row["message_id"] or "", ())
     )
     content = fingerprint(
-        row["created_at"], row["direction"], written.key, text, row["html"], *(file.url for file in files)
+        row["created_at"], row["direction"], row["_written"], text, row["html"], *(file.url for file in files)
     )
     return Message(
         message_id=row["message_id"] or _derived_id(row, text, equals),
@@ -292,10 +299,10 @@ def fingerprint(*content: object) -> bytes:
 
 
 def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:
-    """The id of a message that has none: from ticket, time, author and text, and its number among equals."""
+    """The id of a message that has none: from ticket, time, author (as the export has it, whoever stands for
+    him) and text, and its number among equals."""
     if row["_opening"]:
         return f"{row['ticket_id']}:opening"
-    author = row["author_email"] or row["author_phone"] or row["author_name"]
-    digest = fingerprint(row["ticket_id"], row["created_at"], author, text).hex()
+    digest = fingerprint(row["ticket_id"], row["created_at"], row["_written"], text).hex()
     equals[digest] += 1
     return f"{DERIVED}{digest}:{equals[digest]}"

@@ -6,7 +6,7 @@ or in doubt at a time, also across conversations, so that what is read back can 
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -16,8 +16,10 @@ from weakref import WeakValueDictionary
 from importer.dixa.api import Target
 from importer.exchange import Exchange, Journal, NotRead
 from importer.model import (
+    AGENT,
     DERIVED,
     ESSENTIAL,
+    SETTINGS,
     Contact,
     Conversation,
     Doubt,
@@ -176,12 +178,12 @@ class Pusher:
     ) -> AsyncIterator[tuple[Conversation, TicketMemory]]:
         source = iter(jobs)
         while not self.exchange.pace.stopped and not self.allowance.spent:
-            size = BATCH if self.allowance.tickets is None else max(1, min(BATCH, self.allowance.tickets))
-            batch = await asyncio.to_thread(list, islice(source, size))
+            batch = await asyncio.to_thread(list, islice(source, BATCH))
             if not batch:
                 return
             known = await asyncio.to_thread(self.remembered, [job.ticket_id for job in batch])
-            await self.people.meet(self._newcomers(batch, known))
+            if self.allowance.tickets is None:
+                await self.people.meet(self._newcomers(batch, known))
             for job in batch:
                 yield job, known.get(job.ticket_id, TicketMemory())
 
@@ -223,7 +225,7 @@ class _Run:
 
     async def run(self) -> TicketResult:
         self.doubtful = self.memory.doubtful
-        self.creation = self.pusher.settled.get(self.job.ticket_id)
+        self.creation = self.pusher.settled.get(self.job.ticket_id, self.memory.suspect)
         todo = self._todo()
         if self.held:
             return self._result(State.IN_DOUBT, self.held)
@@ -261,12 +263,17 @@ class _Run:
         wanted: set[str] | None = None
         if conversation is not None and conversation.done and conversation.dixa_id:
             self.ids["conversation"] = conversation.dixa_id
-            if conversation.fingerprint != self.job.fingerprint:
+            if conversation.fingerprint != self.pusher.target.fingerprint(self.job):
                 self.changed.append("ticket")
             if conversation.state is State.PARTIAL:
                 self.lacks.append(conversation.reason)
             wanted = self._wanted(known)
-        steps = self.pusher.target.steps(self.job, created=wanted is not None, wanted=wanted)
+        late = {
+            message_id
+            for message_id in wanted or ()
+            if self.memory.finished and (StepKind.MESSAGE, message_id) not in known
+        }
+        steps = self.pusher.target.steps(self.job, created=wanted is not None, wanted=wanted, late=late)
         todo = [step for step in steps if not self._settled(step, known)]
         for message_id in sorted(wanted or ()):
             if not any(message_id == c.key for step in todo for c in step.carries):
@@ -314,7 +321,14 @@ class _Run:
     def _settled(self, step: Step, known: Mapping[tuple[StepKind, str], StepRecord]) -> bool:
         """Whether the checkpoint already says what became of a step that is no message."""
         record = known.get((step.kind, step.key))
-        if record is None or step.kind in (StepKind.MESSAGE, StepKind.NOTES):
+        if step.kind in (StepKind.MESSAGE, StepKind.NOTES):
+            return False
+        otherwise = record is None or (record.done and record.fingerprint != step.fingerprint)
+        if step.kind in SETTINGS and self.memory.finished and otherwise:
+            # What an earlier run has finished lives its own life now, so only what was refused is set again.
+            self.changed += [] if "ticket" in self.changed else ["ticket"]
+            return True
+        if record is None:
             return False
         if record.state in (None, State.IN_DOUBT):
             self._hold(f"the {step.kind}", record)
@@ -322,11 +336,15 @@ class _Run:
             return True
         if record.state is not State.REJECTED:
             return record.done
-        content: list[tuple[StepKind, str, bytes]] = [(step.kind, step.key, step.fingerprint)]
-        content += [(StepKind.MESSAGE, c.key, c.fingerprint) for c in step.carries]
-        same = not self.pusher.options.again and all(
-            (old := known.get((kind, key))) is not None and old.fingerprint == fingerprint
-            for kind, key, fingerprint in content
+        refused = {
+            key: old.fingerprint
+            for (kind, key), old in known.items()
+            if kind is StepKind.MESSAGE and step.kind is StepKind.CONVERSATION
+        }
+        same = (
+            not self.pusher.options.again
+            and record.fingerprint == step.fingerprint
+            and refused == {c.key: c.fingerprint for c in step.carries}
         )
         if same and step.kind is StepKind.CONVERSATION:
             self.refusal = f"{step.kind}: {record.reason}"
@@ -374,9 +392,14 @@ class _Run:
         self.pusher.journal.begin(self.job.ticket_id)
         if problem := await self._meet_everybody():
             return self._result(*problem)
-        for step in todo:
-            judgement = await self._create(step)
+        waiting = deque(todo)
+        while waiting:
+            judgement, step = await self._create(waiting.popleft())
             if judgement.verdict is Verdict.CREATED:
+                continue
+            if judgement.verdict is Verdict.REFUSED and len(step.carries) > 1 and step.kind is StepKind.NOTES:
+                # One that Dixa does not want must not keep out the others.
+                waiting.extendleft(reversed(_halves(step)))
                 continue
             state = _VERDICT_STATES[judgement.verdict]
             self._mark(step, state)
@@ -394,20 +417,37 @@ class _Run:
             state = State.ALREADY_THERE
         return self._result(state, _joined([*self.lacks, *(doubles or ())]), doubles=doubles)
 
-    async def _create(self, step: Step) -> Judgement:
-        """Send a step until it is known what became of it, or until it cannot be known."""
+    async def _create(self, step: Step) -> tuple[Judgement, Step]:
+        """Send a step until it is known what became of it, or until it cannot be known; with what of it that
+        is true of."""
         requester = self.ids[self.job.requester.key or ""]
         if step.kind is StepKind.CONVERSATION:
             async with self.pusher.lock(requester):
                 if requester in self.pusher.doubted:
-                    return Judgement(Verdict.AGAIN, reason=ANOTHER_IN_DOUBT)
-                judgement = await self._create_and_settle(step)
+                    return Judgement(Verdict.AGAIN, reason=ANOTHER_IN_DOUBT), step
+                found = await self._come_after_all(step)
+                judgement, step = found or await self._create_and_settle(step)
                 if judgement.verdict is Verdict.IN_DOUBT:
                     self.pusher.doubted.add(requester)
-                return judgement
+                return judgement, step
         return await self._create_and_settle(step)
 
-    async def _create_and_settle(self, step: Step) -> Judgement:
+    async def _come_after_all(self, step: Step) -> tuple[Judgement, Step] | None:
+        """What an earlier run sent and did not find may have come since."""
+        if self.creation is None:
+            return None
+        await self.pusher.journal.flush()
+        settlement = await self.pusher.settler.settle(self.creation, [c.key for c in step.carries])
+        if settlement.found is Found.NOTHING:
+            return None
+        await self.pusher.journal.intend(replace(step, expected=self.creation.expected))
+        put_down(self.pusher.journal, step, self.creation, settlement, settlement.evidence)
+        if settlement.found is Found.AMBIGUOUS:
+            return Judgement(Verdict.IN_DOUBT, reason=settlement.evidence), step
+        self._take(step, settlement.judgement)
+        return settlement.judgement, step
+
+    async def _create_and_settle(self, step: Step) -> tuple[Judgement, Step]:
         first_at = self.pusher.clock()
         for _ in range(self.pusher.exchange.patience.attempts):
             request = self.pusher.target.request(step, self.job, self.ids)
@@ -424,7 +464,7 @@ class _Run:
                 self._take(step, judgement)
             if judgement.verdict is not Verdict.AGAIN:
                 break
-        return judgement
+        return judgement, step
 
     def _take(self, step: Step, judgement: Judgement) -> None:
         """What a step has brought in."""
@@ -455,7 +495,8 @@ class _Run:
             step.kind, step.ticket_id, step.key, step.expected, first_at, judgement.sent_at, frozenset(known)
         )
         if step.kind is StepKind.CONVERSATION:
-            self.creation = self.creation or doubt
+            doubt = replace(doubt, first_at=self.creation.first_at) if self.creation else doubt
+            self.creation = doubt
         await self.pusher.exchange.pace.pause(self.pusher.options.grace_seconds)
         await self.pusher.journal.flush()
         try:
@@ -464,7 +505,7 @@ class _Run:
             return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
         self.open_doubt = settlement.found is Found.AMBIGUOUS
         reason = f"{judgement.reason}; {settlement.evidence}"
-        there, rest = put_down(self.pusher.journal, step, settlement, reason)
+        there, rest = put_down(self.pusher.journal, step, doubt, settlement, reason)
         if settlement.found is Found.AMBIGUOUS:
             return Judgement(Verdict.IN_DOUBT, reason=reason), step
         self._unmark(step)
@@ -499,8 +540,8 @@ class _Run:
         for agent in sorted(agents):
             if agent not in self.pusher.agents:
                 return State.REJECTED, f"author_unknown: Dixa knows no agent {agent.partition(':')[2]}"
-            self.ids[agent] = self.pusher.agents[agent]
-        authors = (message.author for message in self.job.messages if message.author)
+            self.ids[AGENT + agent] = self.pusher.agents[agent]
+        authors = (m.author for m in self.job.messages if m.author and not m.by_agent)
         for contact in (self.job.requester, *authors):
             if (key := contact.key) is None or key in self.ids:
                 continue
@@ -551,6 +592,12 @@ class _Run:
         return TicketResult(
             self.job.ticket_id, state, dixa_id, messages, attachments, reason, tuple(self.changed)
         )
+
+
+def _halves(step: Step) -> list[Step]:
+    middle = len(step.carries) // 2
+    parts = (step.carries[:middle], step.carries[middle:])
+    return [replace(step, key=part[0].key, carries=part) for part in parts]
 
 
 def _joined(reasons: Sequence[str]) -> str:

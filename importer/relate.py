@@ -310,6 +310,7 @@ def _with_author(
             .alias("author_name"),
             (~inbound & (role != Role.END_USER).fill_null(value=True)).alias("is_agent"),
         )
+        .with_columns(_written=pl.coalesce("author_email", "author_phone", "author_name"))
         .with_columns(
             *(
                 pl.when(agents).then(stood_for).otherwise(name).alias(name)

@@ -115,7 +115,7 @@ class Settler:
 
 
 def put_down(
-    journal: Journal, step: Step, settlement: Settlement, reason: str
+    journal: Journal, step: Step, doubt: Doubt, settlement: Settlement, reason: str
 ) -> tuple[Step | None, Step | None]:
     """Record what a doubt was settled to: the step as far as it was carried out, and as far as it was not,
     which is to be sent again. Where it cannot be told, neither."""
@@ -144,6 +144,8 @@ def put_down(
         )
     if rest:
         journal.withdraw(rest)
+        if step.kind is StepKind.CONVERSATION:
+            journal.suspect(doubt)
     return there, rest
 
 

@@ -3,6 +3,7 @@ API does not: a message's time, its author, its ticket."""
 
 import re
 from datetime import datetime
+from html import unescape
 from zoneinfo import ZoneInfo
 
 import nh3
@@ -25,6 +26,16 @@ def plain(html: str) -> str:
 def safe_html(html: str) -> str:
     """The HTML without what could run or hide in it: scripts, event handlers, styles, forms, comments."""
     return nh3.clean(html, clean_content_tags={"script", "style", "title"})
+
+
+def shows_something(html: str) -> bool:
+    """Whether a reader sees anything in safe HTML: a text or an image that can be had."""
+    return bool(re.search(r"<img[^>]+src=", html) or unescape(re.sub(r"<[^>]*>", "", html)).strip())
+
+
+def has_inner_images(html: str) -> bool:
+    """Whether images are part of the HTML itself or of its mail, so that no URL leads to them."""
+    return re.search(r"""<img[^>]+src=["']?(data|cid):""", html, re.IGNORECASE) is not None
 
 
 def head(

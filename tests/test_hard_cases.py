@@ -175,7 +175,8 @@ def test_an_export_that_is_read_otherwise_appends_nothing(run, migration, servin
         ran = run(path, sandbox)
         assert texts(sandbox) == ["one", "two"]
     assert places(ran, "messages") == {State.REJECTED: 2}
-    assert len(ran.changed) == 2
+    assert ran.changed[0] == ("A", "ticket")
+    assert len(ran.changed) == 3
 
 
 def test_words_of_dixa_that_no_file_can_hold_stop_nothing(run, migration, serving, monkeypatch) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 from importer import pipeline
 from importer.config import load
+from importer.errors import CheckpointError
 from importer.model import State
+from importer.sandbox.contract import Call, Problem
+from importer.sandbox.dixa import DixaV1
 from importer.sandbox.faults import Fault
 from importer.sandbox.server import Running
 
@@ -309,3 +312,73 @@ def test_people_are_made_together_with_what_the_export_knows_of_them(run, migrat
     assert ran.books["tickets"].places[State.REJECTED] == 1
     assert ran.books.balanced
     assert ran.books["people"].places[State.IMPORTED] == 3
+
+
+def test_one_note_that_dixa_does_not_want_keeps_no_other_out(run, migration, serving, monkeypatch) -> None:
+    create = DixaV1.create_notes
+
+    def refuse(self: DixaV1, call: Call) -> Any:
+        bad = any("note 3" in note["message"] for note in call.body["data"])
+        return Problem(400, "invalid") if bad else create(self, call)
+
+    monkeypatch.setattr(DixaV1, "create_notes", refuse)
+    rows = "".join(f"n{n},A,{AGENT},internal,note {n},2024-02-02\n" for n in range(6))
+    path = migration(tickets=TICKETS, messages=HEADER + rows, into="email")
+    with serving(api="dixa") as sandbox:
+        ran = run(path, sandbox)
+        assert sandbox.store.count("notes") == 5
+        assert ran.books["messages"].places[State.REJECTED] == 1
+        assert run(path, sandbox).books["messages"].places[State.REJECTED] == 1
+    assert ran.partial == 1
+
+
+def test_what_had_no_room_is_sent_although_there_is_room_now(run, migration, serving) -> None:
+    into = '[target]\napi = "dixa"\n[conversation]\nkind = "genericapimessaging"\nmax_bytes = {}'
+    rows = "".join(f"m{n},A,ann@b.example,inbound,{'x' * 4000}{n},2024-02-0{n + 1}\n" for n in range(5))
+    with serving(api="dixa", script={3: Fault.ERROR_BEFORE}) as sandbox:
+        path = migration(tickets=TICKETS, messages=HEADER + rows, into=into.format(10_000))
+        run(path, sandbox, target__attempts=1, target__grace=0.02)
+        assert 0 < sandbox.store.count("messages") < 5
+        path = migration(tickets=TICKETS, messages=HEADER + rows, into=into.format(1_000_000))
+        ran = run(path, sandbox)
+        assert sandbox.store.count("messages") + sandbox.store.count("notes") == 5
+    assert (ran.books.clean, ran.partial) == (True, 0)
+
+
+def test_a_change_of_the_ticket_is_listed_and_nothing_is_set(run, migration, serving) -> None:
+    opened = TICKETS.replace("closed", "open").replace("status", "status,assignee_email")
+    with serving(api="dixa") as sandbox:
+        path = migration(tickets=opened.replace("open\n", f"open,{AGENT}\n"), messages=MESSAGES, into="email")
+        assert run(path, sandbox).books.clean
+        conversation = sandbox.store.one("SELECT state, assignment, queue_id FROM conversations")
+        for changed in (opened.replace("open\n", "open,\n"), opened.replace("open\n", "closed,\n")):
+            ran = run(migration(tickets=changed, messages=MESSAGES, into="email"), sandbox)
+            assert ran.changed == [("A", "ticket")]
+            assert sandbox.store.one("SELECT state, assignment, queue_id FROM conversations") == conversation
+
+
+def test_another_organization_is_refused(run, migration, serving, monkeypatch) -> None:
+    mine = {"id": "mine", "name": "Rehearsal"}
+    monkeypatch.setattr(DixaV1, "get_organization", lambda self, call: (200, {"data": mine}))
+    path = migration(tickets=TICKETS, messages=MESSAGES, into="email")
+    with serving(api="dixa") as sandbox:
+        assert run(path, sandbox).books.clean
+        mine["id"] = "other"
+        more = TICKETS + "B,bo@b.example,2024-01-01,closed\n"
+        said = MESSAGES + "b1,B,bo@b.example,inbound,one,2024-02-01\n"
+        ran = run(migration(tickets=more, messages=said, into="email"), sandbox)
+        assert isinstance(ran.failure, CheckpointError)
+        assert sandbox.store.count("conversations") == 1
+
+
+def test_a_limit_makes_nobody_whose_ticket_does_not_go(run, migration, serving) -> None:
+    tickets = "ticket_id,requester_email,created_at\n" + "".join(
+        f"T{n},p{n}@b.example,2024-01-01\n" for n in range(9)
+    )
+    messages = HEADER + "".join(f"m{n},T{n},,inbound,text {n},2024-01-01\n" for n in range(9))
+    with serving(api="dixa") as sandbox:
+        path = migration(tickets=tickets, messages=messages, into="email")
+        run(path, sandbox, limits=pipeline.Limits(tickets=0))
+        assert sandbox.store.count("users") == 1
+        run(path, sandbox, limits=pipeline.Limits(tickets=2), target__workers=1)
+        assert (sandbox.store.count("users"), sandbox.store.count("conversations")) == (3, 2)

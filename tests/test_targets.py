@@ -13,7 +13,9 @@ from importer.errors import Unauthorized
 from importer.model import State, StepKind
 from importer.resources import SCHEMAS
 from importer.sandbox import contract
+from importer.sandbox.dixa import DixaV1
 from importer.sandbox.faults import Fault
+from importer.sandbox.integrations import Integrations
 from importer.sandbox.server import Running
 
 TICKETS = (
@@ -136,6 +138,117 @@ def test_a_later_export_brings_new_tickets_and_changes_nothing_else(
         assert ran.books.balanced
 
 
+def test_what_was_not_found_and_came_later_is_found_by_the_next_run(
+    run, migration, serving, into: str
+) -> None:
+    """The creation is committed after it was looked for, and the run gave the ticket up before it was sent
+    again."""
+    one = TICKETS.splitlines()[0] + "\nA,ann@b.example,2024-01-01,closed\n"
+    said = "\n".join(MESSAGES.splitlines()[:3]) + "\n"
+    path = migration(tickets=one, messages=said, into=into)
+    script = {2: Fault.LATE, **dict.fromkeys(range(3, 5), Fault.ERROR_BEFORE)}
+    with serving(api=api_of(into), script=script, late_seconds=2.5) as sandbox:
+        first = run(path, sandbox, target__attempts=2, target__workers=1, target__grace=0.05)
+        assert first.books["tickets"].places[State.IMPORTED] == 0
+        assert first.books["tickets"].places[State.REJECTED] == 0
+        sandbox.wait_for_late_commits()
+        assert sandbox.store.count("conversations") == 1
+        again = run(path, sandbox)
+        assert held(sandbox) == {"A": ["one", "two"]}
+    assert (again.books.clean, again.doubles) == (True, [])
+
+
+def test_somebody_may_be_an_agent_here_and_a_customer_there(run, migration, serving, into: str) -> None:
+    tickets = (
+        "ticket_id,requester_email,created_at,status\n"
+        "A,gone@old.example,2024-01-01,closed\nB,migration@nordlys.example,2024-01-02,closed\n"
+    )
+    messages = (
+        "message_id,ticket_id,author_email,author_role,direction,text,created_at\n"
+        "a1,A,gone@old.example,end_user,inbound,my printer,2024-02-01\n"
+        "a2,A,gone@old.example,agent,outbound,as an agent,2024-02-02\n"
+        "b1,B,migration@nordlys.example,end_user,inbound,my own,2024-02-01\n"
+    )
+    path = migration(tickets=tickets, messages=messages, into=into)
+    with serving(api=api_of(into)) as sandbox:
+        ran = run(path, sandbox)
+        assert (ran.books.clean, ran.books.balanced) == (True, True)
+        assert ran.books["people"].places[State.LEFT] == 0
+        rows = sandbox.store.all("SELECT m.text, u.email FROM messages m JOIN users u ON u.id = m.author_id")
+        assert {row["text"].rsplit("\n\n", 1)[-1]: row["email"] for row in rows} == {
+            "my printer": "gone@old.example",
+            "as an agent": "migration@nordlys.example",
+            "my own": "migration@nordlys.example",
+        }
+
+
+def test_a_begun_ticket_that_the_next_export_does_not_have_is_named(
+    dixa_import, run, migration, serving, into: str
+) -> None:
+    api = api_of(into)
+    with serving(api=api, script=dict.fromkeys(range(3, 12), Fault.ERROR_BEFORE)) as sandbox:
+        path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
+        run(path, sandbox, target__attempts=1, target__workers=1, target__grace=0.02)
+        tickets = TICKETS.splitlines()[0] + "\nD,dee@b.example,2024-02-05,open\n"
+        messages = MESSAGES.splitlines()[0] + "\nd1,D,,inbound,four,2024-02-05\n"
+        done = dixa_import(
+            "run",
+            migration(tickets=tickets, messages=messages, into=into),
+            "--base-url",
+            sandbox.url,
+            "--rate",
+            500,
+        )
+    assert done.code == 3, done.out
+    assert "that an earlier run began are not in this export" in done.out
+
+
+def test_who_stands_for_whom_does_not_change_what_a_message_is(run, migration, serving, into: str) -> None:
+    """Messages without ids: naming the agent afterwards makes no new ones of them."""
+    messages = (
+        "ticket_id,author_email,author_role,direction,text,created_at\n"
+        "A,ann@b.example,end_user,inbound,one,2024-02-01\n"
+        "A,lene@old.example,agent,outbound,two,2024-02-02\nA,lene@old.example,agent,internal,three,2024-02-03\n"
+    )
+    path = migration(tickets=TICKETS, messages=messages, into=into)
+    with serving(api=api_of(into)) as sandbox:
+        assert run(path, sandbox).books.clean
+        before = held(sandbox)
+        file = path.with_name("minimal.people.csv")
+        file.write_text("person,agent\nlene@old.example,migration@nordlys.example\n")
+        ran = run(path, sandbox)
+        assert (ran.books.clean, ran.changed, ran.partial) == (True, [], 0)
+        assert held(sandbox) == before
+
+
+def test_a_refused_conversation_is_tried_again_once_its_content_has_changed(
+    run, migration, serving, into: str, monkeypatch
+) -> None:
+    api = {"integrations": Integrations, "dixa": DixaV1}[api_of(into)]
+    name = "create_conversation" if api is Integrations else "import_conversation"
+    carry_out = getattr(api, name)
+    bad = {"yes": True}
+
+    def refuse(self: Any, call: Any) -> Any:
+        return contract.Problem(400, "not like this") if bad else carry_out(self, call)
+
+    monkeypatch.setattr(api, name, refuse)
+    one = "ticket_id,requester_email,created_at,subject\nA,ann@b.example,2024-01-01,Old\n"
+    said = "message_id,ticket_id,direction,text,created_at\na1,A,inbound,one,2024-02-01\n"
+    with serving(api=api_of(into)) as sandbox:
+        path = migration(tickets=one, messages=said, into=into)
+        assert run(path, sandbox).books["tickets"].places[State.REJECTED] == 1
+        bad.clear()
+        sent = sum(sandbox.statuses.values())
+        again = run(path, sandbox)
+        assert again.books["tickets"].places[State.REJECTED] == 1
+        assert sum(sandbox.statuses.values()) - sent <= 6
+        assert run(
+            migration(tickets=one.replace("Old", "New"), messages=said, into=into), sandbox
+        ).books.clean
+        assert sandbox.store.count("conversations") == 1
+
+
 def test_every_request_fits_the_description(run, migration, serving, into: str, monkeypatch) -> None:
     """Every request of a run is one that the description of its API allows; what it creates is carried out."""
     api = api_of(into)
@@ -161,7 +274,8 @@ def test_the_plan_counts_what_a_run_sends(prepare, run, migration, serving, into
     with serving(api=api_of(into)) as sandbox:
         ran = run(path, sandbox)
         target = load(path)
-        account = len(APIS[target.target.api].needs(target)) + 1
+        api = APIS[target.target.api]
+        account = len(api.needs(target)) + 1 + (api.organization() is not None)
     assert planned.messages == 6
     assert 0 <= planned.requests + account - ran.traffic.sent <= 1
 

@@ -237,7 +237,7 @@ def _code(ran: pipeline.Ran) -> int:
         return 8
     if ran.interrupted:
         return 130
-    return 0 if ran.books.clean and not ran.doubles and not ran.partial else 3
+    return 3 if not ran.books.clean or ran.doubles or ran.partial or ran.not_in_export else 0
 
 
 def _rejected(ready: pipeline.Prepared) -> list[str]:
@@ -317,6 +317,12 @@ def _lines(
     if tickets[State.IN_DOUBT]:
         lines.append(
             "In doubt: sent, and it cannot be told whether Dixa created it; failed.csv has the evidence."
+        )
+    if ran.not_in_export:
+        named = ", ".join(ran.not_in_export[:5]) + (" …" if len(ran.not_in_export) > 5 else "")
+        lines.append(
+            f"{len(ran.not_in_export):,} ticket(s) that an earlier run began are not in this export, so what "
+            f"they lack is not in Dixa: {named}"
         )
     if ran.partial:
         lines.append(

@@ -84,15 +84,24 @@ class Target(Protocol):
     def not_added(self) -> str:
         """Why a message that no step carries cannot be added to a conversation that is there already."""
 
+    def fingerprint(self, job: Conversation) -> bytes:
+        """Changes when what is sent of the ticket itself does."""
+
     def steps(
-        self, job: Conversation, *, created: bool = False, wanted: AbstractSet[str] | None = None
+        self,
+        job: Conversation,
+        *,
+        created: bool = False,
+        wanted: AbstractSet[str] | None = None,
+        late: AbstractSet[str] = frozenset(),
     ) -> tuple[Step, ...]:
         """What must happen for one conversation, in order. Where it is `created` already: what can still be
-        done for the messages `wanted` (ids; None for all), and what follows."""
+        done for the messages `wanted` (ids; None for all), and what follows. Those that are `late` came to
+        the ticket after its import was finished."""
 
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
-        """The request of a step. `ids` has the user id of each contact's key, and the conversation's under
-        `conversation` once it exists."""
+        """The request of a step. `ids` has the user id of each customer's key, that of each agent's behind
+        AGENT, and the conversation's under `conversation` once it exists."""
 
     def expected(self, step: Step, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
         """By what that which a request creates is told from others when it is read back: ids and hashes."""
@@ -112,6 +121,9 @@ class Api(Protocol):
     def TRAITS(self) -> tuple[Trait, ...]: ...  # noqa: N802 - a constant of the module
 
     # What the account must have.
+
+    def organization(self) -> Request | None:
+        """Where the account says whose it is; None where it cannot be asked."""
 
     def needs(self, migration: Migration, /) -> tuple[Need, ...]: ...
 
@@ -202,12 +214,18 @@ def page(link: Any, base_url: str) -> Request | None:
     return Request("GET", parts.path, query=dict(parse_qsl(parts.query, keep_blank_values=True)))
 
 
-def has_address(item: Item, contact: Contact, *, email: str, phone: str) -> bool:
-    """Whether a user has exactly this address; the APIs' matching rules are not documented."""
-    theirs = item.get(email)
+def has_address(item: Item, contact: Contact, *, emails: Sequence[str], phones: Sequence[str]) -> bool:
+    """Whether a user has exactly this address in one of these fields; the APIs' matching rules are not
+    documented."""
     if contact.email:
-        return isinstance(theirs, str) and theirs.lower() == contact.email.lower()
-    return bool(contact.phone) and item.get(phone) == contact.phone
+        return contact.email.lower() in [address.lower() for address in _addresses(item, emails)]
+    return bool(contact.phone) and contact.phone in _addresses(item, phones)
+
+
+def _addresses(item: Item, names: Sequence[str]) -> list[str]:
+    values = [item.get(name) for name in names]
+    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
+    return [value for value in flat if isinstance(value, str)]
 
 
 def text_mark(text: str) -> str:

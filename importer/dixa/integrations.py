@@ -29,6 +29,7 @@ from importer.dixa.api import (
 )
 from importer.dixa.endings import judge_change, judge_reading
 from importer.model import (
+    AGENT,
     Answer,
     Carried,
     Contact,
@@ -45,6 +46,7 @@ from importer.model import (
     StepKind,
     Verdict,
 )
+from importer.plan import fingerprint
 from importer.text import head
 
 CHANNELS = (
@@ -83,8 +85,17 @@ class Integrations:
     ordered: bool = True
     not_added: str = ""
 
+    def fingerprint(self, job: Conversation) -> bytes:
+        """Changes with the ticket, and with the kind and the endpoint of its conversation."""
+        return fingerprint(job.fingerprint.hex(), self.settings.kind, self.settings.endpoint_id)
+
     def steps(
-        self, job: Conversation, *, created: bool = False, wanted: AbstractSet[str] | None = None
+        self,
+        job: Conversation,
+        *,
+        created: bool = False,
+        wanted: AbstractSet[str] | None = None,
+        late: AbstractSet[str] = frozenset(),
     ) -> tuple[Step, ...]:
         """The creations of one conversation, in the order in which they must happen; of its messages only,
         where the conversation is `created` already."""
@@ -100,7 +111,7 @@ class Integrations:
             job.ticket_id,
             "",
             carries=(Carried(carried.message_id, carried.fingerprint),) if carried else (),
-            fingerprint=job.fingerprint,
+            fingerprint=self.fingerprint(job),
         )
         rest = job.messages[1:] if carried else job.messages
         return (first, *(_message_step(job, message) for message in rest))
@@ -183,7 +194,8 @@ class Integrations:
             "text": self._text(message, index, job),
         }
         if message.author and message.author.key:
-            body["author_id"] = ids[message.author.key]  # not documented who may stand here
+            # Not documented who may stand here.
+            body["author_id"] = ids[f"{AGENT if message.by_agent else ''}{message.author.key}"]
         if message.from_email:
             body["from_email"] = message.from_email
         if message.to_email:
@@ -278,6 +290,11 @@ TRAITS: tuple[Trait, ...] = (
 )
 
 
+def organization() -> None:
+    """This API does not say."""
+    return
+
+
 def needs(migration: Migration) -> tuple[Need, ...]:
     """Queue and tags of callbacks, the endpoint of both kinds."""
     wanted = migration.conversation
@@ -344,7 +361,7 @@ def find_person(contact: Contact) -> Request:
 
 def person_in(answer: Answer, contact: Contact) -> str | None:
     """The id of the user in a list of users who has exactly this address."""
-    found = (u for u in rows(answer) if has_address(u, contact, email="email", phone="phone_number"))
+    found = (u for u in rows(answer) if has_address(u, contact, emails=["email"], phones=["phone_number"]))
     return next((str(user["id"]) for user in found), None)
 
 

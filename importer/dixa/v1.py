@@ -32,6 +32,7 @@ from importer.dixa.api import (
 )
 from importer.dixa.endings import clean, judge_change, judge_reading
 from importer.model import (
+    AGENT,
     SETTINGS,
     Answer,
     Attachment,
@@ -51,19 +52,20 @@ from importer.model import (
     Verdict,
 )
 from importer.plan import fingerprint
-from importer.text import head, safe_html
+from importer.text import has_inner_images, head, safe_html, shows_something
 
 EMAIL = "email"
 # In one request; Dixa gives no maximum.
 NOTES_AT_ONCE = 50
 # What a message needs in an import beside its content and its attachments, at most.
 MESSAGE_OVERHEAD_BYTES = 1_000
-# A text grows by this at most when JSON escapes it (a control character becomes six ASCII signs).
-JSON_GROWTH = 6
+# A character becomes so many ASCII signs at most when JSON escapes it (one beyond the BMP).
+JSON_GROWTH = 12
 # By so many messages an import is known again.
 MESSAGES_KEPT = 5
 # Times that are read back may have lost their fraction.
 SAME_INSTANT_SECONDS = 1.0
+NO_TEXT = "[no text]"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d+))?Z(?:\[[A-Za-z/]+\])?")
 
 
@@ -118,21 +120,43 @@ class DixaV1:
         "(conversation.grown = 'note' adds such messages as notes with their own)"
     )
 
+    def fingerprint(self, job: Conversation) -> bytes:
+        """Changes with the ticket, and with the kind and the endpoint of its conversation."""
+        return fingerprint(job.fingerprint.hex(), self.settings.kind, self.settings.endpoint)
+
     def steps(
-        self, job: Conversation, *, created: bool = False, wanted: AbstractSet[str] | None = None
+        self,
+        job: Conversation,
+        *,
+        created: bool = False,
+        wanted: AbstractSet[str] | None = None,
+        late: AbstractSet[str] = frozenset(),
     ) -> tuple[Step, ...]:
-        """The import, then what follows it. Where the conversation is there already: the notes that are
-        `wanted`, and what follows."""
-        carried, rest = self._parted(job)
-        first: tuple[Step, ...] = ()
-        notes = [m for m in job.messages if m.direction is Direction.INTERNAL or m in rest]
-        if not created:
-            carries = tuple(_carried(message) for message in carried)
-            first = (Step(StepKind.CONVERSATION, job.ticket_id, "", carries, fingerprint=job.fingerprint),)
-        else:
-            more = job.messages if self.settings.grown == "note" else notes
-            notes = [m for m in more if wanted is None or m.message_id in wanted]
-        return (*first, *self._note_steps(job, notes), *self._settings_steps(job))
+        """The import, then what follows it. Where the conversation is there already: what is `wanted`, as
+        notes, and what follows; public messages that are `late` only where the migration says so."""
+        if created:
+            notes = [
+                message
+                for message in job.messages
+                if (wanted is None or message.message_id in wanted)
+                and (
+                    message.direction is Direction.INTERNAL
+                    or message.message_id not in late
+                    or self.settings.grown == "note"
+                )
+            ]
+            return (*self._note_steps(job, notes), *self._settings_steps(job))
+        carried, _ = self._parted(job)
+        inside = {message.message_id for message in carried}
+        first = Step(
+            StepKind.CONVERSATION,
+            job.ticket_id,
+            "",
+            tuple(_carried(message) for message in carried),
+            fingerprint=self.fingerprint(job),
+        )
+        notes = [message for message in job.messages if message.message_id not in inside]
+        return (first, *self._note_steps(job, notes), *self._settings_steps(job))
 
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
         """The request of a step."""
@@ -168,6 +192,8 @@ class DixaV1:
                 "external_ids": [m["externalId"] for m in messages[:MESSAGES_KEPT]],
                 "times": [m["createdAt"] for m in messages[:MESSAGES_KEPT]],
                 "subject": text_mark(body.get("attributes", {}).get("subject", "")),
+                "prefix": f"{self.settings.migration}:",
+                "closed": "closing" in body,
                 "messages": len(messages),
                 "attachments": {
                     m["externalId"]: len(m["attachments"]) for m in messages if m.get("attachments")
@@ -274,7 +300,8 @@ class DixaV1:
         self, message: Message, job: Conversation, ids: Mapping[str, str], number: int
     ) -> dict[str, Any]:
         settings = self.settings
-        author = ids.get(message.author.key or "") if message.author else None
+        role = AGENT if message.by_agent else ""
+        author = ids.get(f"{role}{message.author.key}") if message.author else None
         outbound = message.direction is Direction.OUTBOUND and message.by_agent
         body: dict[str, Any] = {
             "_type": "OutboundImport" if outbound else "InboundImport",
@@ -300,15 +327,17 @@ class DixaV1:
         heads = self._heads(message, job, first=number == 0)
         if message.html is not None and len(message.html) * 2 < self.settings.max_bytes:
             shown = "".join(f"<p>{html.escape(line)}</p>" for line in heads)
-            return {"_type": "Html", "value": shown + safe_html(message.html)}
-        text = message.text or _names_of(message.attachments)
+            safe = safe_html(message.html)
+            if shows_something(safe):
+                return {"_type": "Html", "value": shown + safe}
+        text = _text(message)
         if message.html is None and self.settings.markdown and not message.from_html:
             return {"_type": "Markdown", "value": "\n\n".join([*heads, text])}
         return {"_type": "Text", "value": "\n".join(heads) + ("\n\n" if heads else "") + text}
 
-    def _heads(self, message: Message, job: Conversation, *, first: bool) -> list[str]:
+    def _heads(self, message: Message, job: Conversation, *, first: bool, by_name: bool = True) -> list[str]:
         settings = self.settings
-        unseen = not settings.shows_author(message, job.requester) and message.author_name
+        unseen = by_name and not settings.shows_author(message, job.requester) and message.author_name
         templates = [
             settings.opening_head if first else "",
             settings.head,
@@ -332,18 +361,19 @@ class DixaV1:
     def _note(self, message: Message, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
         """A note is plain text and holds no files, so what is attached stands in it as links. A public
         message that has to be a note says so."""
-        heads = self._heads(message, job, first=False)
-        if message.direction is not Direction.INTERNAL:
-            who = message.author_name or "author unknown"
-            heads = [f"[{who}, {message.direction.value}]", *heads[: len(heads) - 1 if heads else 0]]
+        public = message.direction is not Direction.INTERNAL
+        heads = self._heads(message, job, first=False, by_name=not public)
+        if public:
+            heads = [f"[{message.author_name or 'author unknown'}, {message.direction.value}]", *heads]
         files = [f"{file.name}: {file.url}" if file.name else file.url for file in message.attachments]
-        parts = ["\n".join(heads), message.text, "\n".join(files)]
+        text = message.text if files else _text(message)
+        parts = ["\n".join(heads), text, "\n".join(files)]
         note: dict[str, Any] = {
             "message": "\n\n".join(part for part in parts if part),
             "createdAt": _iso(message.created_at or _began(job)),
         }
         if message.by_agent and message.author:
-            note["agentId"] = ids[message.author.key or ""]
+            note["agentId"] = ids[f"{AGENT}{message.author.key}"]
         return note
 
     def _tags(self, job: Conversation) -> list[str]:
@@ -393,6 +423,11 @@ TRAITS: tuple[Trait, ...] = (
     ),
     Trait("private notes", "notes"),
     Trait(
+        "images inside HTML",
+        "by URL; those that the mail itself held are lost",
+        lambda _, job: sum(has_inner_images(m.html) for m in job.messages if m.html),
+    ),
+    Trait(
         "closed and pending states",
         "closed at its own time; pending and unsaid states stay open",
         lambda _, job: int(not _is_closed(job) and job.status != "open"),
@@ -440,6 +475,10 @@ TRAITS: tuple[Trait, ...] = (
         lambda target, job: target.notes_for_want_of_room(job),
     ),
 )
+
+
+def organization() -> Request:
+    return Request("GET", "/v1/organization")
 
 
 def needs(migration: Migration) -> tuple[Need, ...]:
@@ -530,6 +569,10 @@ def target(migration: Migration, account: Account | None) -> DixaV1:
     )
 
 
+_EMAILS = ("email", "additionalEmails")
+_PHONES = ("phoneNumber", "additionalPhoneNumbers")
+
+
 def find_person(contact: Contact) -> Request:
     values = {"email": contact.email, "phone": contact.phone, "externalId": contact.external_id}
     name, value = next((name, value) for name, value in values.items() if value)
@@ -544,7 +587,7 @@ def person_in(answer: Answer, contact: Contact) -> str | None:
         user
         for user in rows(answer)
         if (by_id and user.get("externalId") == contact.external_id)
-        or has_address(user, contact, email="email", phone="phoneNumber")
+        or has_address(user, contact, emails=_EMAILS, phones=_PHONES)
     )
     return next((str(user["id"]) for user in found), None)
 
@@ -575,7 +618,7 @@ def judge(ending: Ending, step: Step | None) -> Judgement:
     if step.kind in SETTINGS:
         return judge_change(ending, created=lambda _: True)
     if step.kind is StepKind.NOTES or (step.kind is StepKind.PERSON and step.carries):
-        judgement = judge_change(ending, created=lambda answer: len(_results(answer)) == len(step.carries))
+        judgement = judge_change(ending, created=lambda answer: _are_ours(_results(answer), step))
         if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
             outcomes = zip(step.carries, map(_outcome, _results(ending)), strict=True)
             return replace(judgement, outcomes={carried.key: said for carried, said in outcomes})
@@ -598,6 +641,35 @@ def _results(answer: Answer) -> list[dict[str, Any]]:
     return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else []
 
 
+def _are_ours(results: Sequence[Item], step: Step) -> bool:
+    """Whether the items of a bulk answer are those that were sent, in their order, as far as they show what
+    they are. (That they come in the order of the request is documented nowhere.)"""
+    if len(results) != len(step.carries):
+        return False
+    notes = step.expected.get("notes")
+    for number, (carried, result) in enumerate(zip(step.carries, results, strict=True)):
+        item = result.get("data", result)
+        if result.get("error") or not isinstance(item, dict):
+            continue
+        if notes is not None and item.get("message") is not None:
+            if text_mark(str(item["message"])) != notes[number][2]:
+                return False
+        elif notes is None and not _is_person(item, carried.key):
+            return False
+    return True
+
+
+def _is_person(user: Item, key: str) -> bool:
+    """Whether a user may be the one with this contact key."""
+    if not any(user.get(name) for name in ("email", "phoneNumber", "externalId")):
+        return True
+    kind, _, value = key.partition(":")
+    if kind == "id":
+        return bool(user.get("externalId") == value)
+    contact = Contact(email=value) if kind == "email" else Contact(phone=value)
+    return has_address(user, contact, emails=_EMAILS, phones=_PHONES)
+
+
 def _outcome(result: Mapping[str, Any]) -> Outcome:
     """What became of one item of a bulk request."""
     if result.get("error"):
@@ -612,17 +684,29 @@ def _partial_errors(answer: Answer, step: Step) -> Judgement:
     id (as the documented example does); what names none is about the conversation."""
     data = answer.json.get("data") if isinstance(answer.json, dict) else None
     errors = data.get("partialErrors") if isinstance(data, dict) else None
-    texts = [_words_of(error) for error in errors or ()]
+    texts = [
+        _words_of(error) for error in (errors if isinstance(errors, list) else [errors] if errors else [])
+    ]
     outcomes: dict[str, Outcome] = {}
     for text in texts:
-        for carried in step.carries:
-            if not re.search(rf":{re.escape(carried.key)}(?![\w:-])", text):
-                continue
-            before = outcomes.get(carried.key, Outcome(State.PARTIAL))
-            refused = min(before.refused + 1, carried.attachments)
-            reason = "; ".join(filter(None, [before.reason, text]))
-            outcomes[carried.key] = Outcome(State.PARTIAL, reason=reason, refused=refused)
+        if (carried := _meant(text, step)) is None:
+            continue
+        before = outcomes.get(carried.key, Outcome(State.PARTIAL))
+        refused = min(before.refused + 1, carried.attachments)
+        reason = "; ".join(filter(None, [before.reason, text]))
+        outcomes[carried.key] = Outcome(State.PARTIAL, reason=reason, refused=refused)
     return Judgement(Verdict.CREATED, partial=bool(texts), reason="; ".join(texts), outcomes=outcomes)
+
+
+def _meant(text: str, step: Step) -> Carried | None:
+    """The message whose external id an error names; the longest, where one id begins like another."""
+    prefix = re.escape(step.expected.get("prefix", ":"))
+    named = [
+        carried
+        for carried in step.carries
+        if re.search(rf"(?<![\w:.-]){prefix}{re.escape(carried.key)}(?![\w:-]|\.\w)", text)
+    ]
+    return max(named, key=lambda carried: len(carried.key), default=None)
 
 
 def _words_of(error: Any) -> str:
@@ -659,7 +743,7 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
 def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
     """An external id of ours decides. Where Dixa should show none, the times of the conversation and of its
     messages do: they are those that were sent. Where nothing public was sent, it is one of that time and that
-    subject into which nobody has written."""
+    subject; None where somebody has written into it, so that it cannot be told."""
     wanted = doubt.expected
     shown = {content["externalId"] for content in contents if content.get("externalId")}
     if shown and wanted["external_ids"]:
@@ -667,7 +751,9 @@ def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool 
     if not _same(instant(item.get("createdAt")), wanted["created_at"]):
         return False
     if not wanted["times"]:
-        return not contents and text_mark(item.get("subject") or "") == wanted["subject"]
+        if text_mark(item.get("subject") or "") != wanted["subject"]:
+            return False
+        return None if contents else True
     held = [instant(content.get("createdAt")) for content in contents]
     return all(any(_same(at, sent) for at in held) for sent in wanted["times"])
 
@@ -677,7 +763,10 @@ def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
     reasons: list[str] = []
     outcomes: dict[str, Outcome] = {}
     files = {content.get("externalId"): _count_files(content) for content in contents}
-    for external_id, sent in doubt.expected["attachments"].items():
+    sent_files, held_files = sum(doubt.expected["attachments"].values()), sum(map(_count_files, contents))
+    if not any(files) and held_files < sent_files:
+        reasons.append(f"{sent_files - held_files} attachment(s) are missing")
+    for external_id, sent in doubt.expected["attachments"].items() if any(files) else ():
         lost = sent - files.get(external_id, 0)
         if lost > 0:
             reason = f"{lost} attachment(s) of {external_id} are missing"
@@ -689,6 +778,8 @@ def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
     assignment = item.get("assignment") or {}
     if doubt.expected["agent_id"] and assignment.get("agentId") != doubt.expected["agent_id"]:
         reasons.append("it is not assigned to its assignee")
+    if doubt.expected["closed"] and item.get("state") not in (None, "Closed"):
+        reasons.append(f"it is {item['state']}, not closed")
     return Judgement(Verdict.CREATED, partial=bool(reasons), reason="; ".join(reasons), outcomes=outcomes)
 
 
@@ -696,7 +787,9 @@ def found(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], l
     """Notes bear the time that was sent, so one with author, time and text of ours is ours."""
     free = [item for item in items if str(item.get("id")) not in doubt.known]
     outcomes: dict[str, Outcome] = {}
-    for message_id, wanted in zip(doubt.expected["keys"], doubt.expected["notes"], strict=True):
+    pairs = zip(doubt.expected["keys"], doubt.expected["notes"], strict=True)
+    # Those without an agent match any author's, so they choose last.
+    for message_id, wanted in sorted(pairs, key=lambda pair: pair[1][0] is None):
         match = next((item for item in free if _is_note(item, wanted)), None)
         if match is not None:
             free.remove(match)
@@ -753,19 +846,20 @@ def _notes_step(job: Conversation, notes: Sequence[Message]) -> Step:
 
 
 def _note_mark(note: Item, author: str) -> list[Any]:
-    """Author, second and text mark, as a list since that is what JSON gives back. A note without an agent
+    """Author, Unix time and text mark, as a list since that is what JSON gives back. A note without an agent
     gets an author from Dixa, so that nobody stands for anybody."""
-    at = instant(note.get("createdAt"))
-    return [note.get(author), None if at is None else int(at), text_mark(str(note.get("message")))]
+    return [note.get(author), instant(note.get("createdAt")), text_mark(str(note.get("message")))]
 
 
 def _mark(note: Item) -> tuple[Any, ...]:
-    return tuple(_note_mark(note, "authorId")[1:])
+    _, at, text = _note_mark(note, "authorId")
+    return (None if at is None else int(at), text)
 
 
 def _is_note(item: Item, wanted: Sequence[Any]) -> bool:
     author, at, text = _note_mark(item, "authorId")
-    return wanted[0] in (None, author) and at == wanted[1] and text == wanted[2]
+    in_its_time = at is not None and wanted[1] is not None and abs(at - wanted[1]) <= SAME_INSTANT_SECONDS
+    return wanted[0] in (None, author) and in_its_time and text == wanted[2]
 
 
 def _count_files(content: Item) -> int:
@@ -789,8 +883,14 @@ def _file(file: Attachment) -> dict[str, str]:
     return {"url": file.url, **({"prettyName": file.name} if file.name else {})}
 
 
+def _text(message: Message) -> str:
+    """What stands where there may be no text, since a content must not be empty: the names of the files, the
+    images."""
+    images = re.findall(r"""src=["']?(https?://[^"'\s>]+)""", message.html or "")
+    return message.text or _names_of(message.attachments) or "\n".join(images) or NO_TEXT
+
+
 def _names_of(files: Sequence[Attachment]) -> str:
-    """What stands where a message has no text, since its content must not be missing."""
     return ", ".join(file.name or file.url.rsplit("/", 1)[-1] or file.url for file in files)
 
 

@@ -22,7 +22,7 @@ from importer.resources import SCHEMAS
 from importer.sandbox import contract
 
 ANN, LENE = Contact("ann@b.example", name="Ann"), Contact("lene@x.example")
-IDS = {"email:ann@b.example": "u-ann", "email:lene@x.example": "u-lene", "conversation": "77"}
+IDS = {"email:ann@b.example": "u-ann", "agent email:lene@x.example": "u-lene", "conversation": "77"}
 A_STEP = Step(StepKind.CONVERSATION, "T1", "")
 AT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 OPERATIONS = {op.name: op for op in contract.load(SCHEMAS / "api" / "integrations.yaml")}

@@ -9,6 +9,7 @@ import pytest
 
 from importer.dixa import v1
 from importer.model import (
+    AGENT,
     Answer,
     Attachment,
     Carried,
@@ -28,7 +29,7 @@ from importer.sandbox import contract
 
 ANN, BO, LENE = Contact("ann@b.example", name="Ann"), Contact("bo@b.example"), Contact("lene@x.example")
 U = "00000000-0000-4000-8000-00000000000"
-IDS = {ANN.key: U + "1", BO.key: U + "2", LENE.key: U + "3", "conversation": "77"}
+IDS = {ANN.key: U + "1", BO.key: U + "2", f"{AGENT}{LENE.key}": U + "3", "conversation": "77"}
 AT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 OPERATIONS = {op.name: op for op in contract.load(SCHEMAS / "api" / "dixa.yaml")}
 
@@ -246,10 +247,10 @@ def test_markdown_is_what_the_migration_says_that_it_is() -> None:
 
 def test_grown_tickets_get_notes_and_their_public_messages_only_where_asked() -> None:
     new = {"m3", "m4"}
-    listed = [s for s in target().steps(JOB, created=True, wanted=new) if s.kind is StepKind.NOTES]
+    listed = [s for s in target().steps(JOB, created=True, wanted=new, late=new) if s.kind is StepKind.NOTES]
     assert [[c.key for c in s.carries] for s in listed] == [["m3"]]
     api = target(grown="note")
-    [step] = [s for s in api.steps(JOB, created=True, wanted=new) if s.kind is StepKind.NOTES]
+    [step] = [s for s in api.steps(JOB, created=True, wanted=new, late=new) if s.kind is StepKind.NOTES]
     assert [c.key for c in step.carries] == ["m3", "m4"]
     texts = [note["message"] for note in api.request(step, JOB, IDS).json["data"]]
     assert texts[1] == "[author unknown, inbound]\n\ntext 4"
@@ -277,7 +278,13 @@ def test_an_instant_is_sent_as_it_is(at: datetime, sent: str) -> None:
     assert v1.instant(sent.replace("Z", "Z[GMT]")) == at.timestamp()
 
 
-IMPORT = Step(StepKind.CONVERSATION, "T1", "", (Carried("m1", attachments=1), Carried("m11", attachments=2)))
+IMPORT = Step(
+    StepKind.CONVERSATION,
+    "T1",
+    "",
+    (Carried("m1", attachments=1), Carried("m11", attachments=2), Carried("443", attachments=1)),
+    expected={"prefix": "acme:"},
+)
 NOTES = Step(StepKind.NOTES, "T1", "m1", (Carried("m1"), Carried("m2")))
 TAGS = Step(StepKind.TAGS, "T1", "")
 
@@ -310,7 +317,7 @@ def test_partial_errors_belong_to_the_message_whose_external_id_they_name() -> N
     errors = [
         "Conversation could not be assigned",
         "The attachment https://f.example/x of message 'acme:m11' could not be downloaded",
-        "The attachment https://f.example/y of message 'acme:m11' could not be downloaded",
+        "The attachment https://f.example:443/y of message acme:m11. could not be downloaded",
     ]
     body = {"data": {"id": 5, "partialErrors": [{"message": text} for text in errors]}}
     judgement = v1.judge(Answer(201, body), IMPORT)
@@ -373,6 +380,48 @@ def test_only_what_bears_our_time_or_came_now_can_be_ours() -> None:
     assert v1.could_be_conversation({"createdAt": "2001-09-09T01:46:50.000Z"}, doubt())
     assert not v1.could_be_conversation({"createdAt": "2019-01-01T00:00:00.000Z"}, doubt())
     assert v1.could_be_conversation({}, doubt())
+
+
+def test_an_import_of_notes_only_that_somebody_wrote_into_cannot_be_told() -> None:
+    api, job = target(), replace(JOB, messages=(JOB.messages[2],))
+    step = api.steps(job)[0]
+    expected = api.expected(step, api.request(step, job, IDS), IDS)
+    wanted = Doubt(StepKind.CONVERSATION, "T1", "", expected, 0, 0)
+    item = {**ITEM, "subject": "A subject"}
+    assert v1.is_conversation(item, [], wanted) is True
+    assert v1.is_conversation(item, [content(9, externalId=None)], wanted) is None
+    assert v1.is_conversation({**item, "subject": "Another"}, [], wanted) is False
+
+
+def test_bulk_answers_in_another_order_are_not_trusted() -> None:
+    people = Step(StepKind.PERSON, "", "", (Carried("email:a@b.example"), Carried("id:acme:7")))
+    right = [{"data": {"id": "1", "email": "A@b.example"}}, {"data": {"id": "2", "externalId": "acme:7"}}]
+    assert v1.judge(Answer(201, {"data": right}), people).verdict is Verdict.CREATED
+    assert v1.judge(Answer(201, {"data": right[::-1]}), people).verdict is Verdict.IN_DOUBT
+    bare = [{"data": {"id": "1"}}, {"error": {"message": "no"}}]
+    assert v1.judge(Answer(201, {"data": bare}), people).verdict is Verdict.CREATED
+
+
+@pytest.mark.parametrize("errors", ["could not", True, {"message": "could not"}, [None]])
+def test_partial_errors_of_another_form_are_partial_all_the_same(errors: Any) -> None:
+    judgement = v1.judge(Answer(201, {"data": {"id": 5, "partialErrors": errors}}), IMPORT)
+    assert (judgement.dixa_id, judgement.state, judgement.outcomes) == ("5", State.PARTIAL, {})
+    assert len(judgement.reason.split(";")) == 1
+
+
+@pytest.mark.parametrize(
+    ("html", "text", "shown"),
+    [
+        ("<style>p{}</style>", "the text", "the text"),
+        ("<!-- nothing -->&nbsp;", "", "[no text]"),
+        ("<img src='data:image/png;base64,x'>", "", "[no text]"),
+        ("<img src='https://f.example/a.png'>", "", '<img src="https://f.example/a.png">'),
+    ],
+)
+def test_html_that_shows_nothing_is_not_all_that_is_sent(html: str, text: str, shown: str) -> None:
+    job = replace(JOB, messages=(replace(JOB.messages[0], html=html, text=text),))
+    [sent] = imported(target(), job)["messages"]
+    assert sent["content"]["value"] == shown
 
 
 def test_what_a_lost_answer_would_have_said_is_read_back() -> None:
