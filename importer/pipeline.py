@@ -351,10 +351,8 @@ class _Pushing:
                 self.journal.conversation_known,
             )
             self.journal.note("marks", MARKS)
-            doubts = self.journal.doubts()
-            if doubts or self.prepared.parts.tickets:
-                await self._check_organization()
-            settled = await self._settle_what_was_left(settler, doubts)
+            await self._check_organization()
+            settled = await self._settle_what_was_left(settler, self.journal.doubts())
             if not self.prepared.parts.tickets:
                 return
             dixa = await self._look_up()
@@ -434,8 +432,9 @@ class _Pushing:
         self.exchange.pace.stop()
 
     async def _check_organization(self) -> None:
-        """That it is the account that the checkpoint is about. A token that may not ask this may still do
-        the rest, so a refusal proves nothing."""
+        """That it is the account that the checkpoint is about: else what is in a rehearsal's account would
+        seem to be in this one. A token that may not ask this may still do the rest, so a refusal proves
+        nothing."""
         request = APIS[self.prepared.migration.target.api].organization()
         if request is None:
             return
