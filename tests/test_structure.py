@@ -38,7 +38,7 @@ PURE = (
     "dixa/api",
     "dixa/endings",
     "dixa/integrations",
-    "dixa/v1",
+    *(f"dixa/v1/{part}" for part in ("account", "answers", "marks", "people", "protocol", "reading")),
     "report/books",
 )
 IMPURE = {"click", "aiohttp", "tqdm", "os", "time", "random", "socket", "sqlite3", "subprocess"}

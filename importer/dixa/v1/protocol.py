@@ -12,44 +12,24 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from importer.config import Migration
-from importer.dixa.api import (
-    Account,
-    Item,
-    Need,
-    Trait,
-    created_id,
-    has_address,
-    in_time,
-    page,
-    rows,
-    text_mark,
-)
-from importer.dixa.endings import clean, judge_change, judge_reading
+from importer.dixa.api import Trait, text_mark
+from importer.dixa.v1.marks import iso, mark_of, note_mark
 from importer.model import (
     AGENT,
-    SETTINGS,
-    Answer,
     Attachment,
     Carried,
     Contact,
     Conversation,
     Direction,
-    Doubt,
-    Ending,
-    Judgement,
     Message,
-    Outcome,
     Request,
-    State,
     Step,
     StepKind,
-    Verdict,
 )
 from importer.plan import fingerprint
 from importer.text import has_inner_images, head, safe_html, shows_something
@@ -63,10 +43,7 @@ MESSAGE_OVERHEAD_BYTES = 1_000
 JSON_GROWTH = 12
 # By so many messages an import is known again.
 MESSAGES_KEPT = 5
-# Times that are read back may have lost their fraction.
-SAME_INSTANT_SECONDS = 1.0
 NO_TEXT = "[no text]"
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d+))?Z(?:\[[A-Za-z/]+\])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +180,7 @@ class DixaV1:
         common = {"csid": ids["conversation"]}
         match step.kind:
             case StepKind.NOTES:
-                return {**common, "notes": [_note_mark(note, "agentId") for note in body["data"]],
+                return {**common, "notes": [note_mark(note, "agentId") for note in body["data"]],
                         "keys": [carried.key for carried in step.carries]}  # fmt: skip
             case StepKind.TAGS:
                 return {**common, "tags": [tag["name"] for tag in body["data"]]}
@@ -219,7 +196,7 @@ class DixaV1:
         twice in it."""
         carried = {message.message_id for message in self._parted(job)[0]}
         return [
-            _mark(self._note(message, job, ids))
+            mark_of(self._note(message, job, ids))
             for message in job.messages
             if message.message_id in sent and message.message_id not in carried
         ]
@@ -281,7 +258,7 @@ class DixaV1:
             "genericChannelName": settings.kind,
             "requesterId": ids[job.requester.key or ""],
             "direction": job.direction.value.capitalize(),
-            "createdAt": _iso(began),
+            "createdAt": iso(began),
             "externalId": f"{settings.migration}:{job.ticket_id}",
             "messages": [self._message(m, job, ids, number) for number, m in enumerate(carried)],
         }
@@ -291,9 +268,9 @@ class DixaV1:
                 "subject": job.subject or f"Ticket {job.ticket_id}",
             }
         if agent := self._assignee(job):
-            body["assignment"] = {"agentId": agent, "assignedAt": _iso(self._assigned_at(job))}
+            body["assignment"] = {"agentId": agent, "assignedAt": iso(self._assigned_at(job))}
         if _is_closed(job) and (closer := self._closer(job)):
-            body["closing"] = {"closedAt": _iso(_ended(job)), "closedBy": closer}
+            body["closing"] = {"closedAt": iso(_ended(job)), "closedBy": closer}
         return body
 
     def _message(
@@ -306,7 +283,7 @@ class DixaV1:
         body: dict[str, Any] = {
             "_type": "OutboundImport" if outbound else "InboundImport",
             "content": self._content(message, job, number),
-            "createdAt": _iso(message.created_at or _began(job)),
+            "createdAt": iso(message.created_at or _began(job)),
             "externalId": f"{settings.migration}:{message.message_id}",
         }
         if outbound:
@@ -370,7 +347,7 @@ class DixaV1:
         parts = ["\n".join(heads), text, "\n".join(files)]
         note: dict[str, Any] = {
             "message": "\n\n".join(part for part in parts if part),
-            "createdAt": _iso(message.created_at or _began(job)),
+            "createdAt": iso(message.created_at or _began(job)),
         }
         if message.by_agent and message.author:
             note["agentId"] = ids[f"{AGENT}{message.author.key}"]
@@ -477,400 +454,12 @@ TRAITS: tuple[Trait, ...] = (
 )
 
 
-def organization() -> Request:
-    return Request("GET", "/v1/organization")
-
-
-def needs(migration: Migration) -> tuple[Need, ...]:
-    """The e-mail endpoint, the queue and the custom attributes that the migration names. Tags are made."""
-    wanted = migration.conversation
-    found = []
-    if wanted.queue:
-        found.append(
-            Need(
-                "queue",
-                (wanted.queue,),
-                Request("GET", "/v1/queues"),
-                lambda item: (str(item.get("id")), [str(item.get("name"))]),
-            )
-        )
-    if wanted.kind == EMAIL and wanted.endpoint:
-        query = {"_type": "EmailEndpoint"}
-        listed = Request("GET", "/v1/contact-endpoints", query=query)
-        found.append(Need("e-mail endpoint", (wanted.endpoint,), listed, _endpoint))
-    if wanted.attributes:
-        found.append(
-            Need(
-                "custom attribute of conversations",
-                tuple(wanted.attributes),
-                Request("GET", "/v1/custom-attributes"),
-                _attribute,
-            )
-        )
-    return tuple(found)
-
-
-def _endpoint(item: Item) -> tuple[str | None, list[str]]:
-    address = item.get("address")
-    names = [str(value) for value in (address, item.get("name"), item.get("id")) if value]
-    return (str(address) if address else None), names
-
-
-def _attribute(item: Item) -> tuple[str | None, list[str]]:
-    if item.get("entityType") != "Conversation" or item.get("isArchived"):
-        return None, []
-    return str(item.get("id")), [str(item[name]) for name in ("label", "identifier") if item.get(name)]
-
-
-def agents() -> Request:
-    return Request("GET", "/v1/agents", query={"pageLimit": "100"})
-
-
-def contacts_of(agent: Item) -> tuple[list[str], str | None]:
-    emails = [agent.get("email"), *(agent.get("additionalEmails") or ())]
-    phones = [agent.get("phoneNumber"), *(agent.get("additionalPhoneNumbers") or ())]
-    keys = [Contact(email=email).key for email in emails if email]
-    keys += [Contact(phone=phone).key for phone in phones if phone]
-    return [key for key in keys if key], agent.get("displayName")
-
-
-def target(migration: Migration, account: Account | None) -> DixaV1:
-    """The protocol for a migration; without an account names stand where a run has ids, and everybody is
-    known."""
-    wanted = migration.conversation
-    ids = account.ids if account else {}
-    attributes = ids.get("custom attribute of conversations", {name: name for name in wanted.attributes})
-    by_field = wanted.kind == EMAIL
-    opening = "" if by_field else "[Ticket {ticket_id}: {subject}]"
-    settings = Settings(
-        migration=migration.name,
-        kind=wanted.kind,
-        endpoint=next(iter(ids.get("e-mail endpoint", {}).values()), wanted.endpoint),
-        queue_id=next(iter(ids.get("queue", {}).values()), wanted.queue),
-        tags=wanted.tags,
-        attributes={attributes[name]: column for name, column in wanted.attributes.items()},
-        grown=wanted.grown,
-        markdown=wanted.text_format == "markdown",
-        max_bytes=wanted.max_bytes,
-        head=wanted.head or "",
-        opening_head=opening if wanted.opening_head is None else wanted.opening_head,
-        author_head=wanted.author_head,
-        zone=ZoneInfo(wanted.head_timezone),
-    )
-    if account is None:
-        return DixaV1(replace(settings, default_agent=migration.people.default_agent))
-    return DixaV1(
-        replace(
-            settings,
-            agents=account.agents,
-            replaced=frozenset(account.replaced),
-            default_agent=account.default_agent,
-        )
-    )
-
-
-_EMAILS = ("email", "additionalEmails")
-_PHONES = ("phoneNumber", "additionalPhoneNumbers")
-
-
-def find_person(contact: Contact) -> Request:
-    values = {"email": contact.email, "phone": contact.phone, "externalId": contact.external_id}
-    name, value = next((name, value) for name, value in values.items() if value)
-    return Request("GET", "/v1/endusers", query={name: value})
-
-
-def person_in(answer: Answer, contact: Contact) -> str | None:
-    """The id of the end user in a list who has exactly this address, or this external id where there is
-    none."""
-    by_id = not contact.email and not contact.phone
-    found = (
-        user
-        for user in rows(answer)
-        if (by_id and user.get("externalId") == contact.external_id)
-        or has_address(user, contact, emails=_EMAILS, phones=_PHONES)
-    )
-    return next((str(user["id"]) for user in found), None)
-
-
-def create_person(contact: Contact) -> Request:
-    return Request("POST", "/v1/endusers", json=_end_user(contact))
-
-
-def create_people(contacts: Sequence[Contact]) -> Request:
-    return Request("POST", "/v1/endusers/bulk", json={"data": [_end_user(c) for c in contacts]})
-
-
-def _end_user(contact: Contact) -> dict[str, str]:
-    body = {
-        "displayName": contact.name,
-        "email": contact.email,
-        "phoneNumber": contact.phone,
-        "externalId": contact.external_id,
-    }
-    return {name: value for name, value in body.items() if value}
-
-
-def judge(ending: Ending, step: Step | None) -> Judgement:
-    """What an ending proves, and what it says of each part: failures of single notes inside a 200, partial
-    errors inside a 201."""
-    if step is None:
-        return judge_reading(ending)
-    if step.kind in SETTINGS:
-        return judge_change(ending, created=lambda _: True)
-    if step.kind is StepKind.NOTES or (step.kind is StepKind.PERSON and step.carries):
-        judgement = judge_change(ending, created=lambda answer: _are_ours(_results(answer), step))
-        if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
-            outcomes = zip(step.carries, map(_outcome, _results(ending)), strict=True)
-            return replace(judgement, outcomes={carried.key: said for carried, said in outcomes})
-        return judgement
-    judgement = judge_change(ending, created=lambda answer: created_id(answer) is not None)
-    if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
-        partial = _partial_errors(ending, step)
-        return replace(
-            judgement,
-            dixa_id=created_id(ending),
-            partial=partial.partial,
-            reason=partial.reason,
-            outcomes=partial.outcomes,
-        )
-    return judgement
-
-
-def _results(answer: Answer) -> list[dict[str, Any]]:
-    data = answer.json.get("data") if isinstance(answer.json, dict) else None
-    return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else []
-
-
-def _are_ours(results: Sequence[Item], step: Step) -> bool:
-    """Whether the items of a bulk answer are those that were sent, in their order, as far as they show what
-    they are. (That they come in the order of the request is documented nowhere.)"""
-    if len(results) != len(step.carries):
-        return False
-    notes = step.expected.get("notes")
-    for number, (carried, result) in enumerate(zip(step.carries, results, strict=True)):
-        item = result.get("data", result)
-        if result.get("error") or not isinstance(item, dict):
-            continue
-        if notes is not None and item.get("message") is not None:
-            if text_mark(str(item["message"])) != notes[number][2]:
-                return False
-        elif notes is None and not _is_person(item, carried.key):
-            return False
-    return True
-
-
-def _is_person(user: Item, key: str) -> bool:
-    """Whether a user may be the one with this contact key."""
-    if not any(user.get(name) for name in ("email", "phoneNumber", "externalId")):
-        return True
-    kind, _, value = key.partition(":")
-    if kind == "id":
-        return bool(user.get("externalId") == value)
-    contact = Contact(email=value) if kind == "email" else Contact(phone=value)
-    return has_address(user, contact, emails=_EMAILS, phones=_PHONES)
-
-
-def _outcome(result: Mapping[str, Any]) -> Outcome:
-    """What became of one item of a bulk request."""
-    if result.get("error"):
-        return Outcome(State.REJECTED, reason=_words_of(result["error"]))
-    item = result.get("data", result)
-    dixa_id = item.get("id") if isinstance(item, dict) else None
-    return Outcome(State.IMPORTED, str(dixa_id) if dixa_id else None)
-
-
-def _partial_errors(answer: Answer, step: Step) -> Judgement:
-    """What a 201 says that it did not bring in. An error about an attachment names its message's external
-    id (as the documented example does); what names none is about the conversation."""
-    data = answer.json.get("data") if isinstance(answer.json, dict) else None
-    errors = data.get("partialErrors") if isinstance(data, dict) else None
-    texts = [
-        _words_of(error) for error in (errors if isinstance(errors, list) else [errors] if errors else [])
-    ]
-    outcomes: dict[str, Outcome] = {}
-    for text in texts:
-        if (carried := _meant(text, step)) is None:
-            continue
-        before = outcomes.get(carried.key, Outcome(State.PARTIAL))
-        refused = min(before.refused + 1, carried.attachments)
-        reason = "; ".join(filter(None, [before.reason, text]))
-        outcomes[carried.key] = Outcome(State.PARTIAL, reason=reason, refused=refused)
-    return Judgement(Verdict.CREATED, partial=bool(texts), reason="; ".join(texts), outcomes=outcomes)
-
-
-def _meant(text: str, step: Step) -> Carried | None:
-    """The message whose external id an error names; the longest, where one id begins like another."""
-    prefix = re.escape(step.expected.get("prefix", ":"))
-    named = [
-        carried
-        for carried in step.carries
-        if re.search(rf"(?<![\w:.-]){prefix}{re.escape(carried.key)}(?![\w:-]|\.\w)", text)
-    ]
-    return max(named, key=lambda carried: len(carried.key), default=None)
-
-
-def _words_of(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else None
-    return clean(str(message or error))
-
-
-def next_page(answer: Answer, base_url: str) -> Request | None:
-    meta = answer.json.get("meta") if isinstance(answer.json, dict) else None
-    return page(meta.get("next") if isinstance(meta, dict) else None, base_url)
-
-
-def conversations_of(requester_id: str) -> Request:
-    return Request("GET", f"/v1/endusers/{requester_id}/conversations", query={"pageLimit": "100"})
-
-
-def contents_of(dixa_id: str) -> Request:
-    return Request("GET", f"/v1/conversations/{dixa_id}/messages")
-
-
-def listed(dixa_id: str) -> Request:
-    return Request("GET", f"/v1/conversations/{dixa_id}/notes")
-
-
-def could_be_conversation(item: Item, doubt: Doubt) -> bool:
-    """Whether it bears the time that was sent, or, if Dixa should stamp its own, came when it can have
-    come."""
-    created_at = instant(item.get("createdAt"))
-    if created_at is None:
-        return True
-    return _same(created_at, doubt.expected["created_at"]) or in_time(created_at, doubt)
-
-
-def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
-    """An external id of ours decides. Where Dixa should show none, the times of the conversation and of its
-    messages do: they are those that were sent. Where nothing public was sent, it is one of that time and that
-    subject; None where somebody has written into it, so that it cannot be told."""
-    wanted = doubt.expected
-    shown = {content["externalId"] for content in contents if content.get("externalId")}
-    if shown and wanted["external_ids"]:
-        return bool(shown & set(wanted["external_ids"]))
-    if not _same(instant(item.get("createdAt")), wanted["created_at"]):
-        return False
-    if not wanted["times"]:
-        if text_mark(item.get("subject") or "") != wanted["subject"]:
-            return False
-        return None if contents else True
-    held = [instant(content.get("createdAt")) for content in contents]
-    return all(any(_same(at, sent) for at in held) for sent in wanted["times"])
-
-
-def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
-    """What a conversation lacks of what was sent: attachments, its assignee, messages."""
-    reasons: list[str] = []
-    outcomes: dict[str, Outcome] = {}
-    files = {content.get("externalId"): _count_files(content) for content in contents}
-    sent_files, held_files = sum(doubt.expected["attachments"].values()), sum(map(_count_files, contents))
-    if not any(files) and held_files < sent_files:
-        reasons.append(f"{sent_files - held_files} attachment(s) are missing")
-    for external_id, sent in doubt.expected["attachments"].items() if any(files) else ():
-        lost = sent - files.get(external_id, 0)
-        if lost > 0:
-            reason = f"{lost} attachment(s) of {external_id} are missing"
-            reasons.append(reason)
-            message_id = external_id.partition(":")[2]
-            outcomes[message_id] = Outcome(State.PARTIAL, reason=reason, refused=lost)
-    if len(contents) < doubt.expected["messages"]:
-        reasons.append(f"{doubt.expected['messages'] - len(contents)} message(s) are missing")
-    assignment = item.get("assignment") or {}
-    if doubt.expected["agent_id"] and assignment.get("agentId") != doubt.expected["agent_id"]:
-        reasons.append("it is not assigned to its assignee")
-    if doubt.expected["closed"] and item.get("state") not in (None, "Closed"):
-        reasons.append(f"it is {item['state']}, not closed")
-    return Judgement(Verdict.CREATED, partial=bool(reasons), reason="; ".join(reasons), outcomes=outcomes)
-
-
-def found(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
-    """Notes bear the time that was sent, so one with author, time and text of ours is ours."""
-    free = [item for item in items if str(item.get("id")) not in doubt.known]
-    outcomes: dict[str, Outcome] = {}
-    pairs = zip(doubt.expected["keys"], doubt.expected["notes"], strict=True)
-    # Those without an agent match any author's, so they choose last.
-    for message_id, wanted in sorted(pairs, key=lambda pair: pair[1][0] is None):
-        match = next((item for item in free if _is_note(item, wanted)), None)
-        if match is not None:
-            free.remove(match)
-            outcomes[message_id] = Outcome(State.IMPORTED, str(match.get("id")))
-    return outcomes, []
-
-
-def setting_of(doubt: Doubt) -> Request:
-    path = f"/v1/conversations/{doubt.expected['csid']}"
-    return Request("GET", f"{path}/tags" if doubt.kind is StepKind.TAGS else path)
-
-
-def is_set(answer: Answer, doubt: Doubt) -> bool:
-    """Whether a conversation is already as it shall be."""
-    wanted = doubt.expected
-    if doubt.kind is StepKind.TAGS:
-        return set(wanted["tags"]) <= {tag.get("name") for tag in rows(answer)}
-    data = answer.json.get("data") if isinstance(answer.json, dict) else None
-    conversation = data if isinstance(data, dict) else {}
-    match doubt.kind:
-        case StepKind.ATTRIBUTES:
-            held = conversation.get("customAttributes") or []
-            values = {
-                a.get("id"): fingerprint(str(a.get("value"))).hex() for a in held if isinstance(a, dict)
-            }
-            return all(values.get(name) == value for name, value in wanted["attributes"].items())
-        case StepKind.TRANSFER:
-            queue = conversation.get("queue") or {}
-            return bool(queue.get("id") == wanted["queue_id"])
-        case _:
-            return conversation.get("state") == "Closed"
-
-
-def mark(item: Item) -> tuple[Any, ...] | None:
-    """By what equal notes are counted: time and text mark."""
-    return _mark(item) if item.get("message") is not None else None
-
-
-def instant(text: Any) -> float | None:
-    """Unix time out of a time as Dixa writes it, also with a zone's name in brackets behind."""
-    match = _TIME.fullmatch(str(text or ""))
-    if match is None:
-        return None
-    seconds, fraction = match.groups()
-    return datetime.fromisoformat(f"{seconds}+00:00").timestamp() + float(f"0.{fraction or 0}")
-
-
 def _carried(message: Message) -> Carried:
     return Carried(message.message_id, message.fingerprint, len(message.attachments))
 
 
 def _notes_step(job: Conversation, notes: Sequence[Message]) -> Step:
     return Step(StepKind.NOTES, job.ticket_id, notes[0].message_id, tuple(map(_carried, notes)))
-
-
-def _note_mark(note: Item, author: str) -> list[Any]:
-    """Author, Unix time and text mark, as a list since that is what JSON gives back. A note without an agent
-    gets an author from Dixa, so that nobody stands for anybody."""
-    return [note.get(author), instant(note.get("createdAt")), text_mark(str(note.get("message")))]
-
-
-def _mark(note: Item) -> tuple[Any, ...]:
-    _, at, text = _note_mark(note, "authorId")
-    return (None if at is None else int(at), text)
-
-
-def _is_note(item: Item, wanted: Sequence[Any]) -> bool:
-    author, at, text = _note_mark(item, "authorId")
-    in_its_time = at is not None and wanted[1] is not None and abs(at - wanted[1]) <= SAME_INSTANT_SECONDS
-    return wanted[0] in (None, author) and in_its_time and text == wanted[2]
-
-
-def _count_files(content: Item) -> int:
-    attributes = content.get("attributes")
-    files = attributes.get("attachments") if isinstance(attributes, dict) else None
-    return len(files) if isinstance(files, list) else 0
-
-
-def _same(at: float | None, sent: str) -> bool:
-    wanted = instant(sent)
-    return at is not None and wanted is not None and abs(at - wanted) < SAME_INSTANT_SECONDS
 
 
 def _most_bytes(message: Message) -> int:
@@ -892,11 +481,6 @@ def _text(message: Message) -> str:
 
 def _names_of(files: Sequence[Attachment]) -> str:
     return ", ".join(file.name or file.url.rsplit("/", 1)[-1] or file.url for file in files)
-
-
-def _iso(at: datetime) -> str:
-    precise = "microseconds" if at.microsecond % 1000 else "milliseconds"
-    return at.astimezone(UTC).isoformat(timespec=precise).replace("+00:00", "Z")
 
 
 def _began(job: Conversation) -> datetime:
@@ -924,7 +508,7 @@ def _value(job: Conversation, column: str) -> str | list[str] | None:
             return job.assignee.email if job.assignee else None
         case "created_at" | "updated_at" | "closed_at":
             at: datetime | None = getattr(job, column)
-            return _iso(at) if at else None
+            return iso(at) if at else None
         case _:
             value: str | None = getattr(job, column)
             return value

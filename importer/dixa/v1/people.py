@@ -1,0 +1,70 @@
+"""End users and agents of Dixa API v1: how to ask for them, how to make them, who is who."""
+
+from collections.abc import Sequence
+
+from importer.dixa.api import Item, has_address, rows
+from importer.model import Answer, Contact, Request
+
+
+def agents() -> Request:
+    return Request("GET", "/v1/agents", query={"pageLimit": "100"})
+
+
+def contacts_of(agent: Item) -> tuple[list[str], str | None]:
+    emails = [agent.get("email"), *(agent.get("additionalEmails") or ())]
+    phones = [agent.get("phoneNumber"), *(agent.get("additionalPhoneNumbers") or ())]
+    keys = [Contact(email=email).key for email in emails if email]
+    keys += [Contact(phone=phone).key for phone in phones if phone]
+    return [key for key in keys if key], agent.get("displayName")
+
+
+_EMAILS = ("email", "additionalEmails")
+_PHONES = ("phoneNumber", "additionalPhoneNumbers")
+
+
+def find_person(contact: Contact) -> Request:
+    values = {"email": contact.email, "phone": contact.phone, "externalId": contact.external_id}
+    name, value = next((name, value) for name, value in values.items() if value)
+    return Request("GET", "/v1/endusers", query={name: value})
+
+
+def person_in(answer: Answer, contact: Contact) -> str | None:
+    """The id of the end user in a list who has exactly this address, or this external id where there is
+    none."""
+    by_id = not contact.email and not contact.phone
+    found = (
+        user
+        for user in rows(answer)
+        if (by_id and user.get("externalId") == contact.external_id)
+        or has_address(user, contact, emails=_EMAILS, phones=_PHONES)
+    )
+    return next((str(user["id"]) for user in found), None)
+
+
+def create_person(contact: Contact) -> Request:
+    return Request("POST", "/v1/endusers", json=_end_user(contact))
+
+
+def create_people(contacts: Sequence[Contact]) -> Request:
+    return Request("POST", "/v1/endusers/bulk", json={"data": [_end_user(c) for c in contacts]})
+
+
+def _end_user(contact: Contact) -> dict[str, str]:
+    body = {
+        "displayName": contact.name,
+        "email": contact.email,
+        "phoneNumber": contact.phone,
+        "externalId": contact.external_id,
+    }
+    return {name: value for name, value in body.items() if value}
+
+
+def is_person(user: Item, key: str) -> bool:
+    """Whether a user may be the one with this contact key."""
+    if not any(user.get(name) for name in ("email", "phoneNumber", "externalId")):
+        return True
+    kind, _, value = key.partition(":")
+    if kind == "id":
+        return bool(user.get("externalId") == value)
+    contact = Contact(email=value) if kind == "email" else Contact(phone=value)
+    return has_address(user, contact, emails=_EMAILS, phones=_PHONES)
