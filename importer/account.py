@@ -5,7 +5,8 @@ Everything is asked for before the first creation, and all that is missing is na
 
 import asyncio
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,19 @@ class Agents:
         return known[close[0]] if close else ""
 
 
+@contextmanager
+def _as_failures_of_the_run(migration: Migration) -> Iterator[None]:
+    try:
+        yield
+    except NotListed as error:
+        raise ConfigError(
+            f"{migration.target.base_url}: {error}; is this the address of the API that target.api names "
+            f"({migration.target.api}), and the token one for it?"
+        ) from None
+    except NotRead as error:
+        raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
+
+
 async def look_up(
     migration: Migration,
     *,
@@ -46,67 +60,46 @@ async def look_up(
 
     Raises ConfigError that names all that the account does not have, Unreachable where it does not answer.
     """
-    try:
-        return await _look_up(
-            migration, api=api, agents=agents, assignees=assignees, exchange=exchange, people=people
+    with _as_failures_of_the_run(migration):
+        url = migration.target.base_url
+        missing: list[str] = []
+        ids: dict[str, Mapping[str, str]] = {}
+        names: dict[str, frozenset[str] | None] = {}
+        for need in api.needs(migration):
+            items = await list_all(api, exchange, need.listed, url)
+            ids[need.what], names[need.what] = _resolved(need, items, missing)
+        default = migration.people.default_agent
+        stand_in = Contact(email=default) if default else None
+        everybody = {contact.key: contact for contact in [*agents, *([stand_in] if stand_in else [])]}
+        listed = api.agents()
+        if listed is None:
+            found, known = await _asked_one_by_one(everybody, people), Agents()
+        else:
+            known = _known(api, await list_all(api, exchange, listed, url))
+            everybody |= {contact.key: contact for contact in assignees}
+            found = {key: known.ids.get(key) for key in everybody if key}
+        default_id = found.get(stand_in.key) if stand_in and stand_in.key else None
+        if stand_in and default_id is None:
+            missing.append(f"  people.default_agent: Dixa knows no agent with the address {default}")
+        if missing:
+            raise ConfigError(
+                f"{url}: the account lacks {len(missing)} thing(s) that the migration names\n"
+                + "\n".join(missing)
+            )
+        authors = {contact.key for contact in agents}
+        absent = tuple(sorted(key for key, dixa_id in found.items() if dixa_id is None and key in authors))
+        resolved = {key: dixa_id for key, dixa_id in found.items() if dixa_id}
+        if default_id:
+            resolved |= dict.fromkeys(absent, default_id)
+        account = Account(
+            ids,
+            names,
+            resolved,
+            default_id,
+            replaced=absent if default_id else (),
+            unknown=() if default_id else absent,
         )
-    except NotListed as error:
-        raise ConfigError(
-            f"{migration.target.base_url}: {error}; is this the address of the API that target.api names "
-            f"({migration.target.api}), and the token one for it?"
-        ) from None
-    except NotRead as error:
-        raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
-
-
-async def _look_up(
-    migration: Migration,
-    *,
-    api: Api,
-    agents: Sequence[Contact],
-    assignees: Iterable[Contact],
-    exchange: Exchange,
-    people: People,
-) -> tuple[Account, Agents]:
-    url = migration.target.base_url
-    missing: list[str] = []
-    ids: dict[str, Mapping[str, str]] = {}
-    names: dict[str, frozenset[str] | None] = {}
-    for need in api.needs(migration):
-        items = await list_all(api, exchange, need.listed, url)
-        ids[need.what], names[need.what] = _resolved(need, items, missing)
-    default = migration.people.default_agent
-    stand_in = Contact(email=default) if default else None
-    everybody = {contact.key: contact for contact in [*agents, *([stand_in] if stand_in else [])]}
-    listed = api.agents()
-    if listed is None:
-        found, known = await _asked_one_by_one(everybody, people), Agents()
-    else:
-        known = _known(api, await list_all(api, exchange, listed, url))
-        everybody |= {contact.key: contact for contact in assignees}
-        found = {key: known.ids.get(key) for key in everybody if key}
-    default_id = found.get(stand_in.key) if stand_in and stand_in.key else None
-    if stand_in and default_id is None:
-        missing.append(f"  people.default_agent: Dixa knows no agent with the address {default}")
-    if missing:
-        raise ConfigError(
-            f"{url}: the account lacks {len(missing)} thing(s) that the migration names\n"
-            + "\n".join(missing)
-        )
-    authors = {contact.key for contact in agents}
-    absent = tuple(sorted(key for key, dixa_id in found.items() if dixa_id is None and key in authors))
-    resolved = {key: dixa_id for key, dixa_id in found.items() if dixa_id}
-    if default_id:
-        resolved |= dict.fromkeys(absent, default_id)
-    account = Account(
-        ids,
-        names,
-        resolved,
-        default_id,
-        replaced=absent if default_id else (),
-        unknown=() if default_id else absent,
-    )
-    return account, known
+        return account, known
 
 
 def _resolved(

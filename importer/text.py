@@ -2,13 +2,15 @@
 API does not: a message's time, its author, its ticket."""
 
 import re
-from datetime import datetime
+from collections.abc import Iterable
 from html import unescape
 from zoneinfo import ZoneInfo
 
 import nh3
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
+
+from importer.model import Conversation, Message
 
 HEAD_FIELDS = frozenset({"ticket_id", "subject", "message_id", "created_at", "author", "direction"})
 
@@ -38,25 +40,16 @@ def has_inner_images(html: str) -> bool:
     return re.search(r"""<img[^>]+src=["']?(data|cid):""", html, re.IGNORECASE) is not None
 
 
-def head(
-    template: str,
-    *,
-    ticket_id: str,
-    subject: str | None,
-    message_id: str,
-    created_at: datetime | None,
-    author: str | None,
-    direction: str,
-    zone: ZoneInfo,
-) -> str:
-    """The filled template; what the export does not tell reads as unknown rather than as nothing."""
-    return template.format(
-        ticket_id=ticket_id,
-        subject=subject or "no subject",
-        message_id=message_id,
-        created_at=created_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
-        if created_at
-        else "time unknown",
-        author=author or "author unknown",
-        direction=direction,
-    )
+def heads(templates: Iterable[str], job: Conversation, message: Message, zone: ZoneInfo) -> list[str]:
+    """The filled templates, without empty ones; what the export does not tell reads as unknown rather than as
+    nothing."""
+    at = message.created_at
+    values = {
+        "ticket_id": job.ticket_id,
+        "subject": job.subject or "no subject",
+        "message_id": message.message_id,
+        "created_at": at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z") if at else "time unknown",
+        "author": message.author_name or "author unknown",
+        "direction": message.direction.value,
+    }
+    return [template.format(**values) for template in templates if template]

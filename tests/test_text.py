@@ -1,9 +1,11 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from importer.text import head, plain
+from importer.model import Contact, Conversation, Direction, Message
+from importer.text import heads, plain
 
 
 @pytest.mark.parametrize(
@@ -23,14 +25,11 @@ def test_html_becomes_what_a_reader_sees(html: str, text: str) -> None:
 
 
 def test_the_head_tells_what_is_known_in_the_wanted_zone() -> None:
-    known = {"ticket_id": "7", "subject": None, "message_id": "m", "direction": "inbound"}
-    template = "{ticket_id} {subject} {created_at} {author}"
+    templates = ("", "{ticket_id} {subject} {created_at} {author}")
     at = datetime(2024, 7, 1, 12, tzinfo=UTC)
     zone = ZoneInfo("Europe/Copenhagen")
-    assert (
-        head(template, created_at=at, author="Ann", zone=zone, **known)
-        == "7 no subject 2024-07-01 14:00:00 CEST Ann"
-    )
-    assert head(template, created_at=None, author=None, zone=zone, **known).endswith(
-        "time unknown author unknown"
-    )
+    message = Message("m", at, Direction.INBOUND, None, False, "Ann", "text")
+    job = Conversation("7", Contact(), Direction.INBOUND, None, None, at, (), (message,))
+    assert heads(templates, job, message, zone) == ["7 no subject 2024-07-01 14:00:00 CEST Ann"]
+    [unknown] = heads(templates, job, replace(message, created_at=None, author_name=None), zone)
+    assert unknown.endswith("time unknown author unknown")

@@ -120,6 +120,14 @@ class Api(Protocol):
     @property
     def TRAITS(self) -> tuple[Trait, ...]: ...  # noqa: N802 - a constant of the module
 
+    @property
+    def NEEDS_TIMES(self) -> bool:  # noqa: N802 - a constant of the module
+        """Whether nothing can be sent without a time."""
+
+    @property
+    def HAS_EXTERNAL_IDS(self) -> bool:  # noqa: N802 - a constant of the module
+        """Whether people can be known by an id of our own."""
+
     # What the account must have.
 
     def organization(self) -> Request | None:

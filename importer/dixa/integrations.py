@@ -47,7 +47,7 @@ from importer.model import (
     Verdict,
 )
 from importer.plan import fingerprint
-from importer.text import head
+from importer.text import heads
 
 CHANNELS = (
     "widget_chat",
@@ -206,21 +206,8 @@ class Integrations:
 
     def _text(self, message: Message, index: int, job: Conversation) -> str:
         templates = [self.settings.opening_head if index == 0 else "", self.settings.head]
-        heads = [
-            head(
-                template,
-                ticket_id=job.ticket_id,
-                subject=job.subject,
-                message_id=message.message_id,
-                created_at=message.created_at,
-                author=message.author_name,
-                direction=message.direction.value,
-                zone=self.settings.zone,
-            )
-            for template in templates
-            if template
-        ]
-        return "\n".join(heads) + ("\n\n" if heads and message.text else "") + message.text
+        above = "\n".join(heads(templates, job, message, self.settings.zone))
+        return above + ("\n\n" if above and message.text else "") + message.text
 
     def _carried(self, job: Conversation) -> Message | None:
         """The message that a contact form's creation brings in: only one that the requester wrote in public,
@@ -247,6 +234,7 @@ def _message_step(job: Conversation, message: Message) -> Step:
     )
 
 
+NEEDS_TIMES = HAS_EXTERNAL_IDS = False
 TRAITS: tuple[Trait, ...] = (
     Trait("requests for a conversation", "1, and 1 for each message"),
     Trait(
@@ -295,12 +283,20 @@ def organization() -> None:
     return
 
 
+# What is looked up in the account, as it is named to the user.
+QUEUE, TAG = "queue", "tag"
+
+
+def _endpoint_of(kind: str) -> str:
+    return f"endpoint (for kind = '{kind}')"
+
+
 def needs(migration: Migration) -> tuple[Need, ...]:
     """Queue and tags of callbacks, the endpoint of both kinds."""
     wanted = migration.conversation
     kind = wanted.kind
     endpoint = Need(
-        f"endpoint (for kind = '{kind}')",
+        _endpoint_of(kind),
         (wanted.endpoint or "",),
         Request("GET", "/v1/endpoints", query={"type": ENDPOINT_TYPES[kind]}),
         lambda item: (_endpoint_id(item, kind), _endpoint_names(item)),
@@ -308,10 +304,10 @@ def needs(migration: Migration) -> tuple[Need, ...]:
     if kind != "callback":
         return (endpoint,)
     return (
-        Need("queue", (wanted.queue or "",), Request("GET", "/v1/queues"), _named),
+        Need(QUEUE, (wanted.queue or "",), Request("GET", "/v1/queues"), _named),
         endpoint,
         Need(
-            "tag",
+            TAG,
             wanted.tags,
             Request("GET", "/v1/tags"),
             lambda item: (str(item["name"]), [str(item["name"])]) if item.get("name") else (None, []),
@@ -340,10 +336,8 @@ def target(migration: Migration, account: Account | None) -> Integrations:
     ids = account.ids if account else {}
     settings = Settings(
         kind=wanted.kind,
-        queue_id=next(iter(ids.get("queue", {}).values()), wanted.queue),
-        endpoint_id=next(
-            iter(ids.get(f"endpoint (for kind = '{wanted.kind}')", {}).values()), wanted.endpoint or ""
-        ),
+        queue_id=ids.get(QUEUE, {}).get(wanted.queue or "", wanted.queue),
+        endpoint_id=ids.get(_endpoint_of(wanted.kind), {}).get(wanted.endpoint or "", wanted.endpoint or ""),
         tags=wanted.tags,
         head="[{created_at}, {author}]" if wanted.head is None else wanted.head,
         opening_head="[Ticket {ticket_id}: {subject}]"
@@ -351,7 +345,7 @@ def target(migration: Migration, account: Account | None) -> Integrations:
         else wanted.opening_head,
         zone=ZoneInfo(wanted.head_timezone),
     )
-    return Integrations(settings, account.names.get("tag") if account else None)
+    return Integrations(settings, account.names.get(TAG) if account else None)
 
 
 def find_person(contact: Contact) -> Request:

@@ -8,6 +8,9 @@ from importer.dixa.api import Account, Item, Need
 from importer.dixa.v1.protocol import EMAIL, DixaV1, Settings
 from importer.model import Request
 
+# What is looked up in the account, as it is named to the user.
+QUEUE, ENDPOINT, ATTRIBUTE = "queue", "e-mail endpoint", "custom attribute of conversations"
+
 
 def organization() -> Request:
     return Request("GET", "/v1/organization")
@@ -20,7 +23,7 @@ def needs(migration: Migration) -> tuple[Need, ...]:
     if wanted.queue:
         found.append(
             Need(
-                "queue",
+                QUEUE,
                 (wanted.queue,),
                 Request("GET", "/v1/queues"),
                 lambda item: (str(item.get("id")), [str(item.get("name"))]),
@@ -29,11 +32,11 @@ def needs(migration: Migration) -> tuple[Need, ...]:
     if wanted.kind == EMAIL and wanted.endpoint:
         query = {"_type": "EmailEndpoint"}
         listed = Request("GET", "/v1/contact-endpoints", query=query)
-        found.append(Need("e-mail endpoint", (wanted.endpoint,), listed, _endpoint))
+        found.append(Need(ENDPOINT, (wanted.endpoint,), listed, _endpoint))
     if wanted.attributes:
         found.append(
             Need(
-                "custom attribute of conversations",
+                ATTRIBUTE,
                 tuple(wanted.attributes),
                 Request("GET", "/v1/custom-attributes"),
                 _attribute,
@@ -59,14 +62,14 @@ def target(migration: Migration, account: Account | None) -> DixaV1:
     known."""
     wanted = migration.conversation
     ids = account.ids if account else {}
-    attributes = ids.get("custom attribute of conversations", {name: name for name in wanted.attributes})
+    attributes = ids.get(ATTRIBUTE, {name: name for name in wanted.attributes})
     by_field = wanted.kind == EMAIL
     opening = "" if by_field else "[Ticket {ticket_id}: {subject}]"
     settings = Settings(
         migration=migration.name,
         kind=wanted.kind,
-        endpoint=next(iter(ids.get("e-mail endpoint", {}).values()), wanted.endpoint),
-        queue_id=next(iter(ids.get("queue", {}).values()), wanted.queue),
+        endpoint=ids.get(ENDPOINT, {}).get(wanted.endpoint or "", wanted.endpoint),
+        queue_id=ids.get(QUEUE, {}).get(wanted.queue or "", wanted.queue),
         tags=wanted.tags,
         attributes={attributes[name]: column for name, column in wanted.attributes.items()},
         grown=wanted.grown,

@@ -32,7 +32,7 @@ from importer.model import (
     StepKind,
 )
 from importer.plan import fingerprint
-from importer.text import has_inner_images, head, safe_html, shows_something
+from importer.text import has_inner_images, heads, safe_html, shows_something
 
 EMAIL = "email"
 # In one request; Dixa gives no maximum.
@@ -301,16 +301,16 @@ class DixaV1:
 
     def _content(self, message: Message, job: Conversation, number: int) -> dict[str, str]:
         """What the source has: HTML where it has that, unless one message alone is larger than a request."""
-        heads = self._heads(message, job, first=number == 0)
+        above = self._heads(message, job, first=number == 0)
         if message.html is not None and len(message.html) * 2 < self.settings.max_bytes:
-            shown = "".join(f"<p>{html.escape(line)}</p>" for line in heads)
+            shown = "".join(f"<p>{html.escape(line)}</p>" for line in above)
             safe = safe_html(message.html)
             if shows_something(safe):
                 return {"_type": "Html", "value": shown + safe}
         text = _text(message)
         if message.html is None and self.settings.markdown and not message.from_html:
-            return {"_type": "Markdown", "value": "\n\n".join([*heads, text])}
-        return {"_type": "Text", "value": "\n".join(heads) + ("\n\n" if heads else "") + text}
+            return {"_type": "Markdown", "value": "\n\n".join([*above, text])}
+        return {"_type": "Text", "value": "\n".join(above) + ("\n\n" if above else "") + text}
 
     def _heads(self, message: Message, job: Conversation, *, first: bool, by_name: bool = True) -> list[str]:
         settings = self.settings
@@ -320,31 +320,18 @@ class DixaV1:
             settings.head,
             settings.author_head if unseen else "",
         ]
-        return [
-            head(
-                template,
-                ticket_id=job.ticket_id,
-                subject=job.subject,
-                message_id=message.message_id,
-                created_at=message.created_at,
-                author=message.author_name,
-                direction=message.direction.value,
-                zone=settings.zone,
-            )
-            for template in templates
-            if template
-        ]
+        return heads(templates, job, message, settings.zone)
 
     def _note(self, message: Message, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
         """A note is plain text and holds no files, so what is attached stands in it as links. A public
         message that has to be a note says so."""
         public = message.direction is not Direction.INTERNAL
-        heads = self._heads(message, job, first=False, by_name=not public)
+        above = self._heads(message, job, first=False, by_name=not public)
         if public:
-            heads = [f"[{message.author_name or 'author unknown'}, {message.direction.value}]", *heads]
+            above = [f"[{message.author_name or 'author unknown'}, {message.direction.value}]", *above]
         files = [f"{file.name}: {file.url}" if file.name else file.url for file in message.attachments]
         text = message.text if files else _text(message)
-        parts = ["\n".join(heads), text, "\n".join(files)]
+        parts = ["\n".join(above), text, "\n".join(files)]
         note: dict[str, Any] = {
             "message": "\n\n".join(part for part in parts if part),
             "createdAt": iso(message.created_at or _began(job)),
@@ -380,6 +367,7 @@ def _lost_authors(target: DixaV1, job: Conversation) -> int:
     return sum(not target.settings.shows_author(message, job.requester) for message in job.messages)
 
 
+NEEDS_TIMES = HAS_EXTERNAL_IDS = True
 TRAITS: tuple[Trait, ...] = (
     Trait(
         "requests for a conversation",
