@@ -6,12 +6,14 @@ person. It is read back by every later command, and kept when the file is writte
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from importer.errors import ConfigError
+from importer.schema import EMAIL
 
 COLUMNS = ("person", "name", "messages", "first", "last", "suggestion", "agent")
 
@@ -48,11 +50,17 @@ def read(path: Path) -> dict[str, str]:
             f"{path}: has no column {' and no column '.join(sorted(missing))}; delete it, and the next run "
             "writes it anew"
         )
-    return {
-        row["person"].strip().casefold(): row["agent"].strip()
-        for row in rows
-        if (row["person"] or "").strip() and (row["agent"] or "").strip()
-    }
+    named: dict[str, str] = {}
+    for row in rows:
+        person, agent = ((row[column] or "").strip() for column in ("person", "agent"))
+        if agent and not re.fullmatch(EMAIL, agent):
+            raise ConfigError(
+                f"{path}:{rows.line_num}: agent: {agent!r} is no e-mail address; write the one "
+                "under which Dixa knows the agent"
+            )
+        if person and agent:
+            named[person.casefold()] = agent
+    return named
 
 
 def lines(

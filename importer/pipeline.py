@@ -19,7 +19,7 @@ from importer.config import Migration
 from importer.dixa import APIS
 from importer.dixa.api import Account, created_id
 from importer.dixa.client import Client
-from importer.errors import CheckpointError, Invalid, RunError, Unauthorized
+from importer.errors import CheckpointError, ConfigError, Invalid, RunError, Unauthorized
 from importer.exchange import Exchange, NotRead, Patience, Traffic
 from importer.model import (
     Answer,
@@ -76,20 +76,21 @@ def prepare(
     migration: Migration, scanned: Mapping[str, read.Scanned], workdir: Path, *, with_holes: bool, say: Say
 ) -> Prepared:
     """Judge the tables and plan. Raises SourceError for a file that cannot be read to its end."""
+    _check_attributes(migration, scanned["tickets"])
     tables = {}
     for name, table in scanned.items():
         say(f"reading {name} ({len(table.files)} file{'s' * (len(table.files) > 1)})")
         tables[name] = validate(table, timezone=migration.source.timezone, workdir=workdir)
     say("joining the tables")
-    by_external_id = migration.target.api == "dixa"
+    api = APIS[migration.target.api]
     rules = Rules(
         default_requester=migration.people.default_requester,
         default_agent=migration.people.default_agent,
         import_empty=migration.conversation.empty == "import",
         with_holes=with_holes,
         agents=agents.read(migration.agents_file),
-        external_prefix=f"{migration.name}:" if by_external_id else None,
-        times_required=migration.target.api == "dixa",
+        external_prefix=f"{migration.name}:" if api.HAS_EXTERNAL_IDS else None,
+        times_required=api.NEEDS_TIMES,
     )
     related = relate(tables, rules=rules, workdir=workdir)
     say("planning")
@@ -101,6 +102,18 @@ def prepare(
         imported=pl.DataFrame(imported, schema={"ticket_id": pl.String, "mark": pl.Int64}, orient="row"),
     )
     return Prepared(migration, tables, related, parts, _opened(tables, related, parts))
+
+
+def _check_attributes(migration: Migration, tickets: read.Scanned) -> None:
+    """That every further column which shall become a custom attribute is in the export."""
+    there = sorted({name for columns in tickets.columns for name in columns if name.startswith("custom.")})
+    wanted = migration.conversation.attributes.values()
+    missing = [name for name in wanted if name.startswith("custom.") and name not in there]
+    if missing:
+        raise ConfigError(
+            f"conversation.attributes: {len(missing)} column(s) are in no file of tickets: "
+            f"{', '.join(missing)}; there is: {', '.join(there) or 'none'}"
+        )
 
 
 def _opened(tables: Mapping[str, Checked], related: Related, parts: Parts) -> Books:

@@ -399,6 +399,7 @@ class _Run:
                 continue
             if judgement.verdict is Verdict.REFUSED and len(step.carries) > 1 and step.kind is StepKind.NOTES:
                 # One that Dixa does not want must not keep out the others.
+                self.pusher.journal.withdraw(step)
                 waiting.extendleft(reversed(_halves(step)))
                 continue
             state = _VERDICT_STATES[judgement.verdict]

@@ -274,6 +274,7 @@ def _with_author(
     )
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     inbound = pl.col("direction") == Direction.INBOUND
+    addressless = pl.coalesce("author_email", "author_phone").is_null()
     nobody = pl.coalesce("author_email", "author_phone", "author_external").is_null()
     agents = pl.col("is_agent")
     return (
@@ -295,7 +296,7 @@ def _with_author(
             _external("author_id", "author_name", rules).alias("author_external"),
         )
         .with_columns(
-            pl.when(inbound & nobody).then("from_email").otherwise("author_email").alias("author_email")
+            pl.when(inbound & addressless).then("from_email").otherwise("author_email").alias("author_email")
         )
         .with_columns(
             pl.when(inbound & nobody).then("t_email").otherwise("author_email").alias("author_email"),

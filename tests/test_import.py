@@ -12,7 +12,7 @@ import pytest
 
 from importer import pipeline
 from importer.config import load
-from importer.errors import CheckpointError
+from importer.errors import CheckpointError, Unauthorized
 from importer.model import State
 from importer.sandbox.contract import Call, Problem
 from importer.sandbox.dixa import DixaV1
@@ -382,3 +382,41 @@ def test_a_limit_makes_nobody_whose_ticket_does_not_go(run, migration, serving) 
         assert sandbox.store.count("users") == 1
         run(path, sandbox, limits=pipeline.Limits(tickets=2), target__workers=1)
         assert (sandbox.store.count("users"), sandbox.store.count("conversations")) == (3, 2)
+
+
+def test_notes_not_tried_yet_are_not_remembered_as_refused(run, migration, serving, monkeypatch) -> None:
+    """The token expires right after a bulk of notes was refused, before its halves are sent."""
+    create, expired = DixaV1.create_notes, []
+
+    def refuse(self: DixaV1, call: Call) -> Any:
+        if len(call.body["data"]) == 6:
+            return Problem(400, "invalid")
+        if not expired:
+            expired.append(True)
+            return Problem(401, "The token is missing or wrong.")
+        return create(self, call)
+
+    monkeypatch.setattr(DixaV1, "create_notes", refuse)
+    rows = "".join(f"n{n},A,{AGENT},internal,note {n},2024-02-02\n" for n in range(6))
+    path = migration(tickets=TICKETS, messages=HEADER + rows, into="email")
+    with serving(api="dixa") as sandbox:
+        assert isinstance(run(path, sandbox).failure, Unauthorized)
+        monkeypatch.setattr(DixaV1, "create_notes", create)
+        ran = run(path, sandbox)
+        assert (ran.books.clean, sandbox.store.count("notes")) == (True, 6)
+
+
+def test_an_agent_filled_in_by_name_is_no_address(dixa_import, migration) -> None:
+    path = migration(tickets=TICKETS, messages=MESSAGES, into="email")
+    path.with_name("minimal.people.csv").write_text("person,agent\n,\nGone,Lene Hansen\n")
+    done = dixa_import("plan", path)
+    assert done.code == 2
+    assert "minimal.people.csv:3: agent: 'Lene Hansen' is no e-mail address" in done.err
+
+
+def test_an_attribute_of_a_column_that_no_file_has_is_refused(dixa_import, samples) -> None:
+    path = samples / "helpdesk.toml"
+    path.write_text(path.read_text("utf-8").replace('"ticket_id" }', '"custom.Priorty" }'), "utf-8")
+    done = dixa_import("plan", path)
+    assert done.code == 2
+    assert "1 column(s) are in no file of tickets: custom.Priorty; there is: custom.Priority" in done.err

@@ -81,6 +81,17 @@ def test_authors_come_from_people(prepare, migration: Migration) -> None:
     ]
 
 
+def test_who_sent_an_inbound_message_goes_before_an_id_of_our_own(prepare, migration: Migration) -> None:
+    path = migration(
+        into="email",
+        tickets="ticket_id,requester_email,created_at\nA,ann@b.example,2024-01-01\n",
+        people="person_id,name\n7,Bo\n",
+        messages="ticket_id,author_id,direction,from_email,text\nA,7,inbound,bo@b.example,hi\nA,7,inbound,,ho\n",
+    )
+    keys = {m.text: m.author.key for job in prepare(path).parts.jobs() for m in job.messages}
+    assert keys == {"hi": "email:bo@b.example", "ho": "id:minimal:7"}
+
+
 def test_a_message_that_does_not_say_whether_it_is_public_is_internal(prepare, migration: Migration) -> None:
     ready = prepare(migration(tickets=TICKETS, messages="ticket_id,text\n1,secret?\n2,also\n"))
     assert {m.direction for job in ready.parts.jobs() for m in job.messages} == {"internal"}

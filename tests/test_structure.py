@@ -12,8 +12,8 @@ ROOT = Path(importer.__file__).parent
 # From the ground up; a package may import only what stands on lines above its own, and its own files.
 LAYERS = (
     ("errors", "model", "resources"),
-    ("text", "schema", "pace", "agents"),
-    ("config",),
+    ("text", "schema", "pace"),
+    ("config", "agents"),
     ("read",),
     ("validate",),
     ("relate",),
