@@ -10,13 +10,12 @@ import string
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -24,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from importer import presets
 from importer.errors import ConfigError
+from importer.presets import LookupFile, OneOrMore, Opening, Part, Preset, Section, Shape, over
 from importer.text import HEAD_FIELDS
 
 URLS = {"dixa": "https://dev.dixa.io", "integrations": "https://integrations.dixa.io"}
@@ -36,51 +37,74 @@ ATTRIBUTE_COLUMNS = (
 )  # fmt: skip
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Table(_Section):
-    """How files become one of the canonical tables."""
+class Table(Shape):
+    """Files, and how they become one of the canonical tables."""
 
     files: OneOrMore = Field(
         default=(),
-        description="Paths or globs, below the migration file's folder: CSV, CSV.gz, CSV.zst, Parquet. "
-        "Several files are one table. Left out for tickets: they are taken from the messages' rows.",
+        description="Paths, globs or folders, below the migration file's folder: CSV, CSV.gz, CSV.zst, "
+        "Parquet. Several files are one table. Left out for tickets: they are taken from the messages' rows.",
     )
-    encoding: str = Field("utf-8", description="Of CSV files.")
+    encoding: str | None = Field(None, description="Of CSV files, as cp1252. Found out when left out.")
     delimiter: str | None = Field(
-        None, pattern=r"^[\t -!#-~]$", description="One ASCII sign, no quote. Found out when left out."
-    )
-    columns: Mapping[str, str] = Field(
-        default_factory=dict, description="Canonical name = the file's header."
-    )
-    values: Mapping[str, Mapping[str, str]] = Field(
-        default_factory=dict,
-        description="Per column: the file's value = canonical value; '*' stands for all other values.",
-    )
-    defaults: Mapping[str, str] = Field(
-        default_factory=dict, description="Per column: what stands in for an empty cell."
-    )
-    skip: Mapping[str, OneOrMore] = Field(
-        default_factory=dict,
-        description="Per column: values (as the file has them) whose rows are left out and counted.",
+        None, pattern=r'^[^"\r\n]$', description="One sign, no quote. Found out when left out."
     )
 
 
-class Source(_Section):
+class LookupTable(LookupFile):
+    """A file in which columns of other files are looked up."""
+
+    files: OneOrMore = ()
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+class Source(Section):
+    preset: str | None = Field(None, description="A known export (dixa-import presets), or a preset's path.")
     timezone: str | None = Field(None, description="IANA zone of times that name none, as Europe/Copenhagen.")
+    region: str | None = Field(
+        None, pattern="^[A-Z]{2}$", description="Country of phone numbers without a country code, as DK."
+    )
+    opening: Opening = Field(
+        "always",
+        description="When the first message in a ticket's row counts: always, unless_messages (the ticket "
+        "has any), or unless_repeated (its first public message is the same).",
+    )
     tickets: Table = Field(default=Table())
     messages: Table | None = None
     people: Table | None = None
     attachments: Table | None = None
+    lookups: Mapping[str, LookupTable] = Field(
+        default_factory=dict, description="Files in which columns of other files are looked up, by name."
+    )
+
+    _preset: Preset | None = None
+
+    def table(self, name: str) -> Table | None:
+        value: Table | None = getattr(self, name)
+        return value
+
+    def parts(self, name: str) -> tuple[Part, ...]:
+        """The kinds of files that may become this table, as preset and migration file say it."""
+        own = self.table(name) or Table()
+        parts = self._preset.parts(name) if self._preset else ()
+        if not parts and name == "tickets" and not self.tickets.files:
+            parts = (Part(read="messages", gather=True),)
+        elif not parts and own.each is not None:
+            parts = (Part(read="messages" if name == "attachments" else "tickets"),)
+        elif not parts:
+            parts = (Part(),)
+        return tuple(over(part, own) for part in parts)
+
+    def lookup(self, name: str) -> LookupTable | None:
+        """A lookup file's words, the preset's and the migration's."""
+        own = self.lookups.get(name)
+        known = self._preset.lookups.get(name) if self._preset else None
+        if own is None or known is None:
+            return own
+        return own.model_copy(
+            update={key: getattr(known, key) for key in ("only", "skip") if key not in own.model_fields_set}
+        )
 
     @field_validator("timezone")
     @classmethod
@@ -99,7 +123,7 @@ class Source(_Section):
         return self
 
 
-class Target(_Section):
+class Target(Section):
     api: Literal["dixa", "integrations"] = Field(
         "dixa", description="Dixa API v1, or the deprecated Integrations API. Each has its own tokens."
     )
@@ -139,7 +163,7 @@ class Target(_Section):
         raise ValueError("must begin with https:// (plain http is for loopback only)")
 
 
-class Conversations(_Section):
+class Conversations(Section):
     kind: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_.-]{0,100}$",
@@ -224,7 +248,7 @@ class Conversations(_Section):
         return Source._known_zone(name) or "UTC"
 
 
-class People(_Section):
+class People(Section):
     default_agent: str | None = Field(None, description="E-mail of the agent for authors Dixa does not know.")
     default_requester: str | None = Field(None, description="E-mail for tickets that name no requester.")
 
@@ -265,7 +289,7 @@ _DIXA_PROBLEMS: tuple[_Problem, ...] = (
 )
 
 
-class Migration(_Section):
+class Migration(Section):
     """A migration file. Everything a run leaves stands beside it, under its `name`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="dixa-importer migration file")
@@ -342,6 +366,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Migration:
         raise ConfigError(f"{path}: is no TOML: {error}") from None
     for key, value in (overrides or {}).items():
         _put(data, key.split("."), value)
+    preset = _preset(data, path.resolve().parent)
     try:
         migration = Migration.model_validate(data)
     except ValidationError as error:
@@ -351,7 +376,22 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Migration:
             + "\n".join(f"  {problem}" for problem in problems)
         ) from None
     migration._folder = path.resolve().parent
+    migration.source._preset = preset
     return migration
+
+
+def _preset(data: dict[str, Any], folder: Path) -> Preset | None:
+    """The preset that the file names; what it says of the source as a whole stands in for what the file does
+    not say."""
+    source = data.get("source")
+    name = source.get("preset") if isinstance(source, dict) else None
+    if not isinstance(source, dict) or not isinstance(name, str):
+        return None
+    preset = presets.load(name, folder)
+    source.setdefault("opening", preset.opening)
+    if preset.timezone:
+        source.setdefault("timezone", preset.timezone)
+    return preset
 
 
 def json_schema() -> dict[str, Any]:

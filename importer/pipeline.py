@@ -91,6 +91,7 @@ def prepare(
         agents=agents.read(migration.agents_file),
         external_prefix=f"{migration.name}:" if api.HAS_EXTERNAL_IDS else None,
         times_required=api.NEEDS_TIMES,
+        opening=migration.source.opening,
     )
     related = relate(tables, rules=rules, workdir=workdir)
     say("planning")

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
+from importer import openings
 from importer.model import Direction, Role, State
+from importer.presets import Opening
 from importer.schema import load
 from importer.validate import FATE_SCHEMA, Checked
 
@@ -33,6 +35,11 @@ RULES: Mapping[str, str] = {
     "empty_ticket": "has no message (conversation.empty = 'import' imports it from its subject)",
     "message_filtered": "its message is filtered",
     "blank_row": "every cell is empty",
+    "repeated_header": "is the header once more",
+    "report_footer": "is a line of the report that wrote the file, behind its last record",
+    "older_version": "a newer version of the same record is there",
+    "opening_repeated": "the ticket's opening text, which stands among its messages too (source.opening)",
+    "mended": "a mended row stands for it",
     "not_needed": "nothing that is imported names this person",
 }
 
@@ -43,7 +50,7 @@ _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 class Rules:
     """What the migration decides about relations. `agents` says who stands for whom (agents.read);
     `external_prefix` goes before a person's id where the API knows people by such ids; `times_required` where
-    it takes nothing without a time."""
+    it takes nothing without a time; `opening` says when a first message in a ticket's row counts."""
 
     default_requester: str | None = None
     default_agent: str | None = None
@@ -52,6 +59,7 @@ class Rules:
     agents: Mapping[str, str] = field(default_factory=dict)
     external_prefix: str | None = None
     times_required: bool = False
+    opening: Opening = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +98,22 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
 
     people = _good(tables, "people").select(_PEOPLE_COLUMNS)
     named = written(_with_people(_good(tables, "tickets"), people, rules), "tickets.named")
-    messages = written(_with_author(_all_messages(tables, named), named, people, rules), "messages.authored")
+    messages = written(_with_author(openings.with_openings(_good(tables, "messages"), named), named, people, rules), "messages.authored")
     tickets = written(_with_fallback_requester(named, messages, rules), "tickets.requested")
     attachments = _good(tables, "attachments")
 
     known_tickets = pl.concat([tickets.select(id="ticket_id"), _fates(tables, "tickets").select("id")])
+    repeated = _fate(openings.repeated(messages, rules.opening), State.FILTERED, pl.lit("opening_repeated"))
     own = written(
-        pl.concat([_broken(tables, messages), _message_fates(messages, known_tickets, attachments, rules)]),
+        pl.concat(
+            [
+                _broken(tables, messages),
+                repeated,
+                _message_fates(
+                    messages.join(repeated, on=_ROW, how="anti"), known_tickets, attachments, rules
+                ),
+            ]
+        ),
         "messages.own-fates",
     )
     attachment_own = written(_attachment_fates(tables, attachments, messages, own), "attachments.own-fates")
@@ -164,7 +181,7 @@ def _good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
         field.name: pl.List(pl.String) if field.type == "array" else types.get(field.type, pl.String)
         for field in load(name).fields
     }
-    return pl.LazyFrame(schema={"_file": pl.UInt16, "_record": pl.UInt32, **columns})
+    return pl.LazyFrame(schema={"_file": pl.UInt16, "_record": pl.UInt64, **columns})
 
 
 def _fates(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
@@ -223,26 +240,6 @@ def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame, rules: Rules) -> p
         _external("requester_id", "requester_name", rules).alias("requester_external"),
         *_stood_for("assignee", rules),
     )
-
-
-def _all_messages(tables: Mapping[str, Checked], tickets: pl.LazyFrame) -> pl.LazyFrame:
-    """The messages, and the opening messages that stand in ticket rows: the requester's own, in public."""
-    messages = _good(tables, "messages").with_columns(pl.lit(value=False).alias("_opening"))
-    openings = tickets.filter(pl.coalesce("opening_text", "opening_html").is_not_null()).select(
-        "_file",
-        "_record",
-        "ticket_id",
-        "created_at",
-        "channel",
-        author_id="requester_id",
-        author_email="requester_email",
-        author_name="requester_name",
-        direction=pl.lit(Direction.INBOUND.value),
-        text="opening_text",
-        html="opening_html",
-        _opening=pl.lit(value=True),
-    )
-    return pl.concat([messages, openings], how="diagonal")
 
 
 def _with_author(

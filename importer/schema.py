@@ -9,6 +9,7 @@ zone where none is configured, and `<column>.format`.
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -69,6 +70,11 @@ class TableSchema:
         return tuple(field.name for field in self.fields if field.constraints.get("required"))
 
     @property
+    def primary(self) -> str | None:
+        """The column that tells records apart."""
+        return next(iter(self.unique), None)
+
+    @property
     def unique(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields if field.constraints.get("unique"))
 
@@ -87,6 +93,11 @@ def load(table: str, folder: Path = SCHEMAS / "tables") -> TableSchema:
     """The schema of one canonical table, from `<folder>/<table>.json`."""
     data = json.loads((folder / f"{table}.json").read_text("utf-8"))
     return TableSchema(data["name"], tuple(_field(item) for item in data["fields"]))
+
+
+def fold(name: str) -> str:
+    """A header as it is compared: without case, blanks, `_` and `-`."""
+    return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
 def cell_items(cell: str) -> list[str] | None:

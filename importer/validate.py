@@ -13,13 +13,13 @@ import polars as pl
 from importer import read
 from importer.errors import SourceError
 from importer.model import State
-from importer.schema import Rule
+from importer.schema import Rule, TableSchema
 
 # What a reject or a filtered row keeps: enough to find it again and to know what hangs on it.
 FATE_SCHEMA = pl.Schema(
     {
         "_file": pl.UInt16,
-        "_record": pl.UInt32,
+        "_record": pl.UInt64,
         "id": pl.String,
         "parent": pl.String,
         "items": pl.UInt32,
@@ -34,6 +34,12 @@ _IDS: Mapping[str, tuple[str | None, str]] = {
     "people": ("person_id", "person_id"),
     "attachments": (None, "message_id"),
 }
+
+_FLAW_RULES = [
+    Rule(flaw.value, "", message, (pl.col("_flaw") == flaw.value).fill_null(value=False))
+    for flaw, message in read.FLAWS.items()
+    if flaw not in read.HARMLESS
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Checked:
 def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> Checked:
     """Judge one table. Its good rows and the fates of the others are written below `workdir`."""
     schema = scanned.schema
-    rules = schema.rules(timezone)
+    rules = [*_FLAW_RULES, *schema.rules(timezone)]
     good_path, bad_path = workdir / f"{schema.name}.good.parquet", workdir / f"{schema.name}.bad.parquet"
     frame = _judged(scanned, rules, timezone)
     bad = pl.col("_broken") != 0
@@ -65,7 +71,7 @@ def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> C
     _collect(
         scanned,
         [
-            frame.filter(~out).drop("_skip", "_broken", "^raw\\..*$").sink_parquet(good_path, lazy=True),
+            frame.filter(~out).drop("_skip", "_flaw", "_broken", "^raw\\..*$").sink_parquet(good_path, lazy=True),
             frame.filter(out)
             .select(*_identity(schema.name), "_skip", "_broken")
             .sink_parquet(bad_path, lazy=True),
@@ -76,7 +82,7 @@ def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> C
     doubles = [_doubles(good, schema.name, column) for column in schema.unique]
     for double in doubles:
         good = good.join(double.lazy(), on=["_file", "_record"], how="anti")
-    fates = pl.concat([fates, *(double.lazy() for double in doubles)])
+    fates = pl.concat([_apart(fates, good, schema), *(double.lazy() for double in doubles)])
     named = {rule.name: rule for rule in rules}
     for column in schema.unique:
         name = f"{column}.unique"
@@ -91,10 +97,15 @@ def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> p
     if len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
     bits = [pl.when(rule.fails).then(pl.lit(1 << i, pl.UInt64)) for i, rule in enumerate(rules)]
+    # Of a row whose shape is broken nothing else can be said: its cells may stand in the wrong columns.
+    of_shape, of_cells = bits[: len(_FLAW_RULES)], bits[len(_FLAW_RULES) :]
+    broken = (
+        pl.when(pl.col("_flaw").is_not_null())
+        .then(pl.sum_horizontal(of_shape, ignore_nulls=True))
+        .otherwise(pl.sum_horizontal(of_cells, ignore_nulls=True))
+    )
     return (
-        scanned.frame.rename(raw)
-        .with_columns(schema.typed(timezone))
-        .with_columns(pl.sum_horizontal(bits, ignore_nulls=True).alias("_broken"))
+        scanned.frame.rename(raw).with_columns(schema.typed(timezone)).with_columns(broken.alias("_broken"))
     )
 
 
@@ -122,6 +133,20 @@ def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
         .select(*_IDENTITY, pl.lit(State.REJECTED.value).alias("state"), "rule")
     )
     return pl.concat([skipped, rejected]).cast(FATE_SCHEMA)
+
+
+def _apart(fates: pl.LazyFrame, good: pl.LazyFrame, schema: TableSchema) -> pl.LazyFrame:
+    """A row that is left out beside a good one of the same record (an older version, one that was mended) says
+    nothing about that record, so it has no id."""
+    if schema.primary is None:
+        return fates
+    there = good.select(id=schema.primary, _there=pl.lit(value=True)).unique("id")
+    apart = pl.col("_there").fill_null(value=False) & (pl.col("state") == State.FILTERED)
+    return (
+        fates.join(there, on="id", how="left")
+        .with_columns(id=pl.when(~apart).then("id"))
+        .select(*FATE_SCHEMA)
+    )
 
 
 def _doubles(good: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:

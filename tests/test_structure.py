@@ -12,10 +12,12 @@ ROOT = Path(importer.__file__).parent
 # From the ground up; a package may import only what stands on lines above its own, and its own files.
 LAYERS = (
     ("errors", "model", "resources"),
-    ("text", "schema", "pace"),
+    ("text", "schema", "pace", "times"),
+    ("presets",),
     ("config", "agents"),
     ("read",),
-    ("validate",),
+    ("validate", "recognise"),
+    ("openings",),
     ("relate",),
     ("plan",),
     ("dixa",),
@@ -31,6 +33,7 @@ PURE = (
     "model",
     "schema",
     "validate",
+    "openings",
     "relate",
     "plan",
     "push",

@@ -130,7 +130,7 @@ def _judgement(
         lines += ["", text.problems(problems)]
     for name, table in ready.tables.items():
         if table.scanned.unused:
-            lines.append(f"Columns of {name} that nothing takes: {', '.join(table.scanned.unused)}")
+            lines.append(f"Columns of {name} that nothing takes: {text.some(table.scanned.unused)}")
     lines += ["", text.balance(ready.books)]
     lines += [f"Rejects: {path}" for path in paths]
     return [*lines, f"Report: {migration.report / 'report.json'}"]

@@ -5,8 +5,27 @@ something that is no table) raises SourceError here, with everything that is wro
 is passed on as it is, for `validate` to judge.
 """
 
-from importer.read.files import SourceFile
+from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look
+from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
-from importer.read.scan import Scanned, scan
+from importer.read.rows import FLAWS, HARMLESS
+from importer.read.scan import Origin, Scanned, scan
+from importer.read.shape import record_of
 
-__all__ = ["Record", "Scanned", "SourceFile", "fault", "fetch", "scan"]
+__all__ = [
+    "FLAWS",
+    "HARMLESS",
+    "REASON_COLUMNS",
+    "Origin",
+    "Record",
+    "Scanned",
+    "SourceFile",
+    "fault",
+    "fetch",
+    "find",
+    "guarded",
+    "look",
+    "record_of",
+    "scan",
+    "source",
+]

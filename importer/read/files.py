@@ -1,55 +1,92 @@
-"""Paths become source files whose kind, dialect and header are known. Looks at the first record only."""
+"""Paths become source files whose kind, dialect and header are known, and that polars can read.
+
+A CSV file is read by polars as it is where its bytes prove that it has one reading only (proof.py). Another one
+is copied first, row by row, into one that has (rows.py); what is broken in it is named there.
+"""
 
 import csv
 import io
-import sys
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from importer.errors import SourceError
+from importer.read import dialect as dialects
+from importer.read.dialect import Dialect
+from importer.read.parquet import header as parquet_header
 
 Kind = Literal["csv", "parquet"]
-REASON_COLUMNS = ("_line", "_column", "_rule", "_value", "_message")
+# What stands before the source's own columns in a file of rejects.
+REASON_COLUMNS = ("_source", "_line", "_column", "_rule", "_value", "_message")
 
-_DELIMITERS = ",;\t|"
+_EXECUTED = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
-# A cell may be as long as a mail with its whole history; the csv module would stop at 128 KiB.
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+_SAMPLE_BYTES = 1 << 20
+_TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One export file. `header` are its column names in order; `compression` is pyarrow's name for it."""
+    """One export file. `titles` are its column names as they stand there, `header` the same made distinct
+    (a second `Comment` is `Comment (2)`); `compression` is pyarrow's name for it.
+
+    `readable` is what polars reads: the file itself, or a copy. `is_copy` says that the copy was written row
+    by row, with a first column `_flaw`.
+    """
 
     path: Path
     kind: Kind
+    titles: tuple[str, ...]
     header: tuple[str, ...]
     compression: str | None = None
-    encoding: str = "utf-8"
-    delimiter: str = ","
+    dialect: Dialect = Dialect()
+    readable: Path = Path()
+    is_copy: bool = False
 
     @property
-    def encoding_name(self) -> str:
-        return self.encoding.removesuffix("-sig")
+    def is_rejects(self) -> bool:
+        """Whether it is a file of rejects that comes back mended."""
+        return self.titles[: len(REASON_COLUMNS)] == REASON_COLUMNS
 
-    def text(self) -> io.TextIOBase:
-        """The decompressed, decoded text, line ends as they are."""
-        return io.TextIOWrapper(cast(Any, _Bytes(self)), encoding=self.encoding, newline="")
+    @property
+    def repeats(self) -> dict[str, list[str]]:
+        """The distinct names of each title that stands more than once."""
+        found: dict[str, list[str]] = {}
+        for title, name in zip(self.titles, self.header, strict=True):
+            found.setdefault(title, []).append(name)
+        return {title: names for title, names in found.items() if len(names) > 1 and title}
+
+    def bytes(self) -> io.BufferedReader:
+        """The decompressed bytes."""
+        return io.BufferedReader(cast(Any, _Bytes(self)), 1 << 20)
+
+    def text(self) -> io.TextIOWrapper:
+        """The decompressed, decoded text. Lines end with LF or CR LF; a bare CR ends one only where all
+        lines end so."""
+        newline = None if self.dialect.newline == "\r" else "\n"
+        return io.TextIOWrapper(
+            self.bytes(), encoding=self.dialect.encoding, errors=self.dialect.errors, newline=newline
+        )
 
 
 def find(patterns: Sequence[str], folder: Path) -> Iterator[Path | str]:
     """The files that the patterns name, each pattern's in order of name; a text says what one does not
     find."""
     for pattern in patterns:
-        path = folder / pattern
+        path = Path(os.path.normpath(folder / pattern))
         if path.is_dir():
-            yield f"{path}: is a folder; name its files ({pattern.rstrip('/')}/*.csv)"
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and _is_table(file))
+            yield from inside
+            if not inside:
+                yield f"{path}: no CSV or Parquet file is in this folder"
         elif path.exists():
             yield path
         elif any(sign in pattern for sign in "*?["):
@@ -61,8 +98,8 @@ def find(patterns: Sequence[str], folder: Path) -> Iterator[Path | str]:
             yield f"{path}: there is no such file"
 
 
-def look(path: Path, *, encoding: str, delimiter: str | None) -> SourceFile:
-    """Open a file far enough to know its kind and header.
+def look(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> SourceFile:
+    """Open a file far enough to know its kind, dialect and header.
 
     Raises SourceError for what is no table: empty, unreadable, binary, damaged Parquet.
     """
@@ -74,63 +111,95 @@ def look(path: Path, *, encoding: str, delimiter: str | None) -> SourceFile:
     if not start:
         raise SourceError(f"{path}: is empty, not even a header stands in it")
     if start == b"PAR1":
-        return _look_parquet(path)
+        titles = parquet_header(path)
+        return SourceFile(path, "parquet", titles, _distinct(titles), readable=path)
     if ".parquet" in path.suffixes:
         raise SourceError(f"{path}: is no Parquet file, although its name says so (it must begin with PAR1)")
-    return _look_csv(path, _compression(start), _utf8_without_bom(encoding), delimiter)
+    compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+    return _look_csv(SourceFile(path, "csv", (), (), compression, readable=path), encoding, delimiter)
 
 
-def _look_parquet(path: Path) -> SourceFile:
-    # pyarrow raises on a damaged file where polars would panic or end the process.
+def with_encoding_of(file: SourceFile, bad: bytes, delimiter: str | None) -> SourceFile:
+    """The file again, in the encoding of these lines of it, which are no UTF-8."""
     try:
-        schema = pq.ParquetFile(path).schema_arrow
-    except (pa.ArrowException, OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SourceError(f"{path}: is a damaged Parquet file: {first_line}") from None
-    return SourceFile(path, "parquet", tuple(schema.names))
-
-
-def _look_csv(path: Path, compression: str | None, encoding: str, delimiter: str | None) -> SourceFile:
-    file = SourceFile(path, "csv", (), compression, encoding, delimiter or ",")
-    try:
-        with file.text() as stream:
-            start = stream.read(1 << 20)
-    except LookupError:
-        raise SourceError(f"{path}: {encoding!r} is no known encoding") from None
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{path}: its beginning is no {file.encoding_name} text (byte {error.start}); "
-            'set the table\'s encoding, such as encoding = "cp1252"'
-        ) from None
+        return _with_header(file, dialects.other_encoding(bad), delimiter)
     except UnicodeError as error:
-        raise SourceError(f"{path}: is no {encoding} text: {error}; set the table's encoding") from None
+        raise SourceError(f"{file.path}: {error}; set the table's encoding") from None
+
+
+def _look_csv(file: SourceFile, encoding: str | None, delimiter: str | None) -> SourceFile:
+    try:
+        with file.bytes() as stream:
+            sample = stream.read(_SAMPLE_BYTES)
     except (OSError, EOFError, pa.ArrowException) as error:
-        raise SourceError(f"{path}: cannot be decompressed: {error}") from None
-    if not start.strip():
-        raise SourceError(f"{path}: is empty, not even a header stands in it")
-    if "\0" in start:
-        raise SourceError(f"{path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
-    if "\r" in start and "\n" not in start:
-        raise SourceError(f"{path}: its lines end with CR alone; save it with LF or CRLF line ends")
-    delimiter = delimiter or _sniff(start)
-    header = tuple(
-        name.strip() for name in next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
-    )
-    return SourceFile(path, "csv", header, compression, encoding, delimiter)
+        raise SourceError(f"{file.path}: cannot be decompressed: {error}") from None
+    try:
+        dialect = dialects.with_encoding(sample, encoding)
+    except LookupError:
+        raise SourceError(f"{file.path}: {encoding!r} is no known encoding") from None
+    except UnicodeError as error:
+        raise SourceError(f"{file.path}: {error}; CSV or Parquet is expected") from None
+    return _with_header(file, dialect, delimiter)
 
 
-def _sniff(start: str) -> str:
-    """The delimiter that parts the header into the most columns; a comma for a single column."""
-    widths = {d: len(next(csv.reader(io.StringIO(start, newline=""), delimiter=d))) for d in _DELIMITERS}
-    return max(_DELIMITERS, key=lambda d: widths[d])
+def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> SourceFile:
+    try:
+        with replace(file, dialect=dialect).text() as stream:
+            start = stream.read(_SAMPLE_BYTES)
+    except UnicodeError as error:
+        raise SourceError(
+            f"{file.path}: is no {dialect.encoding_name} text: {error}; set the table's encoding"
+        ) from None
+    if not start.strip("\0 \t\r\n\ufeff"):
+        raise SourceError(f"{file.path}: is empty, not even a header stands in it")
+    dialect = dialects.with_shape(dialect, start, delimiter)
+    lines = io.StringIO(start, newline="\n")
+    for _ in range(dialect.preamble):
+        lines.readline()
+    try:
+        titles = tuple(name.strip() for name in next(dialect.reader(lines, strict=True)))
+    except (csv.Error, StopIteration):
+        raise SourceError(
+            f"{file.path}:{dialect.preamble + 1}: its header has a quote too many or too few, so its columns "
+            "cannot be told"
+        ) from None
+    if any(not title.isprintable() for title in titles) and "\0" in start:
+        raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
+    if not any(titles):
+        raise SourceError(f"{file.path}: its first line names no column; a header is expected")
+    if titles[: len(REASON_COLUMNS)] == REASON_COLUMNS:
+        dialect = replace(dialect, notes=(*dialect.notes, "a file of rejects"))
+    return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))
 
 
-def _compression(start: bytes) -> str | None:
-    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+def guarded(cell: str) -> str:
+    """The cell with a `'` before it if a spreadsheet would execute it, or if it looks like one guarded so."""
+    return f"'{cell}" if _EXECUTED.match(cell) else cell
 
 
-def _utf8_without_bom(encoding: str) -> str:
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+def unguarded(cell: str) -> str:
+    """The cell that `guarded` was given."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def _distinct(titles: Sequence[str]) -> tuple[str, ...]:
+    """A repeated title gets a number; it must not become the name of another column."""
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    taken = set(titles)
+    for title in titles:
+        seen[title] += 1
+        name = title if seen[title] == 1 else f"{title} ({seen[title]})"
+        while seen[title] > 1 and name in taken:
+            seen[title] += 1
+            name = f"{title} ({seen[title]})"
+        taken.add(name)
+        names.append(name)
+    return tuple(names)
+
+
+def _is_table(path: Path) -> bool:
+    return not path.name.startswith((".", "_")) and any(suffix in _TABLES for suffix in path.suffixes)
 
 
 def _glob(folder: Path, pattern: str) -> Iterator[Path]:

@@ -1,116 +1,488 @@
 """Source files become one LazyFrame per table: provenance, skip reason, and the canonical columns as text."""
 
 import difflib
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from importer.config import Source, Table
+from importer.config import LookupTable, Source, Table
 from importer.errors import SourceError
+from importer.presets import Part
+from importer.read import mended, shape
+from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile, find, look
 from importer.read.parquet import parquet_frame
-from importer.schema import TableSchema, load
+from importer.read.readable import Readable, readable
+from importer.schema import TABLES, TableSchema, load
+from importer.times import IN_WORDS, Decision, Form, decide, to_iso
 
 PROVENANCE = ("_file", "_record")
+_LOOKED_AT = 20_000  # rows of each file, to decide the form of its times
 
-# In bodies, blanks at the edges are the author's; elsewhere they are the exporter's.
-_BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
-# In a file of messages these headers speak of the message, so a ticket takes them only when told to.
-_OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A file as it became part of a table. `columns` maps canonical names to the headers to look at; `notes`
+    say what was found out about it; `records` are those that its bytes have (none where a copy was made)."""
+
+    file: SourceFile
+    part: Part
+    columns: Mapping[str, str]
+    records: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
     """A table before any judgement.
 
-    `frame` has `_file` (index into `files`), `_record` (0-based, header not counted), `_skip` (why the row is
-    left out, or null) and every canonical column as text, absent ones null; `custom.<name>` behind them.
-    `columns` maps canonical names to headers, one mapping a file. `unused` are headers that nothing takes.
-    `derived` says that the rows are tickets gathered out of message rows.
+    `frame` has `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
+    `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and every
+    canonical column as text, absent ones null; `custom.<name>` behind them. `unused` are headers that nothing
+    takes. `derived` says that tickets are gathered out of message rows. `notes` say what was decided.
     """
 
     schema: TableSchema
     frame: pl.LazyFrame
-    files: tuple[SourceFile, ...]
-    columns: tuple[Mapping[str, str], ...]
+    origins: tuple[Origin, ...]
     unused: tuple[str, ...]
     derived: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        return tuple(origin.file for origin in self.origins)
+
+    @property
+    def columns(self) -> tuple[Mapping[str, str], ...]:
+        return tuple(origin.columns for origin in self.origins)
 
 
 def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:
     """Every table that the migration names. Raises one SourceError that names all that is wrong."""
+    files = _Files(folder, workdir)
     problems: list[str] = []
     tables: dict[str, Scanned] = {}
-    for name, table, derived in _tables(source):
+    for name in TABLES:
         try:
-            tables[name] = _scan_table(load(name), table, folder, workdir, derived=derived)
+            scanned = _Tables(source, files, load(name)).scanned()
         except SourceError as error:
             problems.append(str(error))
         except pl.exceptions.PolarsError as error:
             problems.append(f"source.{name}: its files cannot be read as a table: {error}")
+        else:
+            if scanned is not None:
+                tables[name] = scanned
     if problems:
-        raise SourceError("\n".join(dict.fromkeys(problems)))
+        raise SourceError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
     return tables
 
 
-def _tables(source: Source) -> Iterator[tuple[str, Table, bool]]:
-    tickets, messages = source.tickets, source.messages
-    if tickets.files:
-        yield "tickets", tickets, False
-    elif messages is not None:
-        dialect = {"files": messages.files, "encoding": messages.encoding, "delimiter": messages.delimiter}
-        columns = {"ticket_id": messages.columns["ticket_id"]} if "ticket_id" in messages.columns else {}
-        yield (
-            "tickets",
-            tickets.model_copy(update={**dialect, "columns": {**columns, **tickets.columns}}),
-            True,
-        )
-    for name, table in (
-        ("messages", messages),
-        ("people", source.people),
-        ("attachments", source.attachments),
-    ):
-        if table is not None:
-            yield name, table, False
+@dataclass(slots=True)
+class _Files:
+    """Files that were looked at, each once."""
 
+    folder: Path
+    workdir: Path
+    known: dict[tuple[Path, str | None, str | None], Readable] = field(default_factory=dict)
 
-def _scan_table(schema: TableSchema, table: Table, folder: Path, workdir: Path, *, derived: bool) -> Scanned:
-    problems = [*_unknown_names(schema, table)]
-    files: list[SourceFile] = []
-    mappings: list[Mapping[str, str]] = []
-    for found in find(table.files, folder):
-        try:
+    def of(self, table: Table | LookupTable) -> Iterator[Readable | str]:
+        """The files of a table, ready for polars; a text says what is wrong with one."""
+        for found in find(table.files, self.folder):
             if isinstance(found, str):
-                raise SourceError(found)
-            file = look(found, encoding=table.encoding, delimiter=table.delimiter)
-            mappings.append(_mapping(schema, table, file, derived=derived))
-            files.append(file)
+                yield found
+                continue
+            key = (found, table.encoding, table.delimiter)
+            try:
+                if key not in self.known:
+                    self.known[key] = self._ready(found, table.encoding, table.delimiter)
+                yield self.known[key]
+            except SourceError as error:
+                yield str(error)
+
+    def _ready(self, path: Path, encoding: str | None, delimiter: str | None) -> Readable:
+        file = look(path, encoding=encoding, delimiter=delimiter)
+        if file.is_rejects and (encoding or delimiter):
+            # Rejects are written by us, whatever the source was written in.
+            encoding = delimiter = None
+            file = look(path)
+        return readable(file, self.workdir, delimiter=delimiter, found_out=encoding is None)
+
+
+@dataclass(slots=True)
+class _Entry:
+    ready: Readable
+    part: Part
+    header: Header
+    columns: dict[str, str]
+    values: dict[str, pl.Expr]
+
+    @property
+    def file(self) -> SourceFile:
+        return self.ready.file
+
+
+@dataclass(slots=True)
+class _Tables:
+    """One table on its way from files to a frame."""
+
+    source: Source
+    files: _Files
+    schema: TableSchema
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.schema.name
+
+    @property
+    def own(self) -> Table:
+        return self.source.table(self.name) or Table()
+
+    def scanned(self) -> Scanned | None:
+        parts = self.source.parts(self.name)
+        self.problems += _unknown_names(self.schema, self.own)
+        table = self.source.table(self.name)
+        if table is not None and not table.files and self.name != "tickets" and not any(p.read for p in parts):
+            self.problems.append(f"source.{self.name}.files: is empty; name at least one file")
+        entries = [*self._own_files(parts), *self._other_tables_files(parts)]
+        if self.problems:
+            raise SourceError("\n".join(self.problems))
+        if not entries:
+            return None
+        custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
+        names = [*self.schema.columns, *custom]
+        superseded = mended.superseded([entry.file for entry in entries])
+        forms = self._forms(entries)
+        frames: dict[int, list[pl.LazyFrame]] = {}
+        for number, entry in enumerate(entries):
+            frame = self._frame(number, entry, names, forms, superseded)
+            frames.setdefault(parts.index(entry.part), []).append(frame)
+        whole = [self._part_frame(parts[number], some, names) for number, some in frames.items()]
+        used = {id(entry): self._used(entry) for entry in entries}
+        unused = {h for entry in entries for h in entry.file.header if h and h not in used[id(entry)]}
+        return Scanned(
+            self.schema,
+            pl.concat(whole, how="diagonal"),
+            tuple(self._origin(entry) for entry in entries),
+            () if self._keeps_rest(entries) else tuple(sorted(unused - {*REASON_COLUMNS})),
+            any(entry.part.gather for entry in entries),
+            tuple(dict.fromkeys(self.notes)),
+        )
+
+    def _keeps_rest(self, entries: Sequence[_Entry]) -> bool:
+        return self.name == "tickets" and not any(entry.part.gather for entry in entries)
+
+    # -- which files, and what stands where in them
+
+    def _own_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
+        candidates = [part for part in parts if part.read is None]
+        for ready in self.files.of(self.own):
+            if isinstance(ready, str):
+                self.problems.append(ready)
+                continue
+            part = next((part for part in candidates if part.fits(ready.file.titles)), None)
+            if part is None:
+                self.problems.append(_unfit(ready.file, self.name, candidates))
+                continue
+            yield from self._entry(ready, part)
+
+    def _other_tables_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
+        """Rows that come out of the rows of another table."""
+        for part in parts:
+            other = self.source.table(part.read) if part.read else None
+            if other is None or (part.gather and self.own.files):
+                continue
+            for ready in self.files.of(other):
+                if isinstance(ready, Readable) and part.fits(ready.file.titles):
+                    has = part.each is None or Header(ready.file.header, {}).name(part.each.column)
+                    yield from self._entry(ready, part) if has else ()
+
+    def _entry(self, ready: Readable, part: Part) -> Iterator[_Entry]:
+        file = ready.file
+        names = [*file.header, *shape.each_names(part.each)]
+        header = Header([n for n in names if n not in REASON_COLUMNS or not file.is_rejects], file.repeats)
+        try:
+            columns, values = self._mapping(file, part, header)
         except SourceError as error:
-            problems.append(str(error))
-    if not table.files:
-        problems.append(f"source.{schema.name}.files: is empty; name at least one file")
-    if problems:
-        raise SourceError("\n".join(problems))
-    custom = sorted({name for mapping in mappings for name in mapping if name.startswith("custom.")})
-    names = [*schema.columns, *custom]
-    frames = [
-        _file_frame(number, file, mapping, names, workdir)
-        for number, (file, mapping) in enumerate(zip(files, mappings, strict=True))
-    ]
-    frame = _with_meaning(pl.concat(frames), table, schema)
-    if derived:
-        frame = _gathered(frame, names)
-    unused = {h for f, m in zip(files, mappings, strict=True) for h in f.header if h not in m.values()}
-    return Scanned(
-        schema, frame, tuple(files), tuple(mappings), tuple(sorted(unused - {*REASON_COLUMNS})), derived
+            self.problems.append(str(error))
+            return
+        yield _Entry(ready, part, header, columns, values)
+
+    def _mapping(
+        self, file: SourceFile, part: Part, header: Header
+    ) -> tuple[dict[str, str], dict[str, pl.Expr]]:
+        """Canonical name → header and → value, for one file. What the migration names must be there, what a
+        preset names may be missing; without a preset other canonical columns are taken where a header is
+        their name."""
+        columns: dict[str, str] = {}
+        values: dict[str, pl.Expr] = {}
+        missing: list[str] = []
+        doubled: list[str] = []
+        lists = {f.name for f in self.schema.fields if f.type == "array"}
+        wanted = {**part.columns}
+        if part.gather and "ticket_id" not in wanted and self.source.messages is not None:
+            wanted |= {k: v for k, v in self.source.messages.columns.items() if k == "ticket_id"}
+        for canonical, sources in wanted.items():
+            found = [f for s in sources if (f := header.find(s, is_list=canonical in lists))]
+            if not found and canonical in self.own.columns:
+                missing.append(f"{' or '.join(map(repr, sources))} (for {canonical})")
+            if found:
+                columns[canonical] = found[0].header
+                tidy = [shape.tidied(canonical, f.value) for f in found]
+                values[canonical] = pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
+                if found[0].header in file.repeats and canonical in set(self.own.columns) - lists:
+                    doubled.append(found[0].header)
+        if self.source.preset is None:
+            for canonical in self.schema.columns:
+                name = header.name(canonical)
+                unclear = part.gather and canonical in shape.OF_THE_MESSAGE
+                if canonical not in columns and name and name not in columns.values() and not unclear:
+                    columns[canonical] = name
+                    values[canonical] = shape.tidied(canonical, header.find(name, is_list=canonical in lists).value)  # type: ignore[union-attr]
+                    if name in file.repeats and canonical not in lists:
+                        doubled.append(name)
+        if doubled:
+            raise SourceError(
+                f"{file.path}: {len(doubled)} header(s) stand more than once: "
+                f"{', '.join(map(repr, sorted(set(doubled))))}; rename them, so that each column has one name"
+            )
+        if self.name == "tickets" and not part.gather:
+            self._keep_rest(file, part, header, columns, values)
+        for section, named in (("skip", self.own.skip), ("only", self.own.only)):
+            for name in named:
+                if name not in self.schema.columns and header.find(name) is None:
+                    missing.append(f"{name!r} (for {section})")
+        missing += [
+            f"{name} (required)"
+            for name in self.schema.required
+            if not {name} & {*columns, *part.defaults, *part.lookups, *self.own.columns}
+        ]
+        if missing:
+            raise SourceError(
+                f"{file.path}: {len(missing)} column(s) of {self.name} missing: {', '.join(missing)}\n"
+                f"  its header has: {', '.join(file.titles[:60])}{', …' * (len(file.titles) > 60)}\n"
+                f"  name the right one under [source.{self.name}] columns"
+            )
+        return columns, values
+
+    def _keep_rest(
+        self,
+        file: SourceFile,
+        part: Part,
+        header: Header,
+        columns: dict[str, str],
+        values: dict[str, pl.Expr],
+    ) -> None:
+        """What nothing uses is kept as `custom.<header>`, repeated columns as one."""
+        used = _used_headers(part, header) | set(columns.values())
+        used |= {name for title in file.repeats if title in used for name in file.repeats[title]}
+        for title, name in zip(file.titles, file.header, strict=True):
+            if not title or name in used or (file.is_rejects and name in REASON_COLUMNS):
+                continue
+            if title in file.repeats and name != title:
+                continue
+            found = header.find(name, is_list=True)
+            if found:
+                columns[f"custom.{title}"] = name
+                values[f"custom.{title}"] = shape.tidied("custom", found.value)
+
+    def _used(self, entry: _Entry) -> set[str]:
+        return _used_headers(entry.part, entry.header) | set(entry.columns.values())
+
+    # -- what the cells are
+
+    def _forms(self, entries: Sequence[_Entry]) -> dict[tuple[int, str], Form]:
+        """The form of each column of times, decided over all files of a part together."""
+        forms: dict[tuple[int, str], Form] = {}
+        for part in {id(e.part): e.part for e in entries}.values():
+            of_part = [entry for entry in entries if entry.part is part]
+            decisions: dict[str, Decision] = {}
+            for name in (f.name for f in self.schema.fields if f.type == "datetime"):
+                columns = [(e, e.values[name]) for e in of_part if name in e.values]
+                if columns and name in part.times:
+                    forms[id(part), name] = part.times[name]
+                elif columns:
+                    decisions[name] = self._decision(columns)
+            orders = {d.form for d in decisions.values() if d.shown_by}
+            for name, decision in decisions.items():
+                if decision.unclear and len(orders) == 1:
+                    # One exporter wrote all columns, so what one of them shows holds for the others.
+                    decision = replace(decision, form=next(iter(orders)), unclear=False)
+                self._tell(name, decision, [e for e in of_part if name in e.values])
+                forms[id(part), name] = decision.form
+        return forms
+
+    def _decision(self, columns: Sequence[tuple[_Entry, pl.Expr]]) -> Decision:
+        decision = self._decided(columns, _LOOKED_AT)
+        return self._decided(columns, None) if decision.unclear else decision
+
+    def _decided(self, columns: Sequence[tuple[_Entry, pl.Expr]], rows: int | None) -> Decision:
+        cells: list[str] = []
+        for entry, value in columns:
+            frame = self._rows(entry)
+            if rows is not None:
+                frame = frame.head(rows)
+            cells += (
+                frame.select(value.alias("cell"))
+                .drop_nulls()
+                .unique()
+                .collect(engine="streaming")["cell"]
+                .to_list()
+            )
+        return decide(sorted(cells))
+
+    def _tell(self, name: str, decision: Decision, entries: Sequence[_Entry]) -> None:
+        if decision.unclear:
+            where = ", ".join(str(entry.file.path) for entry in entries)
+            self.problems.append(
+                f"{where}: no cell of {entries[0].columns[name]!r} shows whether day or month comes first "
+                f"({decision.matching:,} could be either); say it: source.{self.name}.times.{name} = 'dmy' or "
+                "'mdy'"
+            )
+            raise SourceError("\n".join(self.problems))
+        if decision.form is not Form.ISO:
+            shown = f", shown by {decision.shown_by!r}" if decision.shown_by else ""
+            self.notes.append(
+                f"{name} of {self.name}: read as times {IN_WORDS[decision.form]}{shown} "
+                f"({decision.matching:,} of {decision.looked_at:,} different ones looked at)"
+            )
+
+    def _rows(self, entry: _Entry) -> pl.LazyFrame:
+        """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
+        raw = _raw(entry.file)
+        raw = shape.cleaned(raw, entry.file.header, entry.part)
+        return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
+
+    def _frame(
+        self,
+        number: int,
+        entry: _Entry,
+        names: Sequence[str],
+        forms: Mapping[tuple[int, str], Form],
+        superseded: Mapping[Path, Sequence[int]],
+    ) -> pl.LazyFrame:
+        frame = self._looked_up(entry, self._rows(entry))
+        there = set(frame.collect_schema().names())
+        values = {**entry.values}
+        for name in entry.part.lookups:
+            if f"lookup.{name}" in there:
+                values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
+        fields = {f.name: f for f in self.schema.fields}
+        for name, form in ((n, forms.get((id(entry.part), n))) for n in values):
+            if form is not None:
+                values[name] = to_iso(values[name], form)
+        final = {
+            name: shape.finished(name, value, entry.part, fields.get(name), self.source.region)
+            for name, value in values.items()
+        }
+        skip = shape.skipped(entry.part, entry.header, final, entry.file.header, superseded.get(entry.file.path))
+        newest = entry.part.newest_by and entry.header.find(entry.part.newest_by)
+        return frame.select(
+            pl.lit(number, pl.UInt16).alias("_file"),
+            pl.col("_record").cast(pl.UInt64),
+            shape.flaw(),
+            skip.alias("_skip"),
+            *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
+            *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in names),
+        )
+
+    def _looked_up(self, entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
+        for name, lookup in entry.part.lookups.items():
+            table = self.source.lookup(lookup.source)
+            on = entry.header.find(lookup.on)
+            if table is None or not table.files or on is None:
+                self.notes.append(
+                    f"{name} of {self.name}: is not looked up, since no file of source.lookups."
+                    f"{lookup.source} is named"
+                )
+                continue
+            found = self._lookup_frame(table, lookup.source, lookup.key, lookup.value, name)
+            if found is not None:
+                frame = frame.with_columns(shape.tidied("", on.value).alias("_on")).join(
+                    found, left_on="_on", right_on="_key", how="left"
+                )
+        return frame
+
+    def _lookup_frame(
+        self, table: LookupTable, source: str, key: str, value: str, name: str
+    ) -> pl.LazyFrame | None:
+        is_list = any(f.name == name and f.type == "array" for f in self.schema.fields)
+        frames: list[pl.LazyFrame] = []
+        for ready in self.files.of(table):
+            if isinstance(ready, str):
+                raise SourceError(ready)
+            header = Header(ready.file.header, ready.file.repeats)
+            found, wanted = header.find(key), header.find(value)
+            if found is None or wanted is None:
+                raise SourceError(
+                    f"{ready.file.path}: source.lookups.{source} needs the columns {key!r} and {value!r}; its "
+                    f"header has: {', '.join(ready.file.titles)}"
+                )
+            left = shape.left_out(table.skip, table.only, header, {})
+            frames.append(
+                _raw(ready.file)
+                .filter(pl.col("_flaw").is_null() & left.is_null())
+                .select(_key=shape.tidied("", found.value), _value=shape.tidied("", wanted.value))
+                .drop_nulls()
+            )
+        return shape.by_key(pl.concat(frames), is_list=is_list, name=f"lookup.{name}") if frames else None
+
+    # -- the rows of a part together
+
+    def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame], names: Sequence[str]) -> pl.LazyFrame:
+        frame = pl.concat(frames)
+        if part.newest_by and self.schema.primary:
+            frame = shape.newest(frame, self.schema.primary)
+        frame = shape.with_meaning(frame.drop("_newest"), part, self.schema)
+        return shape.gathered(frame, list(names)) if part.gather else frame
+
+    def _origin(self, entry: _Entry) -> Origin:
+        ready, dialect = entry.ready, entry.file.dialect
+        notes = list(dialect.notes)
+        if ready.why:
+            notes.append(f"read row by row, since it has {', '.join(ready.why)}")
+        if dialect.delimiter != ",":
+            notes.append(f"delimiter: {dialect.delimiter_name}")
+        derived = entry.part.each is not None or entry.part.gather
+        return Origin(
+            entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes)
+        )
+
+
+def _raw(file: SourceFile) -> pl.LazyFrame:
+    """`_record`, `_flaw` and the file's columns, every cell text, an empty one null."""
+    if file.kind == "parquet":
+        return parquet_frame(file.readable, file.header).with_columns(_flaw=pl.lit(None, pl.String))
+    names = ["_flaw", *file.header] if file.is_copy else list(file.header)
+    frame = pl.scan_csv(
+        file.readable,
+        separator="," if file.is_copy else file.dialect.delimiter,
+        infer_schema=False,
+        row_index_name="_record",
+        with_column_names=lambda _: names,
     )
+    return frame if file.is_copy else frame.with_columns(_flaw=pl.lit(None, pl.String))
+
+
+def _used_headers(part: Part, header: Header) -> set[str]:
+    """Everything of the file that a part speaks of."""
+    sources = [s for several in part.columns.values() for s in several]
+    sources += [lookup.on for lookup in part.lookups.values()]
+    sources += [*part.skip, *part.only, *part.drop, *([part.newest_by] if part.newest_by else [])]
+    sources += [part.each.column] if part.each else []
+    names: set[str] = set()
+    for source in sources:
+        if found := header.find(source):
+            names |= {found.header, *found.value.meta.root_names()}
+    return names
 
 
 def _unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:
-    for section in ("columns", "values", "defaults", "skip"):
+    for section in ("columns", "values", "defaults", "lookups", "extract", "matching", "separators", "times"):
         for name in getattr(table, section):
             if name in schema.columns or (schema.name == "tickets" and name.startswith("custom.")):
                 continue
@@ -119,144 +491,11 @@ def _unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:
             yield f"source.{schema.name}.{section}.{name}: is no column of {schema.name}{hint}"
 
 
-def _mapping(schema: TableSchema, table: Table, file: SourceFile, *, derived: bool) -> dict[str, str]:
-    """Canonical name → header, for one file. What the migration names must be there; other canonical columns
-    are taken where a header is their name, case, blanks, `_` and `-` aside."""
-    header = [name for name in file.header if name not in REASON_COLUMNS]
-    if doubles := sorted({name for name in header if header.count(name) > 1}):
-        raise SourceError(
-            f"{file.path}: {len(doubles)} header(s) stand more than once: {', '.join(map(repr, doubles))}; "
-            "rename them, so that each column has one name"
-        )
-    by_fold = {_fold(name): name for name in reversed(header)}
-    mapping: dict[str, str] = {}
-    missing: list[str] = []
-    for canonical, wanted in table.columns.items():
-        match = wanted if wanted in header else by_fold.get(_fold(wanted))
-        if match is None:
-            missing.append(f"{wanted!r} (for {canonical})")
-        else:
-            mapping[canonical] = match
-    for canonical in schema.columns:
-        match = by_fold.get(_fold(canonical))
-        unclear = derived and canonical in _OF_THE_MESSAGE
-        if canonical not in mapping and match and match not in mapping.values() and not unclear:
-            mapping[canonical] = match
-    if schema.name == "tickets" and not derived:
-        mapping |= {f"custom.{name}": name for name in header if name not in mapping.values()}
-    missing += [
-        f"{name} (required)"
-        for name in schema.required
-        if name not in mapping and name not in table.columns and name not in table.defaults
-    ]
-    if missing:
-        raise SourceError(
-            f"{file.path}: {len(missing)} column(s) of {schema.name} missing: {', '.join(missing)}\n"
-            f"  its header has: {', '.join(file.header)}\n"
-            f"  name the right one under [source.{schema.name}] columns"
-        )
-    return mapping
-
-
-def _fold(name: str) -> str:
-    return re.sub(r"[\s_\-]+", "", name).casefold()
-
-
-def _file_frame(
-    number: int, file: SourceFile, mapping: Mapping[str, str], names: list[str], workdir: Path
-) -> pl.LazyFrame:
-    frame = _csv_frame(number, file, workdir) if file.kind == "csv" else parquet_frame(file.path)
-    blank = pl.all_horizontal(pl.col(name).is_null() for name in file.header)
-    return frame.select(
-        pl.lit(number, pl.UInt16).alias("_file"),
-        pl.col("_record").cast(pl.UInt32),
-        pl.when(blank).then(pl.lit("blank_row")).alias("_skip"),
-        *(
-            _tidied(name, pl.col(mapping[name])) if name in mapping else pl.lit(None, pl.String).alias(name)
-            for name in names
-        ),
-    )
-
-
-def _csv_frame(number: int, file: SourceFile, workdir: Path) -> pl.LazyFrame:
-    copy = workdir / f"{file.path.stem}-{number}.utf8.csv"
-    path = file.path if file.encoding == "utf-8-sig" else _transcoded(file, copy)
-    return pl.scan_csv(
-        path,
-        separator=file.delimiter,
-        infer_schema=False,
-        row_index_name="_record",
-        with_column_names=lambda _: list(file.header),
-    )
-
-
-def _transcoded(file: SourceFile, path: Path) -> Path:
-    """A UTF-8 copy, since polars reads nothing else."""
-    try:
-        with file.text() as source, path.open("w", encoding="utf-8", newline="") as target:
-            while chunk := source.read(1 << 20):
-                target.write(chunk)
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{file.path}: is no {file.encoding} text: {error.reason}; set another encoding"
-        ) from None
-    return path
-
-
-def _tidied(name: str, column: pl.Expr) -> pl.Expr:
-    stripped = column.str.strip_chars()
-    kept = column if name in _BODIES else stripped
-    return pl.when(stripped != "").then(kept).alias(name)
-
-
-def _with_meaning(frame: pl.LazyFrame, table: Table, schema: TableSchema) -> pl.LazyFrame:
-    """Skips, value maps and defaults of the migration file, then the spelling of enumerations."""
-    for name, values in table.skip.items():
-        folded = [value.casefold() for value in values]
-        reason = pl.when(pl.col(name).str.to_lowercase().is_in(folded)).then(pl.lit(f"skip.{name}"))
-        frame = frame.with_columns(pl.coalesce("_skip", reason).alias("_skip"))
-    changes = [_mapped(name, values) for name, values in table.values.items()]
-    frame = frame.with_columns(changes) if changes else frame
-    spelled = [
-        pl.col(field.name).str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
-        for field in schema.fields
-        if "enum" in field.constraints
-    ]
-    frame = frame.with_columns(spelled) if spelled else frame
-    filled = [pl.col(name).fill_null(value) for name, value in table.defaults.items()]
-    return frame.with_columns(filled) if filled else frame
-
-
-def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
-    known = {old.casefold(): new for old, new in values.items() if old != "*"}
-    column, folded = pl.col(name), pl.col(name).str.to_lowercase()
-    rest = pl.when(column.is_not_null()).then(pl.lit(values["*"])) if "*" in values else column
-    if not known:
-        return rest.alias(name)
-    return folded.replace_strict(known, default=rest, return_dtype=pl.String).alias(name)
-
-
-def _gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
-    """One row a ticket out of one row a message. Where the rows of a ticket differ, the smallest value stands
-    for all (whatever their order); `_differs` names such columns."""
-    others = [name for name in names if name != "ticket_id"]
-    differing = [
-        pl.when(pl.col(name).drop_nulls().n_unique() > 1).then(pl.lit(name))
-        for name in others
-        if name not in ("created_at", "updated_at", "closed_at")
-    ]
-    latest = [pl.col(name).max() for name in others if name in ("updated_at", "closed_at")]
-    smallest = [pl.col(name).min() for name in others if name not in ("updated_at", "closed_at")]
+def _unfit(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
+    wanted = " or ".join(", ".join(part.headers) for part in candidates) or "nothing of the kind"
     return (
-        frame.filter(pl.col("ticket_id").is_not_null())
-        .group_by("ticket_id")
-        .agg(
-            pl.col("_file").min(),
-            pl.col("_record").min(),
-            pl.col("_skip").min(),
-            *latest,
-            *smallest,
-            pl.concat_list(differing).list.drop_nulls().list.join(", ").alias("_differs"),
-        )
-        .select(*PROVENANCE, "_skip", "_differs", *names)
+        f"{file.path}: is not what the preset knows as {table}; it would have the headers {wanted}\n"
+        f"  its header has: {', '.join(file.titles[:60])}"
     )
+
+

@@ -3,13 +3,14 @@
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import polars as pl
 
 from importer import read
 from importer.model import State
-from importer.read.files import REASON_COLUMNS, SourceFile
+from importer.read import REASON_COLUMNS, SourceFile
 from importer.relate import RULES
 from importer.report.private import writing
 from importer.validate import Checked
@@ -42,23 +43,48 @@ def write(
     problems: list[Problem] = []
     paths: list[Path] = []
     for name, table in checked.items():
-        rejected = _rejected(fates[name])
+        own = _own(name, fates)
+        rejected = _rejected(own)
         first: dict[str, tuple[int, list[str]]] = {}
-        path = folder / f"{name}.csv"
-        path.unlink(missing_ok=True)
+        path = _free_path(folder, name, {file.path.resolve() for file in table.scanned.files})
         if not rejected.is_empty():
             paths.append(path)
             _write_table(table, rejected, path, first)
-        problems += _problems(name, table, fates[name], first)
+        problems += _problems(name, table, own, first)
     return problems, paths
+
+
+def _free_path(folder: Path, name: str, sources: set[Path]) -> Path:
+    """`<name>.csv`, or `<name>.2.csv` and so on where one is being read as a source. What an earlier run left
+    and nobody reads is removed."""
+    free: Path | None = None
+    for number in count(1):
+        path = folder / (f"{name}.csv" if number == 1 else f"{name}.{number}.csv")
+        if path.resolve() in sources:
+            continue
+        if free is not None and not path.exists():
+            return free
+        path.unlink(missing_ok=True)
+        free = free or path
+    raise AssertionError("count never ends")
+
+
+def _own(name: str, fates: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """What became of the rows of a table's files. An opening message is a cell of its ticket's row."""
+    columns = ["_file", "_record", "state", "rule"]
+    own = fates[name]
+    if name == "messages":
+        own = own.filter(~pl.col("_opening"))
+    if name == "tickets":
+        openings = fates["messages"].filter(pl.col("_opening") & ~pl.col("rule").str.starts_with("ticket_"))
+        return pl.concat([own.select(columns), openings.select(columns)])
+    return own.select(columns)
 
 
 def _rejected(fates: pl.LazyFrame) -> pl.DataFrame:
     """One line a row that needs mending: `_file`, `_record`, and all its rules."""
     return (
-        fates.filter(
-            (pl.col("state") == State.REJECTED) & ~pl.col("rule").is_in(sorted(WAITING)) & ~_opening(fates)
-        )
+        fates.filter((pl.col("state") == State.REJECTED) & ~pl.col("rule").is_in(sorted(WAITING)))
         .group_by("_file", "_record")
         .agg(pl.col("rule").unique(maintain_order=True))
         .sort("_file", "_record")
@@ -66,53 +92,71 @@ def _rejected(fates: pl.LazyFrame) -> pl.DataFrame:
     )
 
 
-def _opening(fates: pl.LazyFrame) -> pl.Expr:
-    """An opening message is a cell of its ticket's row, which is not in the messages' files."""
-    has = "_opening" in fates.collect_schema().names()
-    return pl.col("_opening") if has else pl.lit(value=False)
-
-
 def _write_table(
     table: Checked, rejected: pl.DataFrame, path: Path, first: dict[str, tuple[int, list[str]]]
 ) -> None:
     files = table.scanned.files
-    header = list(dict.fromkeys(name for file in files for name in file.header if name not in REASON_COLUMNS))
+    header = list(dict.fromkeys(name for file in files for name in _own_header(file)))
+    titles = {
+        name: title for file in files for name, title in zip(file.header, file.titles, strict=True)
+    }
     with writing(path) as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*REASON_COLUMNS, *header])
-        for number, file in enumerate(files):
+        writer.writerow([*REASON_COLUMNS, *(titles[name] for name in header)])
+        for number, origin in enumerate(table.scanned.origins):
             rules = rejected.filter(pl.col("_file") == number)
-            columns = table.scanned.columns[number]
-            for record, names in _records(file, rules):
-                cells = dict(zip(file.header, record.cells, strict=False))
-                reasons = [_reason(table, name, columns, cells) for name in names]
+            for record, names in _records(origin, rules):
+                cells = dict(zip(origin.file.header, record.cells, strict=False))
+                reasons = [_reason(table, name, origin.columns, cells) for name in names]
                 for name, (column, value, _) in zip(names, reasons, strict=True):
                     _, examples = first.setdefault(name, (record.line, []))
                     if len(examples) < EXAMPLES:
-                        examples.append(_example(file, record.line, column, name, value))
+                        examples.append(_example(origin.file, record.line, column, name, value))
                 writer.writerow(
                     [
+                        read.source(origin.file, record.number, record.cells),
                         record.line,
                         ", ".join(dict.fromkeys(column for column, _, _ in reasons)),
                         ", ".join(names),
-                        reasons[0][1],
+                        read.guarded(reasons[0][1]),
                         "; ".join(
                             f"{column}: {message}" if column else message for column, _, message in reasons
                         ),
-                        *(cells.get(name, "") for name in header),
+                        *map(read.guarded, _row(origin.file, record, header)),
                     ]
                 )
 
 
-def _records(file: SourceFile, rules: pl.DataFrame) -> Iterator[tuple[read.Record, list[str]]]:
-    numbers = rules["_record"].to_list()
-    yield from zip(read.fetch(file, numbers), rules["rule"].to_list(), strict=True) if numbers else ()
+def _own_header(file: SourceFile) -> Iterator[str]:
+    return (name for name in file.header if not (file.is_rejects and name in REASON_COLUMNS))
+
+
+def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
+    """The source's own cells. Of a row whose width is wrong, as many as it has, so that it stays wrong until
+    somebody mends it."""
+    skipped = len(REASON_COLUMNS) if file.is_rejects else 0
+    own, cells = list(file.header[skipped:]), list(record.cells[skipped:])
+    if own == header:
+        return cells
+    by_name = dict(zip(own, cells, strict=False))
+    return [by_name.get(name, "") for name in header] + cells[len(own) :]
+
+
+def _records(origin: read.Origin, rules: pl.DataFrame) -> Iterator[tuple[read.Record, list[str]]]:
+    """The source rows of rejected ones, each once, with all its rules."""
+    by_row: dict[int, list[str]] = {}
+    for record, names in zip(rules["_record"].to_list(), rules["rule"].to_list(), strict=True):
+        by_row.setdefault(read.record_of(record, origin.part), []).extend(names)
+    for record in read.fetch(origin.file, list(by_row)) if by_row else ():
+        yield record, list(dict.fromkeys(by_row[record.number]))
 
 
 def _reason(
     table: Checked, rule: str, columns: Mapping[str, str], cells: Mapping[str, str]
 ) -> tuple[str, str, str]:
     """Column as the file calls it, its cell, and what is wrong."""
+    if rule.startswith("row."):
+        return "", "", message(table, rule)
     canonical = table.rules[rule].column if rule in table.rules else rule.partition(".")[0]
     column = columns.get(canonical, canonical if rule in table.rules else "")
     return column, cells.get(column, ""), message(table, rule)
@@ -121,7 +165,7 @@ def _reason(
 def message(table: Checked, rule: str) -> str:
     if rule in table.rules:
         return table.rules[rule].message
-    if rule.startswith("skip."):
+    if rule.startswith(("skip.", "only.")):
         return f"left out by source.{table.scanned.schema.name}.{rule}"
     return RULES.get(rule, "")
 

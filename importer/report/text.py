@@ -43,6 +43,12 @@ def balance(value: Books) -> str:
     return "The books do NOT balance: " + "; ".join(value.imbalances)
 
 
+def some(names: Sequence[str], shown: int = 10) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
 def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"

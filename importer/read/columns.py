@@ -1,0 +1,186 @@
+"""Where a canonical column's value stands in a file: a header, a path into a struct, a template, a list of
+these. Expressions on frames in which every column is text."""
+
+import ast
+import json
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import phonenumbers
+import polars as pl
+
+from importer.schema import Field, fold
+
+
+# Stands for the number of the row, for a file that has no ids.
+ROW = "_row"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`header` is the one that a reader should look at (a template or path has it inside)."""
+
+    value: pl.Expr
+    header: str
+
+
+class Header:
+    """The columns of a file, found case, blanks, `_` and `-` aside."""
+
+    def __init__(self, names: Sequence[str], repeats: Mapping[str, Sequence[str]]) -> None:
+        self.names = tuple(names)
+        self._repeats = repeats
+        self._by_fold = {fold(name): name for name in reversed(self.names)}
+
+    def name(self, wanted: str) -> str | None:
+        return wanted if wanted in self.names else self._by_fold.get(fold(wanted))
+
+    def repeated(self, name: str) -> Sequence[str]:
+        """The columns that share this title."""
+        return self._repeats.get(name, (name,))
+
+    def find(self, source: str, *, is_list: bool = False) -> Found | None:
+        """What a header, path or template stands for in this file; None where the file does not have it."""
+        if source == ROW and ROW not in self.names:
+            return Found((pl.col("_record") + 1).cast(pl.String), ROW)
+        if name := self.name(source):
+            several = self._repeats.get(name, ())
+            return Found(_together(several) if is_list and several else pl.col(name), name)
+        if "{" in source:
+            return self._template(source)
+        return self._path(source)
+
+    def _template(self, source: str) -> Found | None:
+        parts: list[pl.Expr] = []
+        first: str | None = None
+        for words, inner, _, _ in string.Formatter().parse(source):
+            if words:
+                parts.append(pl.lit(words))
+            if inner is not None:
+                found = self.find(inner)
+                if found is None:
+                    return None
+                first = first or found.header
+                parts.append(found.value)
+        return Found(pl.concat_str(parts), first) if first else None
+
+    def _path(self, source: str) -> Found | None:
+        steps = source.replace("[]", ".[]").split(".")
+        for count in range(len(steps) - 1, 0, -1):
+            if name := self.name(".".join(steps[:count])):
+                return Found(inside(pl.col(name), steps[count:]), name)
+        return None
+
+
+def _together(names: Sequence[str]) -> pl.Expr:
+    """The cells of repeated columns as a JSON list; null where all are empty."""
+    cells = pl.concat_list(names).list.drop_nulls()
+    listed = pl.struct(x=cells).struct.json_encode().str.slice(5).str.head(-1)
+    return pl.when(cells.list.len() > 0).then(listed)
+
+
+def inside(cell: pl.Expr, steps: Sequence[str]) -> pl.Expr:
+    """What a path leads to in a cell of JSON (or of Python's way of writing it), as text; lists as JSON."""
+
+    def read(cells: pl.Series) -> pl.Series:
+        return pl.Series(cells.name, [_inside(text, steps) for text in cells], dtype=pl.String)
+
+    return cell.map_batches(read, return_dtype=pl.String, is_elementwise=True)
+
+
+def _inside(cell: str | None, steps: Sequence[str]) -> str | None:
+    value = parsed(cell)
+    for number, step in enumerate(steps):
+        if step == "[]":
+            items = [_inside_value(item, steps[number + 1 :]) for item in value] if isinstance(value, list) else []
+            kept = [item for item in items if item not in (None, "")]
+            return json.dumps(kept, ensure_ascii=False) if kept else None
+        value = value.get(step) if isinstance(value, dict) else None
+    return as_text(value)
+
+
+def _inside_value(value: Any, steps: Sequence[str]) -> str | None:
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return as_text(value)
+
+
+def parsed(cell: str | None) -> Any:
+    """The value that a cell of JSON or of a Python literal holds; None for other texts."""
+    if not cell or cell.lstrip()[:1] not in ("{", "["):
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(cell)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
+
+
+def as_text(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def address(cell: pl.Expr) -> pl.Expr:
+    """The address out of `Name <a@b.c>` or `mailto:a@b.c`."""
+    inner = cell.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
+    plain = cell.str.strip_prefix("mailto:")
+    return pl.when(cell.str.contains("<", literal=True)).then(pl.coalesce(inner, cell)).otherwise(plain)
+
+
+def phone(cell: pl.Expr, region: str | None) -> pl.Expr:
+    """E.164, where the number can be read; `region` is the country of those without a country code."""
+
+    def read(cells: pl.Series) -> pl.Series:
+        known = {text: _phone(text, region) for text in cells.unique() if text is not None}
+        return cells.replace_strict(known, default=None, return_dtype=pl.String) if known else cells
+
+    return cell.map_batches(read, return_dtype=pl.String, is_elementwise=True)
+
+
+def _phone(text: str, region: str | None) -> str:
+    if re.fullmatch(r"\+[1-9]\d{3,14}", text):
+        return text
+    try:
+        number = phonenumbers.parse(text.removeprefix("'"), region)
+    except phonenumbers.NumberParseException:
+        return text
+    if not phonenumbers.is_possible_number(number):
+        return text
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def repaired_id(cell: pl.Expr) -> pl.Expr:
+    """An id without the blanks and the `.0` that a spreadsheet or a report gave it."""
+    return cell.str.replace_all(r"[\s\u00a0\u202f]+", "").str.replace(r"^(\d+)\.0+$", "${1}")
+
+
+def unquoted(cell: pl.Expr) -> pl.Expr:
+    """Without the `'` that keeps a spreadsheet from executing a cell."""
+    return pl.when(cell.str.contains(r"^'[=+\-@]")).then(cell.str.slice(1)).otherwise(cell)
+
+
+def unescaped(cell: pl.Expr) -> pl.Expr:
+    """With the line ends and tabs that `\\n` and `\\t` stand for."""
+    return cell.str.replace_many(["\\r\\n", "\\n", "\\r", "\\t"], ["\n", "\n", "\n", "\t"])
+
+
+Change = Callable[[pl.Expr], pl.Expr]
+
+
+def canonical(field: Field | None, region: str | None) -> Change:
+    """How a field's cells become what its schema wants of them, whatever the source."""
+    if field is not None and field.format == "email":
+        return address
+    if field is not None and field.format == "phone":
+        return lambda cell: phone(cell, region)
+    return lambda cell: cell

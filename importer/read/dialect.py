@@ -1,0 +1,168 @@
+"""What the first bytes of a CSV file tell: encoding, line ends, delimiter, header. Pure, and never a guess of
+ours: an encoding is what a byte order mark, UTF-8 itself or charset-normalizer say, and `notes` say which."""
+
+import codecs
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from charset_normalizer import from_bytes
+
+# A cell may be as long as a mail with its whole history; the csv module would stop at 128 KiB.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# In order of preference, where two part the rows equally well.
+_DELIMITERS = (",", ";", "\t", "|", "^", "~", "¤", "\x1f", "\x01")
+_RECORDS_LOOKED_AT = 400
+_COMMON, _ABOUT_AS_LIKELY = "cp1252", 0.15
+_NAMES = {"\t": "tab", "\x1f": "unit separator", "\x01": "SOH"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a CSV file is written. `encoding` is a codec's name, `newline` what ends its lines (a bare CR, or
+    LF with or without CR), `escape` a backslash where quotes are escaped with it, `preamble` the lines before
+    the header."""
+
+    encoding: str = "utf-8-sig"
+    delimiter: str = ","
+    newline: str = "\n"
+    escape: str | None = None
+    preamble: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def encoding_name(self) -> str:
+        return self.encoding.removesuffix("-sig")
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a character is two or four bytes."""
+        return "16" in self.encoding or "32" in self.encoding
+
+    @property
+    def errors(self) -> str:
+        """How bytes that are no text are kept."""
+        return "replace" if self.is_wide else "surrogateescape"
+
+    @property
+    def delimiter_name(self) -> str:
+        return _NAMES.get(self.delimiter, self.delimiter)
+
+    def reader(self, lines: Iterator[str], *, strict: bool = False) -> Iterator[list[str]]:
+        """The csv module's reader of this dialect."""
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            strict=strict,
+        )
+
+
+def with_encoding(sample: bytes, wanted: str | None) -> Dialect:
+    """The encoding: the one that is wanted, else what is found out. Raises LookupError for an encoding that
+    does not exist, UnicodeError for bytes that are text in none."""
+    if wanted is not None:
+        codecs.lookup(wanted)
+        plain = wanted.lower().replace("_", "-") in ("utf-8", "utf8")
+        return Dialect("utf-8-sig" if plain else wanted)
+    for mark, encoding in _MARKS:
+        if sample.startswith(mark):
+            return Dialect(encoding, notes=() if encoding == "utf-8-sig" else (f"byte order mark: {encoding}",))
+    if encoding := _wide(sample):
+        return Dialect(encoding, notes=(f"{encoding}, found out by its zero bytes",))
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return replace(Dialect(), **_found_out(sample))
+    return Dialect()
+
+
+def other_encoding(bad: bytes) -> Dialect:
+    """The encoding of bytes that are no UTF-8. Raises UnicodeError where none fits."""
+    return replace(Dialect(), **_found_out(bad))
+
+
+def _found_out(sample: bytes) -> dict[str, object]:
+    """What charset-normalizer finds. Where it holds cp1252 for about as likely as another, that is taken: in
+    small samples it cannot tell the Western languages from the Central European ones, and most exports that
+    are no Unicode come from a Windows of the West."""
+    matches = from_bytes(sample, chunk_size=4096)
+    likely = {name: match.chaos for match in matches for name in match.could_be_from_charset}
+    best = matches.best()
+    if best is None:
+        raise UnicodeError("its bytes are text in no known encoding")
+    is_common = likely.get(_COMMON, 1.0) <= best.chaos + _ABOUT_AS_LIKELY
+    encoding = _COMMON if is_common else best.encoding
+    count = len(re.findall(rb"[\x80-\xff]", sample))
+    others = [name for name in likely if name != encoding and likely[name] <= best.chaos + _ABOUT_AS_LIKELY]
+    rest = f"; {', '.join(others[:3])} would fit too" if others else ""
+    note = f"{encoding}, found out by charset-normalizer from {count:,} bytes that are no ASCII{rest}"
+    return {"encoding": encoding, "notes": (note,)}
+
+
+def _wide(sample: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a byte order mark: most of its ASCII stands beside zero bytes."""
+    start = sample[:4096]
+    if start.count(0) * 3 < len(start):
+        return None
+    zeros = [start[n::4].count(0) * 4 > len(start) // 2 for n in range(4)]
+    return {
+        (False, True, True, True): "utf-32-le",
+        (True, True, True, False): "utf-32-be",
+        (False, True, False, True): "utf-16-le",
+        (True, False, True, False): "utf-16-be",
+    }.get((zeros[0], zeros[1], zeros[2], zeros[3]))
+
+
+def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
+    """Line ends, preamble, delimiter and escapes, from the beginning of the text."""
+    if "\r" in start and "\n" not in start:
+        dialect = replace(dialect, newline="\r", notes=(*dialect.notes, "its lines end with CR alone"))
+        start = start.replace("\r", "\n")
+    if match := re.match(r"sep=(.)\r?\n", start):
+        dialect = replace(
+            dialect, preamble=1, delimiter=delimiter or match[1], notes=(*dialect.notes, "first line: sep=")
+        )
+        start, delimiter = start[match.end() :], delimiter or match[1]
+    if delimiter is None:
+        delimiter = max(_DELIMITERS, key=lambda d: _fit(replace(dialect, delimiter=d), start))
+    dialect = replace(dialect, delimiter=delimiter)
+    escaped = replace(dialect, escape="\\")
+    if '\\"' in start and _fit(escaped, start) > _fit(dialect, start):
+        return replace(escaped, notes=(*dialect.notes, r"quotes are escaped with backslashes (\")"))
+    return dialect
+
+
+def _fit(dialect: Dialect, start: str) -> tuple[bool, float, int]:
+    """How well a dialect parts the records: into more than one column, as many as the header, many."""
+    records = list(_records(dialect, start))
+    width = len(records[0]) if records else 0
+    same = sum(len(record) == width for record in records[1:])
+    share = round(same / max(len(records) - 1, 1), 1)
+    return width > 1, share, width
+
+
+def _records(dialect: Dialect, start: str) -> Iterator[list[str]]:
+    """The first records that hold anything, without the last, which the sample may have cut."""
+    found: list[list[str]] = []
+    try:
+        for record in dialect.reader(io.StringIO(start, newline="\n"), strict=True):
+            if any(record):
+                found.append(record)
+            if len(found) > _RECORDS_LOOKED_AT:
+                break
+    except csv.Error:
+        found.append([])  # what comes after a broken quote parts into nothing
+    return iter(found[:-1] if len(found) > 2 else found)

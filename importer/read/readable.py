@@ -1,0 +1,92 @@
+"""Source files become files that polars reads right: proved as they are, or copied."""
+
+import csv
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from importer.errors import SourceError
+from importer.read.files import SourceFile, with_encoding_of
+from importer.read.proof import Proof, prove
+from importer.read.rows import Flaw, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A file that polars can read. `records` are those that the bytes have, header and all; `why` says what
+    made a row by row copy necessary; `flaws` counts what was found in it."""
+
+    file: SourceFile
+    records: int | None = None
+    why: tuple[str, ...] = ()
+    flaws: Counter[Flaw] = field(default_factory=Counter)
+
+
+def readable(file: SourceFile, workdir: Path, *, delimiter: str | None, found_out: bool) -> Readable:
+    """What polars shall read of a file. `found_out` says that nobody set its encoding, so that another may be
+    taken where its bytes turn out to be no UTF-8. Raises SourceError for what cannot be read to its end."""
+    if file.kind == "parquet":
+        return Readable(file)
+    name = f"{file.path.name}-{abs(hash(str(file.path))):x}"
+    try:
+        plain = _is_plain(file)
+        source = file if plain else _transcoded(file, workdir / f"{name}.utf8.csv")
+        proof = _proof(source)
+        if plain and found_out and proof.no_utf8 and not proof.utf8:
+            other = with_encoding_of(file, proof.no_utf8, delimiter)
+            return readable(other, workdir, delimiter=delimiter, found_out=False)
+        if not proof.unproved and not _must_be_copied(file):
+            return Readable(source, proof.records)
+        why = tuple(sorted(proof.unproved))
+        copy, flaws = _copied(file, workdir / f"{name}.rows.csv")
+        return Readable(copy, None, why, flaws)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise SourceError(f"{file.path}: cannot be read to its end: {error}") from None
+
+
+def _is_plain(file: SourceFile) -> bool:
+    return file.dialect.encoding == "utf-8-sig" and file.dialect.newline == "\n"
+
+
+def _must_be_copied(file: SourceFile) -> bool:
+    """What polars has no words for."""
+    dialect = file.dialect
+    return bool(dialect.preamble or dialect.escape or not dialect.delimiter.isascii() or file.is_rejects)
+
+
+def _proof(file: SourceFile) -> Proof:
+    if _must_be_copied(file):
+        return Proof()
+    source = file if file.readable == file.path else replace(file, path=file.readable, compression=None)
+    with source.bytes() as stream:
+        return prove(stream, file.dialect.delimiter, len(file.header))
+
+
+def _transcoded(file: SourceFile, path: Path) -> SourceFile:
+    """A copy in UTF-8 with line ends that polars knows. What is no text stays no text."""
+    with file.text() as source, path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+        while chunk := source.read(1 << 20):
+            out.write(chunk)
+    return replace(file, readable=path)
+
+
+def _copied(file: SourceFile, path: Path) -> tuple[SourceFile, Counter[Flaw]]:
+    """A copy whose rows all have the header's width, each with its flaw in front."""
+    width = len(file.header)
+    flaws: Counter[Flaw] = Counter()
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["_flaw", *file.header])
+        for row in rows(file):
+            cells = row.cells[:width] + ("",) * (width - len(row.cells))
+            if row.flaw is not None:
+                flaws[row.flaw] += 1
+                cells = tuple(cell.replace("\0", "") for cell in cells)
+            writer.writerow([row.flaw or "", *(_safe(cell) for cell in cells)])
+    return replace(file, readable=path, is_copy=True), flaws
+
+
+def _safe(cell: str) -> str:
+    return cell if cell.isascii() else cell.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,247 @@
+"""Frames of a file's own columns become frames of canonical ones: rows out of cells, values out of other files,
+the newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from importer.presets import Each, Part
+from importer.read import columns
+from importer.read.columns import Header
+from importer.read.rows import HARMLESS
+from importer.schema import Field, TableSchema
+
+# In bodies, blanks at the edges are the author's; elsewhere they are the exporter's.
+_BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
+# In a file of messages these headers speak of the message, so a ticket takes them only when told to.
+OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
+# A row out of a cell has its source row's number above these bits and its place in the cell in them.
+_PLACE_BITS = 20
+
+
+def record_of(number: int, part: Part) -> int:
+    """The source row of a `_record`."""
+    return number >> _PLACE_BITS if part.each else number
+
+
+def tidied(name: str, column: pl.Expr) -> pl.Expr:
+    stripped = column.str.strip_chars()
+    return pl.when(stripped != "").then(column if name in _BODIES else stripped)
+
+
+def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFrame:
+    """What a source writes for an empty cell, and how it escapes, undone in all columns."""
+    changes = []
+    for name in header:
+        cell = pl.col(name)
+        if part.unquote:
+            cell = columns.unquoted(cell)
+        if part.text_escapes:
+            cell = columns.unescaped(cell)
+        if part.nulls:
+            cell = pl.when(~cell.is_in(part.nulls)).then(cell)
+        changes.append(cell.alias(name))
+    return frame.with_columns(changes) if part.unquote or part.text_escapes or part.nulls else frame
+
+
+# -- rows out of cells
+
+
+def each_names(each: Each | None) -> list[str]:
+    if each is None:
+        return []
+    return ["each", *(f"each.{part}" for part in each.parts)]
+
+
+def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
+    """A row for each item of the cell or of the repeated columns: `each`, and its parts as `each.<part>`."""
+    name = header.name(each.column)
+    if name is None:
+        raise AssertionError(f"{each.column} is not in the file")
+    found = header.find(each.column, is_list=True)
+    cell = found.value if found and not each.parts else pl.col(name)
+    several = [n for n in header.repeated(name)] if each.parts else []
+    items = (
+        pl.concat_list(several).list.drop_nulls() if several else cell.map_batches(_items, return_dtype=pl.List(pl.String), is_elementwise=True)
+    )
+    frame = (
+        frame.filter(pl.col("_flaw").is_null())
+        .with_columns(each=items)
+        .filter(pl.col("each").list.len() > 0)
+        .with_columns(_place=pl.int_ranges(0, pl.col("each").list.len()))
+        .explode("each", "_place")
+        .with_columns(_record=pl.col("_record").cast(pl.UInt64) * (1 << _PLACE_BITS) + pl.col("_place").cast(pl.UInt64))
+        .drop("_place")
+    )
+    return frame.with_columns(_parts(each)) if each.parts else frame
+
+
+def _items(cells: pl.Series) -> pl.Series:
+    return pl.Series(cells.name, [_listed(cell) for cell in cells], dtype=pl.List(pl.String))
+
+
+def _listed(cell: str | None) -> list[str]:
+    value = columns.parsed(cell)
+    if isinstance(value, list):
+        return [text for item in value if (text := columns.as_text(item)) is not None]
+    return [cell] if cell else []
+
+
+def _parts(each: Each) -> list[pl.Expr]:
+    """A cell of text split at its first separators; with `last`, the last part from the right."""
+    count, sign = len(each.parts), each.separator
+    if not each.last or count < 3:
+        pieces = pl.col("each").str.splitn(sign, count).struct
+        return [pieces.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts)]
+    front = pl.col("each").str.splitn(sign, count - 1).struct
+    rest = front.field(f"field_{count - 2}")
+    tail = rest.str.split(sign).list.last()
+    own = rest.str.head(rest.str.len_chars().cast(pl.Int64) - tail.str.len_chars().cast(pl.Int64) - len(sign))
+    heads = [front.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts[:-2])]
+    return [*heads, own.alias(f"each.{each.parts[-2]}"), tail.alias(f"each.{each.parts[-1]}")]
+
+
+# -- which rows
+
+
+def flaw() -> pl.Expr:
+    """What is wrong with a row's shape, for its owner to mend."""
+    return pl.when(~pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw")).alias("_flaw")
+
+
+def skipped(
+    part: Part,
+    header: Header,
+    values: Mapping[str, pl.Expr],
+    names: Sequence[str],
+    superseded: Sequence[int] | None,
+) -> pl.Expr:
+    """Why a row is left out, or null."""
+    reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
+    if superseded:
+        record = pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
+        reasons.append(pl.when(record.is_in(list(superseded))).then(pl.lit("mended")))
+    blank = pl.all_horizontal(pl.col(name).is_null() for name in names)
+    reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
+    return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values)])
+
+
+def left_out(
+    skip: Mapping[str, Sequence[str]],
+    only: Mapping[str, Sequence[str]],
+    header: Header,
+    values: Mapping[str, pl.Expr],
+) -> pl.Expr:
+    """`skip.<name>` or `only.<name>` where that rule leaves the row out; "" stands for an empty cell. Headers
+    that the file does not have leave nothing out."""
+    reasons: list[pl.Expr] = [pl.lit(None, pl.String)]
+    for rules, name, folded in _folded(skip, only):
+        found = header.find(name)
+        value = values.get(name, found.value if found else None)
+        if value is None:
+            continue
+        hit = tidied(name, value).str.to_lowercase().fill_null("").is_in(folded)
+        out = hit if rules == "skip" else ~hit
+        reasons.append(pl.when(out).then(pl.lit(f"{rules}.{name}")))
+    return pl.coalesce(reasons)
+
+
+def _folded(
+    skip: Mapping[str, Sequence[str]], only: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, list[str]]]:
+    for rules, named in (("skip", skip), ("only", only)):
+        for name, values in named.items():
+            yield rules, name, [value.lower() for value in values]
+
+
+def newest(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:
+    """Of the rows that share an id only the one whose `_newest` is largest, as a number where it is one; of
+    equal ones the last. The others are left out."""
+    order = ["_number", "_newest", "_file", "_record"]
+    keyed = frame.filter(pl.col(key).is_not_null() & pl.col("_skip").is_null()).select(
+        key, *order[1:], _number=pl.col("_newest").cast(pl.Float64, strict=False)
+    )
+    last = keyed.sort(order, nulls_last=False).group_by(key, maintain_order=True).agg(pl.last("_file", "_record"))
+    kept = last.select("_file", "_record", _kept=pl.lit(value=True))
+    older = pl.col(key).is_not_null() & pl.col("_kept").is_null()
+    return (
+        frame.join(kept, on=["_file", "_record"], how="left")
+        .with_columns(_skip=pl.coalesce("_skip", pl.when(older).then(pl.lit("older_version"))))
+        .drop("_kept")
+    )
+
+
+def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
+    """`_key` once each, with its first value, or all its values as a JSON list, as `name`."""
+    if not is_list:
+        return frame.group_by("_key").agg(pl.col("_value").first().alias(name))
+    listed = pl.struct(x=pl.col("_value")).struct.json_encode().str.slice(5).str.head(-1)
+    return frame.group_by("_key").agg("_value").select("_key", listed.alias(name))
+
+
+# -- what the cells say
+
+
+def finished(
+    name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None
+) -> pl.Expr:
+    """A canonical value in the form that its schema wants, before the migration's own maps."""
+    if name in part.extract:
+        value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1)), value)
+    if name in part.matching:
+        value = pl.when(value.str.contains(part.matching[name])).then(value)
+    if name in part.separators:
+        value = value.str.replace_all(part.separators[name], "\n", literal=True)
+    if part.ids == "repair" and name.endswith("_id"):
+        value = columns.repaired_id(value)
+    return columns.canonical(field, region)(value)
+
+
+def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema) -> pl.LazyFrame:
+    """Value maps and defaults of the migration, then the spelling of enumerations."""
+    there = set(frame.collect_schema().names())
+    changes = [_mapped(name, values) for name, values in part.values.items() if name in there]
+    frame = frame.with_columns(changes) if changes else frame
+    spelled = [
+        pl.col(field.name).str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
+        for field in schema.fields
+        if "enum" in field.constraints
+    ]
+    frame = frame.with_columns(spelled) if spelled else frame
+    filled = [pl.col(name).fill_null(value) for name, value in part.defaults.items() if name in there]
+    return frame.with_columns(filled) if filled else frame
+
+
+def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
+    known = {old.casefold(): new for old, new in values.items() if old != "*"}
+    column, folded = pl.col(name), pl.col(name).str.to_lowercase()
+    rest = pl.when(column.is_not_null()).then(pl.lit(values["*"])) if "*" in values else column
+    mapped = folded.replace_strict(known, default=rest, return_dtype=pl.String) if known else rest
+    return pl.when(mapped != "").then(mapped).alias(name)
+
+
+def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+    """One row a ticket out of one row a message. Where the rows of a ticket differ, the smallest value stands
+    for all (whatever their order); `_differs` names such columns."""
+    others = [name for name in names if name != "ticket_id"]
+    differing = [
+        pl.when(pl.col(name).drop_nulls().n_unique() > 1).then(pl.lit(name))
+        for name in others
+        if name not in ("created_at", "updated_at", "closed_at")
+    ]
+    latest = [pl.col(name).max() for name in others if name in ("updated_at", "closed_at")]
+    smallest = [pl.col(name).min() for name in others if name not in ("updated_at", "closed_at")]
+    return (
+        frame.filter(pl.col("ticket_id").is_not_null() & pl.col("_flaw").is_null())
+        .group_by("ticket_id")
+        .agg(
+            pl.col("_file").min(),
+            pl.col("_record").min(),
+            pl.lit(None, pl.String).alias("_flaw"),
+            pl.col("_skip").min(),
+            *latest,
+            *smallest,
+            pl.concat_list(differing).list.drop_nulls().list.join(", ").alias("_differs"),
+        )
+        .select("_file", "_record", "_flaw", "_skip", "_differs", *names)
+    )

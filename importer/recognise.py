@@ -1,0 +1,154 @@
+"""What an export is, by its headers alone: which preset knows its files, else which columns have names that many
+exports use. Pure; files were looked at before."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from importer.presets import Part, Preset
+from importer.read import SourceFile
+from importer.read.columns import Header
+from importer.resources import SCHEMAS
+from importer.schema import TABLES, fold
+
+# A file of messages or people has at least one of these; else its rows are tickets.
+_MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
+    "messages": (
+        frozenset({"message_id", "ticket_id"}),
+        frozenset({"ticket_id", "text", "public"}),
+        frozenset({"ticket_id", "text", "direction"}),
+        frozenset({"ticket_id", "text", "author_id"}),
+        frozenset({"ticket_id", "html", "author_id"}),
+    ),
+    "people": (frozenset({"person_id", "email", "name"}),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a file is taken for. `table` is a canonical table, or `lookup:<name>`; `by` are the headers that
+    say so, `known` how many of its `total` headers the preset or the aliases have a use for."""
+
+    file: SourceFile
+    table: str
+    by: tuple[str, ...]
+    known: int
+    total: int
+    columns: Mapping[str, str] = field(default_factory=dict)
+    inverted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """`preset` is the name of the one that knows the most files; none where nobody knows them, and the
+    columns go by aliases. `strangers` are files that nothing is known about; `others` presets that know as
+    many files."""
+
+    preset: str | None
+    places: tuple[Place, ...]
+    strangers: tuple[SourceFile, ...]
+    others: tuple[str, ...] = ()
+
+
+def recognise(files: Sequence[SourceFile], presets: Iterable[tuple[str, Preset]]) -> Recognised:
+    """What the files are together."""
+    found = [(name, _places(files, preset)) for name, preset in presets]
+    fitting = [(name, places) for name, places in found if _has_rows(places)]
+    if not fitting:
+        return _by_alias(files)
+    name, places = max(fitting, key=lambda item: _weight(item[1]))
+    known = {place.file.path for place in places}
+    others = sorted(n for n, p in fitting if n != name and _weight(p)[0] == _weight(places)[0])
+    return Recognised(
+        name, tuple(places), tuple(file for file in files if file.path not in known), tuple(others)
+    )
+
+
+def _weight(places: Sequence[Place]) -> tuple[int, int, float]:
+    """Files that are known, headers that tell them, share of headers with a use."""
+    tables = {place.file.path for place in places if not place.table.startswith("lookup:")}
+    share = sum(place.known for place in places) / max(1, sum(place.total for place in places))
+    return len(tables), sum(len(place.by) for place in places), share
+
+
+def _has_rows(places: Sequence[Place]) -> bool:
+    return any(place.table in ("tickets", "messages") for place in places)
+
+
+def _places(files: Sequence[SourceFile], preset: Preset) -> list[Place]:
+    return [place for file in files for place in _places_of(file, preset)]
+
+
+def _places_of(file: SourceFile, preset: Preset) -> Iterator[Place]:
+    header = Header(file.header, file.repeats)
+    for table in TABLES:
+        part = next(
+            (p for p in preset.parts(table) if p.read is None and p.headers and p.fits(file.titles)), None
+        )
+        if part is not None:
+            yield Place(file, table, part.headers, _known(part, header), len(set(file.titles)))
+            break
+    for name, lookup in preset.lookups.items():
+        if lookup.headers and {fold(h) for h in lookup.headers} <= {fold(t) for t in file.titles}:
+            yield Place(file, f"lookup:{name}", lookup.headers, len(lookup.headers), len(set(file.titles)))
+
+
+def _known(part: Part, header: Header) -> int:
+    sources = {s for several in part.columns.values() for s in several} | {*part.drop, *part.skip, *part.only}
+    found = {f.header for s in sources if (f := header.find(s))}
+    return len(found | {lookup.on for lookup in part.lookups.values()})
+
+
+def _by_alias(files: Sequence[SourceFile]) -> Recognised:
+    places = [_place_by_alias(file) for file in files]
+    known = [place for place in places if place.columns]
+    if known and not _has_rows(known):
+        known = [_as_tickets(place.file) for place in known]
+    strangers = tuple(place.file for place in places if not place.columns)
+    return Recognised(None, tuple(known), strangers)
+
+
+def _place_by_alias(file: SourceFile) -> Place:
+    for table, marks in _MARKS.items():
+        columns, inverted = aliased(table, file)
+        has_subject = "subject" in aliased("tickets", file)[0]
+        for mark in marks:
+            if mark <= set(columns) and not (table == "people" and has_subject):
+                by = tuple(columns[name] for name in sorted(mark))
+                return Place(file, table, by, len(columns), len(set(file.titles)), columns, inverted)
+    return _as_tickets(file)
+
+
+def _as_tickets(file: SourceFile) -> Place:
+    columns, inverted = aliased("tickets", file)
+    return Place(file, "tickets", (), len(columns), len(set(file.titles)), columns, inverted)
+
+
+def aliased(table: str, file: SourceFile) -> tuple[dict[str, str], frozenset[str]]:
+    """Canonical column → header, each header once; and the columns whose values mean the opposite."""
+    header = Header(file.header, file.repeats)
+    columns: dict[str, str] = {}
+    inverted: set[str] = set()
+    for canonical, names in _aliases()[table].items():
+        for alias in (canonical, *names):
+            name = header.name(alias.removeprefix("not:")) or _dotless(header, alias)
+            if name and name not in columns.values():
+                columns[canonical] = name
+                if alias.startswith("not:"):
+                    inverted.add(canonical)
+                break
+    return columns, frozenset(inverted)
+
+
+def _dotless(header: Header, alias: str) -> str | None:
+    wanted = fold(alias.removeprefix("not:")).replace(".", "")
+    return next((name for name in header.names if fold(name).replace(".", "") == wanted), None)
+
+
+@cache
+def _aliases() -> dict[str, dict[str, list[str]]]:
+    return {
+        table: dict(columns)
+        for table, columns in tomllib.loads((SCHEMAS / "aliases.toml").read_text("utf-8")).items()
+    }

@@ -1,0 +1,186 @@
+"""Times in the forms that exports give them → ISO 8601 as text. Pure.
+
+A form is decided for a whole column, by what its cells show, and never for a single cell: `04-08-15` reads the
+same in all rows. Where no cell shows which of day and month comes first, it is not decided here at all.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+import polars as pl
+from babel.dates import get_month_names
+
+
+class Form(StrEnum):
+    ISO = "iso"
+    DMY = "dmy"
+    MDY = "mdy"
+    YMD = "ymd"
+    NAMED = "named"
+    EPOCH_S = "epoch_s"
+    EPOCH_MS = "epoch_ms"
+    EPOCH_US = "epoch_us"
+    EXCEL = "excel"
+
+
+IN_WORDS = {
+    Form.ISO: "ISO 8601",
+    Form.DMY: "day before month",
+    Form.MDY: "month before day",
+    Form.YMD: "year, month, day",
+    Form.NAMED: "with the month's name",
+    Form.EPOCH_S: "seconds since 1970",
+    Form.EPOCH_MS: "milliseconds since 1970",
+    Form.EPOCH_US: "microseconds since 1970",
+    Form.EXCEL: "days as a spreadsheet counts them",
+}
+
+# Languages whose month names are known; a name that means different months in two of them is left out.
+_LANGUAGES = ("en", "da", "sv", "nb", "de", "nl", "fr", "es", "pt", "it", "fi", "pl", "cs", "is")
+
+_CLOCK = (
+    r"(?:(?:,?\s+|T)(?:at\s+|à\s+|kl\.?\s+|um\s+)?(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})"
+    r"(?:[:.](?P<second>\d{2}))?(?P<fraction>[.,]\d{1,9})?\s*(?P<half>[AaPp]\.?\s?[Mm]\.?)?)?"
+)
+_ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?(?:\s*UTC)?$"
+_NUMERIC = (
+    r"^\s*(?P<a>\d{1,4})(?P<sign>[/.\-])(?P<b>\d{1,2})[/.\-](?P<c>\d{4}|\d{1,2})" + _CLOCK + _ZONE
+)
+_WEEKDAY = r"^\s*(?:\p{L}+\.?,?\s+)??"
+_DAY, _MONTH, _YEAR = r"(?P<day>\d{1,2})(?:\.|st|nd|rd|th|º)?", r"(?P<month>\p{L}{3,12})\.?", r"(?P<year>\d{4}|\d{2})"
+_DAY_FIRST = (
+    _WEEKDAY + _DAY + r"[\s/\-]*(?:de\s+)?" + _MONTH + r"[\s/\-,]*(?:de\s+)?" + _YEAR + _CLOCK + _ZONE
+)
+_MONTH_FIRST = _WEEKDAY + _MONTH + r"\s*" + _DAY + r",?\s+(?P<year>\d{4})" + _CLOCK + _ZONE
+_ISO = r"^\s*\d{4}-\d{2}-\d{2}(?:[T ]+\d{2}:\d{2}|\s*$)"
+_EPOCHS = {Form.EPOCH_S: 10, Form.EPOCH_MS: 13, Form.EPOCH_US: 16}
+_PER_SECOND = {Form.EPOCH_S: 1, Form.EPOCH_MS: 1_000, Form.EPOCH_US: 1_000_000}
+_EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
+# Two digits of a year: up to 69 they are of this century (POSIX strptime, %y).
+_CENTURY = 69
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The form of a column, how many cells of those looked at have it, and whether it had to be told apart
+    from another one. `unclear` says that no cell shows which of day and month comes first."""
+
+    form: Form
+    matching: int
+    looked_at: int
+    shown_by: str | None = None
+    unclear: bool = False
+
+
+def decide(cells: Sequence[str]) -> Decision:
+    """The form of a column by its cells, empty ones left out."""
+    column = pl.Series("cell", cells, dtype=pl.String).drop_nulls()
+    iso = int(column.str.contains(_ISO).sum())
+    if iso * 2 >= len(column):
+        return Decision(Form.ISO, iso, len(column))
+    counts = {form: int(column.str.contains(rf"^\d{{{size}}}(?:\.\d+)?$").sum()) for form, size in _EPOCHS.items()}
+    number = column.str.extract(r"^(\d{5})(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
+    counts[Form.EXCEL] = int(number.is_between(*_EXCEL_DAYS).sum())
+    words = pl.select(named=_named(pl.lit(column)).is_not_null()).to_series()
+    counts[Form.NAMED] = int(words.sum())
+    form, count = max(counts.items(), key=lambda item: item[1])
+    numeric = int(column.str.contains(_NUMERIC).sum())
+    if numeric > count:
+        return _order(column, numeric)
+    if count <= iso:
+        return Decision(Form.ISO, iso, len(column))
+    return Decision(form, count, len(column))
+
+
+def _order(column: pl.Series, numeric: int) -> Decision:
+    """Which of year, day and month comes first, by the cells in which only one can be."""
+    parts = pl.select(g=pl.lit(column).str.extract_groups(_NUMERIC)).unnest("g")
+    first, second, text = parts["a"].cast(pl.Int64), parts["b"].cast(pl.Int64), parts["a"]
+    if int((text.str.len_chars() == 4).sum()) * 2 > numeric:
+        return Decision(Form.YMD, numeric, len(column))
+    days_first, months_first = first > 12, second > 12
+    by_form = {Form.DMY: days_first, Form.MDY: months_first}
+    form = max(by_form, key=lambda f: int(by_form[f].sum()))
+    proofs = column.filter(by_form[form].fill_null(value=False))
+    shown = proofs[0] if len(proofs) else None
+    return Decision(form, numeric, len(column), shown, unclear=shown is None)
+
+
+def to_iso(cell: pl.Expr, form: Form) -> pl.Expr:
+    """The cells as ISO 8601; one that is not of this form stays as it is."""
+    if form is Form.ISO:
+        return cell
+    if form is Form.NAMED:
+        return pl.coalesce(_named(cell), cell)
+    if form is Form.EXCEL:
+        days = cell.str.strip_chars().str.extract(r"^(\d{5}(?:\.\d+)?)$", 1).cast(pl.Float64, strict=False)
+        at = pl.datetime(1899, 12, 30) + pl.duration(seconds=(days * 86_400).round())
+        return pl.coalesce(at.dt.to_string("%Y-%m-%dT%H:%M:%S"), cell)
+    if form in _EPOCHS:
+        digits = cell.str.strip_chars().str.extract(r"^(-?\d+)(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
+        micros = digits * (1_000_000 // _PER_SECOND[form])
+        at = micros.cast(pl.Datetime("us"))
+        return pl.coalesce(at.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"), cell)
+    return pl.coalesce(_numeric(cell, form), cell)
+
+
+def _numeric(cell: pl.Expr, form: Form) -> pl.Expr:
+    part = cell.str.extract_groups(_NUMERIC).struct
+    year, month, day = {
+        Form.DMY: ("c", "b", "a"),
+        Form.MDY: ("c", "a", "b"),
+        Form.YMD: ("a", "b", "c"),
+    }[form]
+    return _iso(part, part.field(year), part.field(month), part.field(day))
+
+
+def _named(cell: pl.Expr) -> pl.Expr:
+    def read(pattern: str) -> pl.Expr:
+        part = cell.str.extract_groups(pattern).struct
+        word = part.field("month").str.to_lowercase()
+        month = word.replace_strict(_months(), default=None, return_dtype=pl.String)
+        return _iso(part, part.field("year"), month, part.field("day"))
+
+    return pl.coalesce(read(_DAY_FIRST), read(_MONTH_FIRST))
+
+
+def _iso(part: pl.Expr, year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:  # type: ignore[type-arg]
+    """The parts put together; null where one of them is missing."""
+    century = pl.when(year.cast(pl.Int64, strict=False) >= _CENTURY).then(pl.lit("19")).otherwise(pl.lit("20"))
+    whole = pl.when(year.str.len_chars() == 2).then(pl.concat_str(century, year)).otherwise(year)
+    half = part.field("half").str.to_lowercase().str.slice(0, 1)
+    hour = part.field("hour").cast(pl.Int64, strict=False)
+    of_day = pl.when(half.is_null()).then(hour).otherwise(hour % 12 + pl.when(half == "p").then(12).otherwise(0))
+    zone = part.field("zone")
+    return pl.concat_str(
+        whole,
+        pl.lit("-"),
+        month.str.pad_start(2, "0"),
+        pl.lit("-"),
+        day.str.pad_start(2, "0"),
+        pl.lit("T"),
+        of_day.cast(pl.String).fill_null("00").str.pad_start(2, "0"),
+        pl.lit(":"),
+        part.field("minute").fill_null("00"),
+        pl.lit(":"),
+        part.field("second").fill_null("00"),
+        part.field("fraction").fill_null(""),
+        pl.when(zone.is_in(["UTC", "GMT"])).then(pl.lit("Z")).otherwise(zone).fill_null(""),
+    )
+
+
+@cache
+def _months() -> dict[str, str]:
+    """Month names and their short forms in lower case → two digits (CLDR, by Babel)."""
+    found: dict[str, set[int]] = {}
+    for language in _LANGUAGES:
+        for width in ("wide", "abbreviated"):
+            for context in ("format", "stand-alone"):
+                for number, name in get_month_names(width, context, language).items():
+                    folded = name.casefold().rstrip(".")
+                    found.setdefault(folded, set()).add(number)
+    words = {name: f"{min(numbers):02}" for name, numbers in found.items() if len(numbers) == 1}
+    return {name: number for name, number in words.items() if re.fullmatch(r"[^\W\d]{3,12}", name)}
