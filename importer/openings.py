@@ -1,5 +1,6 @@
 """First messages that stand in the rows of tickets, and whether they stand among the messages once more."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -9,6 +10,35 @@ from importer.presets import Opening
 
 # A mail that opens a ticket and the ticket's own row are written within this time.
 _TOGETHER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """Messages out of ticket rows, and how many of them stand among the messages too; of the conversations
+    that go, those that begin with a message of ours."""
+
+    count: int
+    repeated: int
+    conversations: int
+    begun_by_agents: int
+
+
+def counted(messages: pl.LazyFrame, going: pl.LazyFrame) -> Openings:
+    count = _rows(messages.filter("_opening"))
+    twice = _rows(repeated(messages, "unless_repeated")) if count else 0
+    first = (
+        going.filter(pl.col("direction") != Direction.INTERNAL)
+        .select("ticket_id", "direction", order=pl.struct("created_at", ~pl.col("_opening"), "_file", "_record"))
+        .group_by("ticket_id")
+        .agg(pl.col("direction").sort_by("order").first())
+        .select(pl.len().alias("all"), (pl.col("direction") == Direction.OUTBOUND).sum().alias("ours"))
+    )
+    conversations, ours = first.collect(engine="streaming").row(0)
+    return Openings(count, twice, conversations, ours)
+
+
+def _rows(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def with_openings(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:

@@ -20,6 +20,7 @@ from importer.dixa import APIS
 from importer.dixa.api import Account, created_id
 from importer.dixa.client import Client
 from importer.errors import CheckpointError, ConfigError, Invalid, RunError, Unauthorized
+from importer.hosts import needs_login
 from importer.exchange import Exchange, NotRead, Patience, Traffic
 from importer.model import (
     Answer,
@@ -44,6 +45,8 @@ from importer.settle import Found, Settlement, Settler, put_down
 from importer.validate import Checked, validate
 
 Say = Callable[[str], None]
+
+LOGINS = "attachments behind a login"
 
 MARKS = f"polars {pl.__version__}"
 
@@ -129,7 +132,7 @@ def _opened(tables: Mapping[str, Checked], related: Related, parts: Parts) -> Bo
         if kind == "messages":
             books["attachments"].add({State(state): items for state, _, items in states.iter_rows()})
     books["tickets"].read = _read(tables, "tickets")
-    books["messages"].read = _read(tables, "messages") + related.openings
+    books["messages"].read = _read(tables, "messages") + related.openings.count
     books["attachments"].read = _read(tables, "attachments") + _listed(tables)
     contacts = _rows(related.contacts)
     unused = books["people"].accounted
@@ -199,6 +202,7 @@ def forecast(prepared: Prepared) -> Forecast:
         messages += sum(len(step.carries) for step in steps)
         requests += len(steps)
         losses.update(target.losses(job))
+        losses[LOGINS] += sum(needs_login(file.url) for message in job.messages for file in message.attachments)
     known = (
         {key for key, _ in checkpoint.people(migration.checkpoint)}
         if migration.checkpoint.exists()

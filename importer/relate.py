@@ -5,6 +5,7 @@ not at all (unless holes are allowed), because nothing can be put in its place i
 rows that go, and a fate for every row that does not.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from importer import openings
+from importer.marks import PREFIX
 from importer.model import Direction, Role, State
 from importer.presets import Opening
 from importer.schema import load
@@ -71,7 +73,7 @@ class Related:
     `written_by_agents` has a line for every message of an agent, whether it goes or not: `person` (see
     agents.py), `key` (none without an address), `name`, `created_at`.
 
-    `openings` counts the messages that come out of ticket rows; `unsaid` those that did not say whether they
+    `openings` are the messages that come out of ticket rows; `unsaid` those that did not say whether they
     are public, and are internal for it; `default_agents` those whose agent has no e-mail address and
     `default_requesters` the tickets whose requester has none, so that the default stands in.
     """
@@ -82,7 +84,7 @@ class Related:
     contacts: pl.LazyFrame
     written_by_agents: pl.LazyFrame
     fates: Mapping[str, pl.LazyFrame]
-    openings: int
+    openings: openings.Openings
     unsaid: int
     default_agents: int
     default_requesters: int
@@ -157,7 +159,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
             "attachments": attachment_fates,
             "people": _people_fates(tables, contacts, rules),
         },
-        openings=_count(messages, pl.col("_opening")),
+        openings=openings.counted(messages, going),
         unsaid=_count(going, pl.col("_unsaid")),
         default_agents=_count(going, agentless),
         default_requesters=_count(going_tickets, pl.col("_default_requester")),
@@ -171,7 +173,7 @@ _FATE = [*FATE_SCHEMA.names()]
 
 def _good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
     if name in tables:
-        return tables[name].good
+        return tables[name].good.drop(f"^{re.escape(PREFIX)}.*$")
     types: dict[str, pl.DataType | type[pl.DataType]] = {
         "datetime": pl.Datetime("us", "UTC"),
         "boolean": pl.Boolean,

@@ -187,6 +187,17 @@ def _instant(raw: pl.Expr, timezone: str | None) -> pl.Expr:
     return pl.when(zone.is_not_null()).then(zoned).otherwise(local.dt.convert_time_zone("UTC"))
 
 
+def stands_twice(name: str, timezone: str) -> pl.Expr:
+    """Whether a time without a zone is one that the clock shows twice, when it goes back."""
+    raw = pl.col(f"raw.{name}")
+    naive, zone = _naive(raw), _groups(raw).struct.field("zone")
+    first, second = (
+        naive.dt.replace_time_zone(timezone, ambiguous=which, non_existent="null")
+        for which in ("earliest", "latest")
+    )
+    return zone.is_null() & (first != second)
+
+
 def _groups(raw: pl.Expr) -> pl.Expr:
     return raw.str.extract_groups(_TIME)
 

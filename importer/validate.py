@@ -12,6 +12,7 @@ import polars as pl
 
 from importer import read
 from importer.errors import SourceError
+from importer.marks import marks
 from importer.model import State
 from importer.schema import Rule, TableSchema
 
@@ -46,7 +47,7 @@ _FLAW_RULES = [
 class Checked:
     """One table after the rules that look at it alone.
 
-    `good` has the canonical columns, typed, with `_file` and `_record`. `fates` (FATE_SCHEMA) has a line
+    `good` has the canonical columns, typed, with `_file`, `_record` and the marks of damage. `fates` (FATE_SCHEMA) has a line
     for every other row and every rule that it breaks: `id` is its own, `parent` what it belongs to (the
     ticket, for attachments the message), `items` counts the attachments in a message's cell. Every row read
     is in exactly one of them.
@@ -55,6 +56,7 @@ class Checked:
     scanned: read.Scanned
     rules: Mapping[str, Rule]
     read: int
+    rows_by_file: Mapping[int, int]
     good: pl.LazyFrame
     fates: pl.LazyFrame
     differing: Mapping[str, int]
@@ -87,7 +89,8 @@ def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> C
     for column in schema.unique:
         name = f"{column}.unique"
         named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
-    return Checked(scanned, named, _rows(good_path) + _rows(bad_path), good, fates, _differing(scanned, good))
+    rows = _rows_by_file(good_path, bad_path)
+    return Checked(scanned, named, sum(rows.values()), rows, good, fates, _differing(scanned, good))
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
@@ -104,8 +107,11 @@ def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> p
         .then(pl.sum_horizontal(of_shape, ignore_nulls=True))
         .otherwise(pl.sum_horizontal(of_cells, ignore_nulls=True))
     )
+    given = {name for columns in scanned.columns for name in columns}
     return (
-        scanned.frame.rename(raw).with_columns(schema.typed(timezone)).with_columns(broken.alias("_broken"))
+        scanned.frame.rename(raw)
+        .with_columns(schema.typed(timezone))
+        .with_columns(broken.alias("_broken"), *marks(schema, given, timezone))
     )
 
 
@@ -181,8 +187,10 @@ def _identity(table: str) -> list[pl.Expr]:
     ]
 
 
-def _rows(path: Path) -> int:
-    return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+def _rows_by_file(*paths: Path) -> Mapping[int, int]:
+    frames = [pl.scan_parquet(path, glob=False).select("_file") for path in paths]
+    counts = pl.concat(frames).group_by("_file").len().sort("_file").collect(engine="streaming")
+    return {int(number): int(rows) for number, rows in counts.iter_rows()}
 
 
 def _differing(scanned: read.Scanned, good: pl.LazyFrame) -> Mapping[str, int]:

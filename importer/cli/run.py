@@ -23,7 +23,7 @@ from importer.cli.group import (
     target_options,
     token_options,
 )
-from importer.cli.validate import counted_lines, prepared, show_plan
+from importer.cli.validate import counted_lines, evidence_of, prepared, show_plan
 from importer.config import Migration
 from importer.errors import Invalid
 from importer.model import State, TicketResult
@@ -150,11 +150,12 @@ def push(
             journal.note("opened", {kind: ledger.as_dict() for kind, ledger in ready.books.ledgers.items()})
             ran = _with_signals(session, ready, journal, authorization, options, limits)
             code = _code(ran)
-            value = _summary(command, migration, ran, problems, code)
+            more = evidence_of(session, migration, path, ready)
+            value = _summary(command, migration, ran, problems, code, more)
             journal.note("exit_code", code)
             journal.note("people", value["people"])
             journal.hold_back(_rejected(ready))
-        files.write_json(migration.report / "report.json", value)
+        files.write(migration.report, value)
         records = checkpoint.tickets(migration.checkpoint)
         files.write_tickets(migration.report, records, ready.related.fates["tickets"])
         files.write_changed(migration.report, ran.changed)
@@ -247,7 +248,12 @@ def _rejected(ready: pipeline.Prepared) -> list[str]:
 
 
 def _summary(
-    command: str, migration: Migration, ran: pipeline.Ran, problems: list[Problem], code: int
+    command: str,
+    migration: Migration,
+    ran: pipeline.Ran,
+    problems: list[Problem],
+    code: int,
+    more: dict[str, Any],
 ) -> dict[str, Any]:
     return files.summary(
         command,
@@ -258,6 +264,7 @@ def _summary(
         traffic=ran.traffic,
         seconds=ran.seconds,
         more={
+            **more,
             "unknown_agents": list(ran.unknown_agents),
             "replaced_agents": list(ran.replaced_agents),
             "changed": len(ran.changed),

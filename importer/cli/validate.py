@@ -3,19 +3,21 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from importer import config, pipeline, read
+from importer import config, damage, pipeline, read
 from importer.cli.group import Session, command_line, migration_argument, overrides, target_options
 from importer.config import Migration
 from importer.dixa import APIS
-from importer.report import files, rejects, text
+from importer.report import evidence, files, rejects, text
 from importer.report.rejects import Problem
 
 _REJECTED = 6
+_LOSSES = {pipeline.LOGINS: "Dixa fetches them without a login; put them where everybody can"}
 
 
 @contextmanager
@@ -47,9 +49,10 @@ def validate(session: Session, migration: Path, with_holes: bool) -> int:
     loaded = config.load(migration, overrides())
     with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
         code = _code(ready)
-        value = files.summary("validate", loaded.name, ready.books, problems, exit_code=code)
-        files.write_json(loaded.report / "report.json", value)
-        lines = _judgement(loaded, ready, problems, paths)
+        more = evidence_of(session, loaded, migration, ready)
+        value = files.summary("validate", loaded.name, ready.books, problems, exit_code=code, more=more)
+        files.write(loaded.report, value)
+        lines = _judgement(loaded, ready, problems, paths, more["findings"])
         lines.append(f"Next: {command_line('plan' if code == 0 else 'validate', migration)}")
         session.result("\n".join(lines), value)
     return code
@@ -70,13 +73,41 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
     with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
         code = _code(ready)
         forecast = pipeline.forecast(ready)
-        more = {"plan": _plan_value(forecast)}
+        more = evidence_of(session, loaded, migration, ready)
+        more |= {"plan": _plan_value(forecast), "losses": loss_values(loaded, forecast)}
+        more["forecast"] = {"requests": forecast.requests, "seconds": round(forecast.seconds, 1)}
         value = files.summary(command, loaded.name, ready.books, problems, exit_code=code, more=more)
-        files.write_json(loaded.report / "report.json", value)
-        lines = [*_judgement(loaded, ready, problems, paths), "", *plan_lines(loaded, ready, forecast)]
+        files.write(loaded.report, value)
+        lines = [*_judgement(loaded, ready, problems, paths, more["findings"]), "", *plan_lines(loaded, ready, forecast)]
         lines += ["", f"Next: {command_line('run', migration)}"]
         session.result("\n".join(lines), value)
     return code
+
+
+def evidence_of(
+    session: Session, migration: Migration, path: Path, ready: pipeline.Prepared
+) -> dict[str, Any]:
+    """What the report shows beside books and problems; what was found out about the files is said at once."""
+    for line in evidence.file_lines(ready.tables):
+        session.say(line)
+    found = damage.findings(
+        ready.tables,
+        ready.related,
+        now=datetime.now(UTC),
+        timezone=migration.source.timezone,
+        opening=migration.source.opening,
+    )
+    return {
+        "migration_file": str(path),
+        "files": evidence.files(ready.tables),
+        "findings": evidence.findings(found, ready.tables),
+        "statistics": evidence.statistics(ready.related),
+    }
+
+
+def loss_values(migration: Migration, forecast: pipeline.Forecast) -> list[dict[str, Any]]:
+    how = {trait.aspect: trait.how for trait in APIS[migration.target.api].TRAITS} | _LOSSES
+    return [{"what": what, "count": count, "why": how[what]} for what, count in forecast.losses.items()]
 
 
 def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipeline.Forecast) -> list[str]:
@@ -98,9 +129,10 @@ def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipelin
         lines.append(f"  {forecast.already_there:,} tickets are there already and cost nothing.")
     lines += counted_lines(ready)
     if forecast.losses:
-        how = {trait.aspect: trait.how for trait in APIS[migration.target.api].TRAITS}
-        lines += ["What this API does not take as it is:"]
-        lines += [f"  {count:>8,} {aspect}: {how[aspect]}" for aspect, count in forecast.losses.items()]
+        lines += ["What will not arrive as it is:"]
+        lines += [
+            f"  {loss['count']:>8,} {loss['what']}: {loss['why']}" for loss in loss_values(migration, forecast)
+        ]
     return lines
 
 
@@ -109,7 +141,7 @@ def counted_lines(ready: pipeline.Prepared) -> list[str]:
     related = ready.related
     differing = ready.tables["tickets"].differing
     counts = [
-        (related.openings, "messages stand in ticket rows (opening_text)"),
+        (related.openings.count, "messages stand in ticket rows (opening_text)"),
         (related.unsaid, "messages do not say whether they are public, so they are internal"),
         (related.default_requesters, "tickets name no requester; people.default_requester stands in"),
         (related.default_agents, "messages have an agent without e-mail; people.default_agent stands in"),
@@ -123,17 +155,23 @@ def counted_lines(ready: pipeline.Prepared) -> list[str]:
 
 
 def _judgement(
-    migration: Migration, ready: pipeline.Prepared, problems: list[Problem], paths: list[Path]
+    migration: Migration,
+    ready: pipeline.Prepared,
+    problems: list[Problem],
+    paths: list[Path],
+    found: list[dict[str, Any]],
 ) -> list[str]:
     lines = [text.books(ready.books, planned=True)]
     if problems:
         lines += ["", text.problems(problems)]
+    if found:
+        lines += ["", *evidence.finding_lines(found)]
     for name, table in ready.tables.items():
         if table.scanned.unused:
             lines.append(f"Columns of {name} that nothing takes: {text.some(table.scanned.unused)}")
     lines += ["", text.balance(ready.books)]
     lines += [f"Rejects: {path}" for path in paths]
-    return [*lines, f"Report: {migration.report / 'report.json'}"]
+    return [*lines, f"Report: {migration.report / 'report.html'} (report.json for machines)"]
 
 
 def _code(ready: pipeline.Prepared) -> int:

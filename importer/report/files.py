@@ -13,6 +13,7 @@ from importer.errors import ConfigError
 from importer.exchange import Traffic
 from importer.model import State
 from importer.report.books import Books
+from importer.report.html import page
 from importer.report.private import writing
 from importer.report.rejects import Problem
 
@@ -63,10 +64,13 @@ def summary(
     }
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with writing(path) as out:
+def write(folder: Path, value: Mapping[str, Any]) -> None:
+    """report.json, and the same as a page to look at."""
+    with writing(folder / "report.json") as out:
         json.dump(value, out, ensure_ascii=False, indent=2)
         out.write("\n")
+    with writing(folder / "report.html") as out:
+        out.write(page(value))
 
 
 def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFrame) -> None:

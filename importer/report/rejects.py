@@ -111,7 +111,7 @@ def _write_table(
                 for name, (column, value, _) in zip(names, reasons, strict=True):
                     _, examples = first.setdefault(name, (record.line, []))
                     if len(examples) < EXAMPLES:
-                        examples.append(_example(origin.file, record.line, column, name, value))
+                        examples.append(example(origin.file, record.line, column, name, value))
                 writer.writerow(
                     [
                         read.source(origin.file, record.number, record.cells),
@@ -179,7 +179,7 @@ def _problems(
         yield Problem(name, rule, State(state), count, line, message(table, rule), tuple(examples))
 
 
-def _example(file: SourceFile, line: int, column: str, rule: str, value: str) -> str:
+def example(file: SourceFile, line: int, column: str, rule: str, value: str) -> str:
     """`file:line: column: value`, as editors and grep like it; a rule of no single column stands for it."""
     return f"{file.path}:{line}: {column}: {_short(value)!r}" if column else f"{file.path}:{line}: {rule}"
 

@@ -1,0 +1,242 @@
+"""What is wrong with an export as a whole, although each of its rows may be right: marks of a spreadsheet, of a
+cut, of a wrong encoding or zone. Warnings with numbers; nothing is refused for them.
+
+Marks of single rows are made while the rows are judged (`marks`), so that texts are read once; what they add up
+to is said afterwards (`findings`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from importer.marks import PREFIX
+from importer.model import Direction
+from importer.relate import Related
+from importer.schema import TableSchema
+from importer.validate import Checked
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A row to look at: of which file (its number among the table's), its `_record`, in which column."""
+
+    file: int
+    record: int
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A warning: how many of how many, what it means and what to do, and where to look."""
+
+    table: str
+    name: str
+    count: int
+    total: int
+    message: str
+    places: tuple[Place, ...] = ()
+
+
+_EATEN = r"^\d(?:[.,]\d+)?[eE]\+\d+$|^\d+\.0$"
+# Below this the numbers say nothing.
+_ENOUGH_ROWS, _ENOUGH_TICKETS, _ENOUGH_MESSAGES = 1_000, 20, 100
+_LIMITS = {65_535: "the rows of an old spreadsheet", 1_048_575: "the rows of a spreadsheet"}
+_MOST, _SOME = 0.5, 0.1
+_NIGHT_HOURS, _NIGHT_SHARE = range(5), 0.3
+_FIRST_YEAR = 1990
+
+
+def findings(
+    tables: Mapping[str, Checked],
+    related: Related,
+    *,
+    now: datetime,
+    timezone: str | None,
+    opening: str,
+) -> list[Finding]:
+    """Everything that looks damaged, the worst kinds of damage first."""
+    return [
+        *_apart(tables, related),
+        *_cut(tables),
+        *_doubled_parts(tables),
+        *(finding for name, table in tables.items() for finding in _of_rows(name, table, now)),
+        *_openings(related, opening),
+        *_at_night(related, timezone),
+    ]
+
+
+def _of_rows(name: str, table: Checked, now: datetime) -> Iterator[Finding]:
+    """What single rows show, counted in one pass."""
+    schema = table.scanned.schema
+    kinds = dict(_row_kinds(schema, table, now))
+    if not kinds:
+        return
+    at = pl.struct("_file", "_record")
+    counted = (
+        table.good.select(
+            pl.len().alias("rows"),
+            *(hit.sum().alias(f"count.{key}") for key, (hit, _, _) in kinds.items()),
+            *(at.filter(hit).head(EXAMPLES).implode().alias(f"places.{key}") for key, (hit, _, _) in kinds.items()),
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+    for key, (_, column, message) in kinds.items():
+        if count := counted[f"count.{key}"]:
+            places = tuple(Place(p["_file"], p["_record"], column) for p in counted[f"places.{key}"])
+            yield Finding(name, key.partition(":")[0], count, counted["rows"], message, places)
+
+
+def _row_kinds(
+    schema: TableSchema, table: Checked, now: datetime
+) -> Iterator[tuple[str, tuple[pl.Expr, str, str]]]:
+    given = {name for columns in table.scanned.columns for name in columns}
+    for field in schema.fields:
+        if field.name not in given:
+            continue
+        cell = pl.col(field.name)
+        if field.name.endswith("_id"):
+            yield (
+                f"eaten_ids:{field.name}",
+                (
+                    cell.str.contains(_EATEN).fill_null(value=False),
+                    field.name,
+                    f"values of {field.name} look as if a spreadsheet had rounded them (3.7E+11, 1000.0), so they "
+                    "may not be the real ids; export again without opening the file, or set ids = 'repair' for .0",
+                ),
+            )
+        if field.type == "datetime":
+            early = pl.datetime(_FIRST_YEAR, 1, 1, time_zone="UTC")
+            yield (
+                f"times_in_the_future:{field.name}",
+                ((cell > now).fill_null(value=False), field.name, f"{field.name} lies in the future"),
+            )
+            yield (
+                f"times_before_1990:{field.name}",
+                (
+                    (cell < early).fill_null(value=False),
+                    field.name,
+                    f"{field.name} lies before {_FIRST_YEAR}, when no helpdesk of today was there",
+                ),
+            )
+    there = set(table.good.collect_schema().names())
+    for mark, (column, message) in _MARKS.items():
+        if f"{PREFIX}{mark}" in there:
+            where = next((c for c in column if c in given), column[0])
+            yield mark, (pl.col(f"{PREFIX}{mark}"), where, message)
+
+
+_MARKS = {
+    "mojibake": (
+        ("text", "html", "opening_text", "opening_html", "subject"),
+        "texts look as if UTF-8 had been read as another encoding (Ã© for é); export again as UTF-8, or set the "
+        "table's encoding",
+    ),
+    "template_holes": (
+        ("text", "html", "opening_text", "opening_html"),
+        "texts hold placeholders that nobody filled in ({{ticket.id}}), which customers would see",
+    ),
+    "repeated_times": (
+        ("created_at",),
+        "times stand twice on the clock of source.timezone (it goes back in autumn); they are read as the earlier",
+    ),
+}
+
+
+def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
+    for name, parent in (("messages", "tickets"), ("attachments", "messages")):
+        if name not in tables or not tables[name].read:
+            continue
+        rule = "ticket_id.foreignKey" if name == "messages" else "message_id.foreignKey"
+        orphans = related.fates[name].filter(pl.col("rule") == rule)
+        count = int(orphans.select(pl.len()).collect(engine="streaming").item())
+        if count > tables[name].read * _MOST:
+            yield Finding(
+                name,
+                "files_do_not_join",
+                count,
+                tables[name].read,
+                f"most {name} belong to no row of {parent}: the files may be of different exports, or the wrong "
+                f"column is taken for {rule.partition('.')[0]}",
+            )
+
+
+def _cut(tables: Mapping[str, Checked]) -> Iterator[Finding]:
+    for name, table in tables.items():
+        for number, rows in table.rows_by_file.items():
+            file = table.scanned.files[number]
+            what = _LIMITS.get(rows) or (f"exactly {rows:,} rows" if rows % 1_000 == 0 else None)
+            if what and rows >= _ENOUGH_ROWS:
+                yield Finding(
+                    name,
+                    "cut_at_a_round_number",
+                    rows,
+                    rows,
+                    f"{file.path.name} has {what}: exports are cut at such numbers; look whether it is complete",
+                )
+
+
+def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
+    for name, table in tables.items():
+        if len(table.scanned.files) < 2:
+            continue
+        doubles = table.fates.filter(pl.col("rule").str.ends_with(".unique"))
+        counts = doubles.group_by("_file").len().collect(engine="streaming")
+        for number, count in counts.sort("_file").iter_rows():
+            rows = table.rows_by_file.get(number, 0)
+            if count > rows * _MOST and count > 1:
+                yield Finding(
+                    name,
+                    "doubled_parts",
+                    count,
+                    rows,
+                    f"most rows of {table.scanned.files[number].path.name} stand in another file too: the same "
+                    "part may have been exported twice",
+                )
+
+
+def _openings(related: Related, opening: str) -> Iterator[Finding]:
+    counts = related.openings
+    if opening == "always" and counts.repeated > counts.count * _SOME:
+        yield Finding(
+            "tickets",
+            "openings_doubled",
+            counts.repeated,
+            counts.count,
+            "opening texts of tickets stand among the messages too; source.opening = 'unless_repeated' (or "
+            "'unless_messages') tells them once",
+        )
+    if counts.begun_by_agents > counts.conversations * _MOST and counts.conversations >= _ENOUGH_TICKETS:
+        yield Finding(
+            "tickets",
+            "openings_missing",
+            counts.begun_by_agents,
+            counts.conversations,
+            "most conversations begin with an agent's message: the customers' first messages may stand in a "
+            "column of the tickets that nothing takes (opening_text, opening_html)",
+        )
+
+
+def _at_night(related: Related, timezone: str | None) -> Iterator[Finding]:
+    zone = timezone or "UTC"
+    at = pl.col("created_at").dt.convert_time_zone(ZoneInfo(zone).key).dt.hour()
+    sent = related.messages.filter(pl.col("is_agent") & (pl.col("direction") == Direction.OUTBOUND))
+    total, night = (
+        sent.select(pl.col("created_at").count(), at.is_in(list(_NIGHT_HOURS)).sum().alias("night"))
+        .collect(engine="streaming")
+        .row(0)
+    )
+    if total >= _ENOUGH_MESSAGES and night > total * _NIGHT_SHARE:
+        yield Finding(
+            "messages",
+            "agents_at_night",
+            night,
+            total,
+            f"of the agents' messages were written between 0 and {len(_NIGHT_HOURS)} o'clock in {zone}: the times "
+            "may be of another zone (source.timezone)",
+        )

@@ -1,0 +1,33 @@
+"""Marks of damage on single rows, as expressions: made while rows are judged, so that texts are read once."""
+
+from collections.abc import Collection, Iterator
+
+import polars as pl
+
+from importer.schema import TableSchema, stands_twice
+
+PREFIX = "damage."
+# UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands for
+# bytes that somebody could not read.
+_MOJIBAKE = (
+    *(f"Ã{second}" for second in "©¨¤¶¼¸¥¦±³¡ªº§´®¯²Ÿ"),
+    "â€™", "â€œ", "â€“", "â€”", "â€¦", "â‚¬", "Â\u00a0", "Â°", "ï¿½", "\ufffd",
+)  # fmt: skip
+_HOLE = r"\{\{\s*[A-Za-z_][\w.\- ]*\s*\}\}|\{%\s*\w|<%=\s*\w"
+_TEXTS = ("text", "html", "opening_text", "opening_html")
+
+
+def marks(schema: TableSchema, given: Collection[str], timezone: str | None) -> Iterator[pl.Expr]:
+    """`damage.<mark>`, true or false, for the columns that the export has."""
+    texts = [pl.col(name) for name in _TEXTS if name in given]
+    if texts:
+        holes = pl.any_horizontal(text.str.contains(_HOLE) for text in texts)
+        yield holes.fill_null(value=False).alias(f"{PREFIX}template_holes")
+    read = [*texts, *([pl.col("subject")] if "subject" in given else [])]
+    if read:
+        garbled = pl.any_horizontal(text.str.contains_any(list(_MOJIBAKE)) for text in read)
+        yield garbled.fill_null(value=False).alias(f"{PREFIX}mojibake")
+    times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
+    if timezone is not None and times:
+        twice = pl.any_horizontal(stands_twice(name, timezone) for name in times)
+        yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")

@@ -1,0 +1,108 @@
+"""What stands behind a judgement: the files as they were read, warnings with rows to look at, and numbers of
+what goes. Values for report.json, and the same in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from importer import read
+from importer.damage import Finding
+from importer.relate import Related
+from importer.report.rejects import example
+from importer.validate import Checked
+
+
+def files(tables: Mapping[str, Checked]) -> list[dict[str, Any]]:
+    """Each file of each table: how it was read, and what was found out about it."""
+    return [
+        {
+            "table": name,
+            "path": str(origin.file.path),
+            "kind": origin.file.kind,
+            "encoding": origin.file.dialect.encoding_name if origin.file.kind == "csv" else None,
+            "delimiter": origin.file.dialect.delimiter_name if origin.file.kind == "csv" else None,
+            "rows": table.rows_by_file.get(number, 0),
+            "notes": list(origin.notes),
+        }
+        for name, table in tables.items()
+        for number, origin in enumerate(table.scanned.origins)
+    ]
+
+
+def file_lines(tables: Mapping[str, Checked]) -> Iterator[str]:
+    """What was found out, where anything had to be."""
+    told: set[str] = set()
+    for table in tables.values():
+        for origin in table.scanned.origins:
+            if origin.notes and (line := f"{origin.file.path}: {'; '.join(origin.notes)}") not in told:
+                told.add(line)
+                yield line
+        yield from table.scanned.notes
+
+
+def findings(found: Sequence[Finding], tables: Mapping[str, Checked]) -> list[dict[str, Any]]:
+    return [
+        {
+            "table": finding.table,
+            "name": finding.name,
+            "count": finding.count,
+            "total": finding.total,
+            "message": finding.message,
+            "examples": list(_examples(finding, tables[finding.table])) if finding.places else [],
+        }
+        for finding in found
+    ]
+
+
+def finding_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if found:
+        yield "Warnings:"
+    for finding in found:
+        of = f" of {finding['total']:,}" if finding["total"] != finding["count"] else ""
+        yield f"{finding['count']:>8,}{of} {finding['table']}: {finding['message']} ({finding['name']})"
+        yield from (f"{'':>9}{text}" for text in finding["examples"])
+
+
+def _examples(finding: Finding, table: Checked) -> Iterator[str]:
+    for place in sorted(finding.places, key=lambda p: (p.file, p.record)):
+        origin = table.scanned.origins[place.file]
+        column = origin.columns.get(place.column, "")
+        for record in read.fetch(origin.file, [read.record_of(place.record, origin.part)]):
+            cells = dict(zip(origin.file.header, record.cells, strict=False))
+            yield example(origin.file, record.line, column, finding.name, cells.get(column, ""))
+
+
+def statistics(related: Related) -> dict[str, Any]:
+    """Numbers of what goes: messages by month, channel and direction, sizes of texts, messages a ticket."""
+    messages = related.messages
+    size = pl.coalesce("text", "html").str.len_bytes()
+    month = pl.col("created_at").dt.strftime("%Y-%m")
+    by_month, by_direction, sizes, by_ticket, by_channel = pl.collect_all(
+        [
+            messages.group_by(month.alias("key")).len().drop_nulls().sort("key"),
+            messages.group_by(pl.col("direction").alias("key")).len().sort("len", "key", descending=[True, False]),
+            messages.select(
+                size.sum().alias("total"), size.mean().alias("mean"), size.max().alias("largest")
+            ),
+            messages.group_by("ticket_id").len().select(mean=pl.col("len").mean(), largest=pl.col("len").max()),
+            related.tickets.group_by(pl.col("channel").alias("key"))
+            .len()
+            .sort("len", "key", descending=[True, False]),
+        ],
+        engine="streaming",
+    )
+
+    def pairs(frame: pl.DataFrame) -> list[list[Any]]:
+        return [[key or "", count] for key, count in frame.iter_rows()]
+
+    def rounded(frame: pl.DataFrame) -> dict[str, Any]:
+        return {key: round(value or 0, 1) for key, value in frame.row(0, named=True).items()}
+
+    return {
+        "messages_per_month": pairs(by_month),
+        "by_channel": pairs(by_channel),
+        "by_direction": pairs(by_direction),
+        "text_bytes": rounded(sizes),
+        "messages_per_ticket": rounded(by_ticket),
+    }
