@@ -1,8 +1,8 @@
-"""What is wrong with an export as a whole, although each of its rows may be right: marks of a spreadsheet, of a
-cut, of a wrong encoding or zone. Warnings with numbers; nothing is refused for them.
+"""What is wrong with an export as a whole, although each of its rows may be right: marks of a spreadsheet, of
+a cut, of a wrong encoding or zone. Warnings with numbers; nothing is refused for them.
 
-Marks of single rows are made while the rows are judged (`marks`), so that texts are read once; what they add up
-to is said afterwards (`findings`).
+Marks of single rows are made while the rows are judged (marks.py), so that texts are read once; what they add
+up to is said here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -81,7 +81,10 @@ def _of_rows(name: str, table: Checked, now: datetime) -> Iterator[Finding]:
         table.good.select(
             pl.len().alias("rows"),
             *(hit.sum().alias(f"count.{key}") for key, (hit, _, _) in kinds.items()),
-            *(at.filter(hit).head(EXAMPLES).implode().alias(f"places.{key}") for key, (hit, _, _) in kinds.items()),
+            *(
+                at.filter(hit).head(EXAMPLES).implode().alias(f"places.{key}")
+                for key, (hit, _, _) in kinds.items()
+            ),
         )
         .collect(engine="streaming")
         .row(0, named=True)
@@ -106,8 +109,9 @@ def _row_kinds(
                 (
                     cell.str.contains(_EATEN).fill_null(value=False),
                     field.name,
-                    f"values of {field.name} look as if a spreadsheet had rounded them (3.7E+11, 1000.0), so they "
-                    "may not be the real ids; export again without opening the file, or set ids = 'repair' for .0",
+                    f"values of {field.name} look as if a spreadsheet had rounded them (3.7E+11, 1000.0), so "
+                    "they may not be the real ids; export again without opening the file in one, or set "
+                    "ids = 'repair' for .0",
                 ),
             )
         if field.type == "datetime":
@@ -134,8 +138,8 @@ def _row_kinds(
 _MARKS = {
     "mojibake": (
         ("text", "html", "opening_text", "opening_html", "subject"),
-        "texts look as if UTF-8 had been read as another encoding (Ã© for é); export again as UTF-8, or set the "
-        "table's encoding",
+        "texts look as if UTF-8 had been read as another encoding (Ã© for é); export again as UTF-8, or set "
+        "the table's encoding",
     ),
     "template_holes": (
         ("text", "html", "opening_text", "opening_html"),
@@ -143,7 +147,8 @@ _MARKS = {
     ),
     "repeated_times": (
         ("created_at",),
-        "times stand twice on the clock of source.timezone (it goes back in autumn); they are read as the earlier",
+        "times stand twice on the clock of source.timezone (it goes back in autumn); they are read as the "
+        "earlier",
     ),
 }
 
@@ -161,8 +166,8 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
                 "files_do_not_join",
                 count,
                 tables[name].read,
-                f"most {name} belong to no row of {parent}: the files may be of different exports, or the wrong "
-                f"column is taken for {rule.partition('.')[0]}",
+                f"most {name} belong to no row of {parent}: the files may be of different exports, or the "
+                f"wrong column is taken for {rule.partition('.')[0]}",
             )
 
 
@@ -177,7 +182,8 @@ def _cut(tables: Mapping[str, Checked]) -> Iterator[Finding]:
                     "cut_at_a_round_number",
                     rows,
                     rows,
-                    f"{file.path.name} has {what}: exports are cut at such numbers; look whether it is complete",
+                    f"{file.path.name} has {what}: exports are cut at such numbers; look whether it is "
+                    "complete",
                 )
 
 
@@ -195,8 +201,8 @@ def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
                     "doubled_parts",
                     count,
                     rows,
-                    f"most rows of {table.scanned.files[number].path.name} stand in another file too: the same "
-                    "part may have been exported twice",
+                    f"most rows of {table.scanned.files[number].path.name} stand in another file too: the "
+                    "same part may have been exported twice",
                 )
 
 
@@ -237,6 +243,6 @@ def _at_night(related: Related, timezone: str | None) -> Iterator[Finding]:
             "agents_at_night",
             night,
             total,
-            f"of the agents' messages were written between 0 and {len(_NIGHT_HOURS)} o'clock in {zone}: the times "
-            "may be of another zone (source.timezone)",
+            f"of the agents' messages were written between 0 and {len(_NIGHT_HOURS)} o'clock in {zone}: the "
+            "times may be of another zone (source.timezone)",
         )

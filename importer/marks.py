@@ -7,13 +7,13 @@ import polars as pl
 from importer.schema import TableSchema, stands_twice
 
 PREFIX = "damage."
-# UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands for
-# bytes that somebody could not read.
+# UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
+# for bytes that somebody could not read.
 _MOJIBAKE = (
     *(f"Ã{second}" for second in "©¨¤¶¼¸¥¦±³¡ªº§´®¯²Ÿ"),
     "â€™", "â€œ", "â€“", "â€”", "â€¦", "â‚¬", "Â\u00a0", "Â°", "ï¿½", "\ufffd",
 )  # fmt: skip
-_HOLE = r"\{\{\s*[A-Za-z_][\w.\- ]*\s*\}\}|\{%\s*\w|<%=\s*\w"
+_HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
 _TEXTS = ("text", "html", "opening_text", "opening_html")
 
 

@@ -28,7 +28,9 @@ def counted(messages: pl.LazyFrame, going: pl.LazyFrame) -> Openings:
     twice = _rows(repeated(messages, "unless_repeated")) if count else 0
     first = (
         going.filter(pl.col("direction") != Direction.INTERNAL)
-        .select("ticket_id", "direction", order=pl.struct("created_at", ~pl.col("_opening"), "_file", "_record"))
+        .select(
+            "ticket_id", "direction", order=pl.struct("created_at", ~pl.col("_opening"), "_file", "_record")
+        )
         .group_by("ticket_id")
         .agg(pl.col("direction").sort_by("order").first())
         .select(pl.len().alias("all"), (pl.col("direction") == Direction.OUTBOUND).sum().alias("ours"))

@@ -20,8 +20,8 @@ from importer.dixa import APIS
 from importer.dixa.api import Account, created_id
 from importer.dixa.client import Client
 from importer.errors import CheckpointError, ConfigError, Invalid, RunError, Unauthorized
-from importer.hosts import needs_login
 from importer.exchange import Exchange, NotRead, Patience, Traffic
+from importer.hosts import needs_login
 from importer.model import (
     Answer,
     Contact,
@@ -202,7 +202,9 @@ def forecast(prepared: Prepared) -> Forecast:
         messages += sum(len(step.carries) for step in steps)
         requests += len(steps)
         losses.update(target.losses(job))
-        losses[LOGINS] += sum(needs_login(file.url) for message in job.messages for file in message.attachments)
+        losses[LOGINS] += sum(
+            needs_login(file.url) for message in job.messages for file in message.attachments
+        )
     known = (
         {key for key, _ in checkpoint.people(migration.checkpoint)}
         if migration.checkpoint.exists()

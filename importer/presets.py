@@ -69,7 +69,8 @@ class Shape(Section):
     )
     skip: Mapping[str, OneOrMore] = Field(
         default_factory=dict,
-        description="Per column or header: values (as the file has them) whose rows are left out and counted.",
+        description="Per column or header: values (as the file has them) whose rows are left out and "
+        "counted.",
     )
     only: Mapping[str, OneOrMore] = Field(
         default_factory=dict,

@@ -1,5 +1,5 @@
-"""What an export is, by its headers alone: which preset knows its files, else which columns have names that many
-exports use. Pure; files were looked at before."""
+"""What an export is, by its headers alone: which preset knows its files, else which columns have names that
+many exports use. Pure; files were looked at before."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -100,7 +100,10 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
 
     people = _good(tables, "people").select(_PEOPLE_COLUMNS)
     named = written(_with_people(_good(tables, "tickets"), people, rules), "tickets.named")
-    messages = written(_with_author(openings.with_openings(_good(tables, "messages"), named), named, people, rules), "messages.authored")
+    messages = written(
+        _with_author(openings.with_openings(_good(tables, "messages"), named), named, people, rules),
+        "messages.authored",
+    )
     tickets = written(_with_fallback_requester(named, messages, rules), "tickets.requested")
     attachments = _good(tables, "attachments")
 
@@ -428,9 +431,9 @@ def _ticket_fates(
     ).with_columns(rule=pl.lit("created_at.required"))
     reasons = [
         *([] if rules.with_holes else [holed, bare]),
+        *([] if rules.import_empty else [silent]),
         nobody,
         *([timeless] if rules.import_empty and rules.times_required else []),
-        *([] if rules.import_empty else [silent]),
     ]
     first = pl.concat(reasons).group_by("ticket_id", maintain_order=True).agg(pl.col("rule").first())
     return tickets.join(first, on="ticket_id", how="inner").select(

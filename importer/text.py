@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 
 import nh3
 from inscriptis import get_text
+from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.model.config import ParserConfig
 
 from importer.model import Conversation, Message
 
 HEAD_FIELDS = frozenset({"ticket_id", "subject", "message_id", "created_at", "author", "direction"})
 
-_CONFIG = ParserConfig(display_links=True, display_anchors=False)
+_CONFIG = ParserConfig(css=CSS_PROFILES["strict"], display_links=True, display_anchors=False)
 
 
 def plain(html: str) -> str:

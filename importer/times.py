@@ -1,7 +1,7 @@
 """Times in the forms that exports give them → ISO 8601 as text. Pure.
 
-A form is decided for a whole column, by what its cells show, and never for a single cell: `04-08-15` reads the
-same in all rows. Where no cell shows which of day and month comes first, it is not decided here at all.
+A form is decided for a whole column, by what its cells show, and never for a single cell: `04-08-15` reads
+the same in all rows. Where no cell shows which of day and month comes first, it is not decided here at all.
 """
 
 import re
@@ -12,6 +12,7 @@ from functools import cache
 
 import polars as pl
 from babel.dates import get_month_names
+from polars.expr.struct import ExprStructNameSpace
 
 
 class Form(StrEnum):
@@ -46,11 +47,13 @@ _CLOCK = (
     r"(?:[:.](?P<second>\d{2}))?(?P<fraction>[.,]\d{1,9})?\s*(?P<half>[AaPp]\.?\s?[Mm]\.?)?)?"
 )
 _ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?(?:\s*UTC)?$"
-_NUMERIC = (
-    r"^\s*(?P<a>\d{1,4})(?P<sign>[/.\-])(?P<b>\d{1,2})[/.\-](?P<c>\d{4}|\d{1,2})" + _CLOCK + _ZONE
-)
+_NUMERIC = r"^\s*(?P<a>\d{1,4})(?P<sign>[/.\-])(?P<b>\d{1,2})[/.\-](?P<c>\d{4}|\d{1,2})" + _CLOCK + _ZONE
 _WEEKDAY = r"^\s*(?:\p{L}+\.?,?\s+)??"
-_DAY, _MONTH, _YEAR = r"(?P<day>\d{1,2})(?:\.|st|nd|rd|th|º)?", r"(?P<month>\p{L}{3,12})\.?", r"(?P<year>\d{4}|\d{2})"
+_DAY, _MONTH, _YEAR = (
+    r"(?P<day>\d{1,2})(?:\.|st|nd|rd|th|º)?",
+    r"(?P<month>\p{L}{3,12})\.?",
+    r"(?P<year>\d{4}|\d{2})",
+)
 _DAY_FIRST = (
     _WEEKDAY + _DAY + r"[\s/\-]*(?:de\s+)?" + _MONTH + r"[\s/\-,]*(?:de\s+)?" + _YEAR + _CLOCK + _ZONE
 )
@@ -81,7 +84,9 @@ def decide(cells: Sequence[str]) -> Decision:
     iso = int(column.str.contains(_ISO).sum())
     if iso * 2 >= len(column):
         return Decision(Form.ISO, iso, len(column))
-    counts = {form: int(column.str.contains(rf"^\d{{{size}}}(?:\.\d+)?$").sum()) for form, size in _EPOCHS.items()}
+    counts = {
+        form: int(column.str.contains(rf"^\d{{{size}}}(?:\.\d+)?$").sum()) for form, size in _EPOCHS.items()
+    }
     number = column.str.extract(r"^(\d{5})(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
     counts[Form.EXCEL] = int(number.is_between(*_EXCEL_DAYS).sum())
     words = pl.select(named=_named(pl.lit(column)).is_not_null()).to_series()
@@ -147,13 +152,17 @@ def _named(cell: pl.Expr) -> pl.Expr:
     return pl.coalesce(read(_DAY_FIRST), read(_MONTH_FIRST))
 
 
-def _iso(part: pl.Expr, year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:  # type: ignore[type-arg]
+def _iso(part: ExprStructNameSpace, year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:
     """The parts put together; null where one of them is missing."""
-    century = pl.when(year.cast(pl.Int64, strict=False) >= _CENTURY).then(pl.lit("19")).otherwise(pl.lit("20"))
+    century = (
+        pl.when(year.cast(pl.Int64, strict=False) >= _CENTURY).then(pl.lit("19")).otherwise(pl.lit("20"))
+    )
     whole = pl.when(year.str.len_chars() == 2).then(pl.concat_str(century, year)).otherwise(year)
     half = part.field("half").str.to_lowercase().str.slice(0, 1)
     hour = part.field("hour").cast(pl.Int64, strict=False)
-    of_day = pl.when(half.is_null()).then(hour).otherwise(hour % 12 + pl.when(half == "p").then(12).otherwise(0))
+    of_day = (
+        pl.when(half.is_null()).then(hour).otherwise(hour % 12 + pl.when(half == "p").then(12).otherwise(0))
+    )
     zone = part.field("zone")
     return pl.concat_str(
         whole,

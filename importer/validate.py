@@ -47,9 +47,9 @@ _FLAW_RULES = [
 class Checked:
     """One table after the rules that look at it alone.
 
-    `good` has the canonical columns, typed, with `_file`, `_record` and the marks of damage. `fates` (FATE_SCHEMA) has a line
-    for every other row and every rule that it breaks: `id` is its own, `parent` what it belongs to (the
-    ticket, for attachments the message), `items` counts the attachments in a message's cell. Every row read
+    `good` has the canonical columns, typed, with `_file`, `_record` and the marks of damage. `fates`
+    (FATE_SCHEMA) has a line for every other row and every rule that it breaks: `id` is its own, `parent` what
+    it belongs to (the ticket, for attachments the message), `items` counts the attachments in a message's cell. Every row read
     is in exactly one of them.
     """
 
@@ -73,7 +73,9 @@ def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> C
     _collect(
         scanned,
         [
-            frame.filter(~out).drop("_skip", "_flaw", "_broken", "^raw\\..*$").sink_parquet(good_path, lazy=True),
+            frame.filter(~out)
+            .drop("_skip", "_flaw", "_broken", "^raw\\..*$")
+            .sink_parquet(good_path, lazy=True),
             frame.filter(out)
             .select(*_identity(schema.name), "_skip", "_broken")
             .sink_parquet(bad_path, lazy=True),
@@ -142,8 +144,8 @@ def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
 
 
 def _apart(fates: pl.LazyFrame, good: pl.LazyFrame, schema: TableSchema) -> pl.LazyFrame:
-    """A row that is left out beside a good one of the same record (an older version, one that was mended) says
-    nothing about that record, so it has no id."""
+    """A row that is left out beside a good one of the same record (an older version, one that was mended)
+    says nothing about that record, so it has no id."""
     if schema.primary is None:
         return fates
     there = good.select(id=schema.primary, _there=pl.lit(value=True)).unique("id")

@@ -23,7 +23,9 @@ def initialised(folder: Path, into: Path, **said: Any) -> Path:
     assert found.preset is not None, "not recognised"
     assert not found.strangers
     path = into / f"{found.preset}.toml"
-    path.write_text("\n".join(migration_lines(found, path, said.get("timezone"), said.get("region"))), "utf-8")
+    path.write_text(
+        "\n".join(migration_lines(found, path, said.get("timezone"), said.get("region"))), "utf-8"
+    )
     return path
 
 
@@ -38,7 +40,12 @@ def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
     ready = prepare(path, **overrides)
     assert ready.books.balanced, ready.books.imbalances
     books = {
-        kind: {"read": ledger.read, "good": ledger.places["left"], "filtered": ledger.places["filtered"], "rejected": ledger.places["rejected"]}
+        kind: {
+            "read": ledger.read,
+            "good": ledger.places["left"],
+            "filtered": ledger.places["filtered"],
+            "rejected": ledger.places["rejected"],
+        }
         for kind, ledger in ready.books.ledgers.items()
     }
     for kind, numbers in expected["books"].items():
@@ -57,7 +64,12 @@ def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
         keys = set(found) & set(wanted)
         assert {key: found[key] for key in keys} == {key: wanted[key] for key in keys}
         messages = [
-            [m.direction, m.author.email or m.author_name, m.text, m.created_at and m.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")]
+            [
+                m.direction,
+                m.author.email or m.author_name,
+                m.text,
+                m.created_at and m.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            ]
             for m in job.messages
         ]
         assert len(messages) == len(wanted["messages"]), messages

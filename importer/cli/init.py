@@ -24,7 +24,8 @@ _GAP = "# <- say it"
 
 @click.command(
     epilog="\b\nExample:\n  dixa-import demo --into demo\n"
-    "  dixa-import init demo/presets/zendesk-fivetran --into zendesk.toml\n  dixa-import validate zendesk.toml"
+    "  dixa-import init demo/presets/zendesk-fivetran --into zendesk.toml\n"
+    "  dixa-import validate zendesk.toml"
 )
 @click.argument("files", nargs=-1, required=True)
 @click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
@@ -77,7 +78,9 @@ def init(
         ],
         "strangers": [str(file.path) for file in found.strangers],
     }
-    session.result("\n".join([*_words(found, timezone), "", f"Next: {command_line('validate', path)}"]), value)
+    session.result(
+        "\n".join([*_words(found, timezone), "", f"Next: {command_line('validate', path)}"]), value
+    )
     return 0
 
 
@@ -106,7 +109,9 @@ def _known_of(preset: Preset) -> Iterator[str]:
     yield f"Times without a zone: {preset.timezone or 'set source.timezone'}"
     for table in TABLES:
         for part in preset.parts(table):
-            where = f"out of the rows of {part.read}" if part.read else f"a file with {', '.join(part.headers)}"
+            where = (
+                f"out of the rows of {part.read}" if part.read else f"a file with {', '.join(part.headers)}"
+            )
             yield f"\n{table}: {where}"
             yield indent("\n".join(f"{name:<18} {' | '.join(s)}" for name, s in part.columns.items()), "  ")
     for name, lookup in preset.lookups.items():
@@ -139,7 +144,11 @@ def _words(found: Recognised, timezone: str | None) -> Iterator[str]:
         yield "No preset knows this export; its columns were mapped by the names that many exports use."
     for place in found.places:
         file = place.file
-        form = "Parquet" if file.kind == "parquet" else f"{file.dialect.encoding_name}, {file.dialect.delimiter_name!r}"
+        form = (
+            "Parquet"
+            if file.kind == "parquet"
+            else f"{file.dialect.encoding_name}, {file.dialect.delimiter_name!r}"
+        )
         why = f"has {', '.join(place.by)}; " if place.by else ""
         yield f"  {file.path} ({form}): {place.table}; {why}{place.known} of {place.total} columns known"
         yield from (f"    {note}" for note in file.dialect.notes)
@@ -153,9 +162,7 @@ def _words(found: Recognised, timezone: str | None) -> Iterator[str]:
 # -- the migration file
 
 
-def migration_lines(
-    found: Recognised, path: Path, timezone: str | None, region: str | None
-) -> Iterator[str]:
+def migration_lines(found: Recognised, path: Path, timezone: str | None, region: str | None) -> Iterator[str]:
     """A commented migration file. What nobody can know is marked."""
     preset = presets.load(found.preset) if found.preset else None
     yield f"# Written by dixa-import init. {_GAP[2:].capitalize()}: marks what only you can know."
@@ -165,12 +172,16 @@ def migration_lines(
     if found.preset and preset:
         yield f"preset = {_text(found.preset)} # {preset.title}"
     yield from _zone(preset, timezone)
-    yield f"region = {_text(region)}" if region else '# region = "DK" # country of phone numbers without a country code'
+    yield (
+        f"region = {_text(region)}"
+        if region
+        else '# region = "DK" # country of phone numbers without a country code'
+    )
     for table in TABLES:
         places = [place for place in found.places if place.table == table]
         if places:
             yield f"\n[source.{table}]"
-            yield from _table_lines(table, places, path, preset, found)
+            yield from _table_lines(table, places, path, preset)
     for name in dict.fromkeys(p.table for p in found.places if p.table.startswith("lookup:")):
         files = [_relative(place.file, path) for place in found.places if place.table == name]
         yield f"\n[source.lookups.{name.removeprefix('lookup:')}]"
@@ -187,9 +198,7 @@ def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:
         yield f'# timezone = "Europe/Copenhagen" # of times that name no zone {_GAP}'
 
 
-def _table_lines(
-    table: str, places: Sequence[Place], path: Path, preset: Preset | None, found: Recognised
-) -> Iterator[str]:
+def _table_lines(table: str, places: Sequence[Place], path: Path, preset: Preset | None) -> Iterator[str]:
     yield "files = ["
     for place in places:
         why = f"has {', '.join(place.by)}" if place.by else "by its column names"
@@ -208,7 +217,7 @@ def _table_lines(
 
 def _aliased_lines(table: str, columns: dict[str, str], inverted: set[str]) -> Iterator[str]:
     if table == "tickets" and "ticket_id" not in columns:
-        yield f'columns.ticket_id = "row-{{_row}}" # no column is an id, so the row number is; name a better one {_GAP}'
+        yield f'columns.ticket_id = "row-{{_row}}" # no column is an id: the number of its row {_GAP}'
     for name, header in columns.items():
         yield f"columns.{name} = {_text(header)}"
     if table == "tickets" and "created_at" not in columns:
@@ -218,9 +227,10 @@ def _aliased_lines(table: str, columns: dict[str, str], inverted: set[str]) -> I
         )
     for name in sorted(inverted):
         other = ("inbound", "outbound") if name == "direction" else ("true", "false")
-        yield f'values.{name} = {{ "true" = "{other[1]}", "false" = "{other[0]}", "1" = "{other[1]}", "0" = "{other[0]}" }}'
+        no, yes = other
+        yield f'values.{name} = {{ true = "{yes}", false = "{no}", 1 = "{yes}", 0 = "{no}" }}'
     if "direction" in columns and "direction" not in inverted:
-        yield 'values.direction = { "true" = "inbound", "false" = "outbound", "in" = "inbound", "out" = "outbound" }'
+        yield 'values.direction = { true = "inbound", false = "outbound", in = "inbound", out = "outbound" }'
     if "status" in columns:
         yield (
             'values.status = { new = "open", open = "open", active = "open", "in progress" = "open", '
@@ -233,7 +243,9 @@ def _aliased_lines(table: str, columns: dict[str, str], inverted: set[str]) -> I
         )
     if "role" in columns:
         yield f'values.role = {{ agent = "agent", admin = "agent", "*" = "end_user" }} {_GAP}'
-    missing = [f.name for f in load(table).fields if f.name not in columns and not f.constraints.get("required")]
+    missing = [
+        f.name for f in load(table).fields if f.name not in columns and not f.constraints.get("required")
+    ]
     yield f"# columns that were not found: {', '.join(missing)}"
 
 

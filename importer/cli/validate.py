@@ -78,7 +78,11 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
         more["forecast"] = {"requests": forecast.requests, "seconds": round(forecast.seconds, 1)}
         value = files.summary(command, loaded.name, ready.books, problems, exit_code=code, more=more)
         files.write(loaded.report, value)
-        lines = [*_judgement(loaded, ready, problems, paths, more["findings"]), "", *plan_lines(loaded, ready, forecast)]
+        lines = [
+            *_judgement(loaded, ready, problems, paths, more["findings"]),
+            "",
+            *plan_lines(loaded, ready, forecast),
+        ]
         lines += ["", f"Next: {command_line('run', migration)}"]
         session.result("\n".join(lines), value)
     return code
@@ -131,7 +135,8 @@ def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipelin
     if forecast.losses:
         lines += ["What will not arrive as it is:"]
         lines += [
-            f"  {loss['count']:>8,} {loss['what']}: {loss['why']}" for loss in loss_values(migration, forecast)
+            f"  {loss['count']:>8,} {loss['what']}: {loss['why']}"
+            for loss in loss_values(migration, forecast)
         ]
     return lines
 

@@ -14,7 +14,6 @@ import polars as pl
 
 from importer.schema import Field, fold
 
-
 # Stands for the number of the row, for a file that has no ids.
 ROW = "_row"
 
@@ -95,7 +94,11 @@ def _inside(cell: str | None, steps: Sequence[str]) -> str | None:
     value = parsed(cell)
     for number, step in enumerate(steps):
         if step == "[]":
-            items = [_inside_value(item, steps[number + 1 :]) for item in value] if isinstance(value, list) else []
+            items = (
+                [_inside_value(item, steps[number + 1 :]) for item in value]
+                if isinstance(value, list)
+                else []
+            )
             kept = [item for item in items if item not in (None, "")]
             return json.dumps(kept, ensure_ascii=False) if kept else None
         value = value.get(step) if isinstance(value, dict) else None

@@ -79,23 +79,36 @@ def with_encoding(sample: bytes, wanted: str | None) -> Dialect:
         return Dialect("utf-8-sig" if plain else wanted)
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
-            return Dialect(encoding, notes=() if encoding == "utf-8-sig" else (f"byte order mark: {encoding}",))
-    if encoding := _wide(sample):
-        return Dialect(encoding, notes=(f"{encoding}, found out by its zero bytes",))
+            return Dialect(
+                encoding, notes=() if encoding == "utf-8-sig" else (f"byte order mark: {encoding}",)
+            )
+    if wide := _wide(sample):
+        return Dialect(wide, notes=(f"{wide}, found out by its zero bytes",))
+    whole = sample[: sample.rfind(b"\n") + 1] or sample
+    return Dialect() if mostly_utf8(whole) else other_encoding(sample)
+
+
+def mostly_utf8(data: bytes) -> bool:
+    """Whether most lines with characters beyond ASCII are UTF-8: then the others are damaged, and
+    it is not the encoding that is another one."""
+    lines = [line for line in data.split(b"\n") if not line.isascii()]
+    good = sum(_is_utf8(line) for line in lines)
+    return good * 2 >= len(lines)
+
+
+def _is_utf8(line: bytes) -> bool:
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
+        line.decode("utf-8")
     except UnicodeDecodeError:
-        return replace(Dialect(), **_found_out(sample))
-    return Dialect()
+        return False
+    return True
 
 
-def other_encoding(bad: bytes) -> Dialect:
-    """The encoding of bytes that are no UTF-8. Raises UnicodeError where none fits."""
-    return replace(Dialect(), **_found_out(bad))
+def other_encoding(sample: bytes) -> Dialect:
+    """The encoding of bytes that are no UTF-8, as charset-normalizer finds it. Raises UnicodeError where none
+    fits.
 
-
-def _found_out(sample: bytes) -> dict[str, object]:
-    """What charset-normalizer finds. Where it holds cp1252 for about as likely as another, that is taken: in
+    Where it holds cp1252 for about as likely as another, that is taken: in
     small samples it cannot tell the Western languages from the Central European ones, and most exports that
     are no Unicode come from a Windows of the West."""
     matches = from_bytes(sample, chunk_size=4096)
@@ -109,7 +122,7 @@ def _found_out(sample: bytes) -> dict[str, object]:
     others = [name for name in likely if name != encoding and likely[name] <= best.chaos + _ABOUT_AS_LIKELY]
     rest = f"; {', '.join(others[:3])} would fit too" if others else ""
     note = f"{encoding}, found out by charset-normalizer from {count:,} bytes that are no ASCII{rest}"
-    return {"encoding": encoding, "notes": (note,)}
+    return Dialect(encoding, notes=(note,))
 
 
 def _wide(sample: bytes) -> str | None:
@@ -157,6 +170,7 @@ def _fit(dialect: Dialect, start: str) -> tuple[bool, float, int]:
 def _records(dialect: Dialect, start: str) -> Iterator[list[str]]:
     """The first records that hold anything, without the last, which the sample may have cut."""
     found: list[list[str]] = []
+    whole = True
     try:
         for record in dialect.reader(io.StringIO(start, newline="\n"), strict=True):
             if any(record):
@@ -164,5 +178,7 @@ def _records(dialect: Dialect, start: str) -> Iterator[list[str]]:
             if len(found) > _RECORDS_LOOKED_AT:
                 break
     except csv.Error:
-        found.append([])  # what comes after a broken quote parts into nothing
-    return iter(found[:-1] if len(found) > 2 else found)
+        # What comes after a broken quote parts into nothing.
+        found.append([])
+        whole = False
+    return iter(found[:-1] if whole and len(found) > 2 else found)

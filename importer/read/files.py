@@ -1,7 +1,7 @@
 """Paths become source files whose kind, dialect and header are known, and that polars can read.
 
-A CSV file is read by polars as it is where its bytes prove that it has one reading only (proof.py). Another one
-is copied first, row by row, into one that has (rows.py); what is broken in it is named there.
+A CSV file is read by polars as it is where its bytes prove that it has one reading only (proof.py). Another
+one is copied first, row by row, into one that has (rows.py); what is broken in it is named there.
 """
 
 import csv
@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -23,7 +23,8 @@ from importer.read.parquet import header as parquet_header
 
 Kind = Literal["csv", "parquet"]
 # What stands before the source's own columns in a file of rejects.
-REASON_COLUMNS = ("_source", "_line", "_column", "_rule", "_value", "_message")
+# `_source` says which row it was, for the mended one to stand for it.
+REASON_COLUMNS = ("_line", "_column", "_rule", "_value", "_message", "_source")
 
 _EXECUTED = re.compile(r"'*[=+\-@\t\r]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
@@ -47,14 +48,20 @@ class SourceFile:
     titles: tuple[str, ...]
     header: tuple[str, ...]
     compression: str | None = None
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
     readable: Path = Path()
     is_copy: bool = False
 
     @property
+    def reasons(self) -> int:
+        """How many of the first columns are reasons: some, if it is a file of rejects that comes back."""
+        if self.titles[: len(REASON_COLUMNS)] == REASON_COLUMNS:
+            return len(REASON_COLUMNS)
+        return len(REASON_COLUMNS) - 1 if self.titles[: len(REASON_COLUMNS) - 1] == REASON_COLUMNS[:-1] else 0
+
+    @property
     def is_rejects(self) -> bool:
-        """Whether it is a file of rejects that comes back mended."""
-        return self.titles[: len(REASON_COLUMNS)] == REASON_COLUMNS
+        return self.reasons > 0
 
     @property
     def repeats(self) -> dict[str, list[str]]:
@@ -153,11 +160,11 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     if not start.strip("\0 \t\r\n\ufeff"):
         raise SourceError(f"{file.path}: is empty, not even a header stands in it")
     dialect = dialects.with_shape(dialect, start, delimiter)
-    lines = io.StringIO(start, newline="\n")
+    lines = io.StringIO(start, newline=None if dialect.newline == "\r" else "\n")
     for _ in range(dialect.preamble):
         lines.readline()
     try:
-        titles = tuple(name.strip() for name in next(dialect.reader(lines, strict=True)))
+        titles = tuple(name.strip("\ufeff \t\r\n") for name in next(dialect.reader(lines, strict=True)))
     except (csv.Error, StopIteration):
         raise SourceError(
             f"{file.path}:{dialect.preamble + 1}: its header has a quote too many or too few, so its columns "
@@ -167,8 +174,6 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
         raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
     if not any(titles):
         raise SourceError(f"{file.path}: its first line names no column; a header is expected")
-    if titles[: len(REASON_COLUMNS)] == REASON_COLUMNS:
-        dialect = replace(dialect, notes=(*dialect.notes, "a file of rejects"))
     return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))
 
 

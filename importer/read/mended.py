@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from importer.read.files import SourceFile
+from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.read.records import fetch
 from importer.read.rows import rows
+
 
 def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
     """What `_source` says of a row: its file, its number, and what stood in it."""
@@ -37,8 +38,9 @@ def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
 
 
 def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:
+    place = REASON_COLUMNS.index("_source")
     for file in files:
-        for row in rows(file):
-            parts = row.cells[0].rsplit("#", 2) if row.cells else []
+        for row in rows(file) if file.reasons > place else ():
+            parts = row.cells[place].rsplit("#", 2) if len(row.cells) > place else []
             if len(parts) == 3 and parts[1].isdecimal():
                 yield parts[0], parts[1], parts[2]

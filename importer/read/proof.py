@@ -1,4 +1,4 @@
-"""A proof, from the bytes alone, that a CSV file has one reading only, so that polars' reading of it is right.
+"""A proof, from the bytes alone, that a CSV file has one reading only, so that polars reads it right.
 
 polars reads every file right that RFC 4180 allows, and reads some others wrongly without a word: short rows,
 blank lines, quotes within a cell, NULs. So each file's bytes are looked at first. Proved is that every quote
@@ -33,7 +33,7 @@ _Words = npt.NDArray[np.uint64]
 class Proof:
     """What the bytes say. `records` counts the header and every line that ends outside quotes; `unproved`
     names what keeps the file from having one reading only. `no_utf8` holds lines with bytes that are no
-    UTF-8, and `utf8` says whether other lines have characters beyond ASCII that are."""
+    UTF-8, and `utf8` says whether most lines with characters beyond ASCII are, somewhere in the file."""
 
     records: int = 0
     delimiters: int = 0
@@ -111,7 +111,7 @@ def _look_at_text(found: Proof, chunk: bytes) -> None:
     found.unproved.add("bytes that are no text")
     lines = [line for line in chunk.split(b"\n") if not line.isascii()]
     bad = [line for line in lines if not _is_utf8(line)]
-    found.utf8 = len(bad) < len(lines)
+    found.utf8 = len(bad) * 2 <= len(lines)
     found.no_utf8 = b"\n".join(line[:4096] for line in bad[:64]) + b"\n"
 
 

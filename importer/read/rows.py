@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from importer.read.files import REASON_COLUMNS, SourceFile, unguarded
+from importer.read.files import SourceFile, unguarded
 
 
 class Flaw(StrEnum):
@@ -138,8 +138,7 @@ def _judged(lines: _Lines, file: SourceFile) -> Iterator[Row]:
     """Each record with its flaw. A record over several lines that has another width than the header may have
     swallowed others by a quote that was not closed: then its first line is broken and the others are not."""
     width = len(file.header)
-    number = 0
-    for line, cells, sound in _records(lines, file):
+    for number, (line, cells, sound) in enumerate(_records(lines, file)):
         cells = _shown(cells)
         taken = lines.taken
         flaw = None if sound else Flaw.QUOTES
@@ -149,13 +148,11 @@ def _judged(lines: _Lines, file: SourceFile) -> Iterator[Row]:
         if cells and cells[0].startswith("\ufeff"):
             cells[0] = cells[0].lstrip("\ufeff")
         if file.is_rejects:
-            own = len(REASON_COLUMNS)
-            cells = [*cells[:own], *map(unguarded, cells[own:])]
+            cells = [*cells[: file.reasons], *map(unguarded, cells[file.reasons :])]
         cut = not lines.taken[-1].endswith("\n")
         if flaw and cut:
             flaw = Flaw.CUT_OFF
         yield Row(number, line, tuple(cells), flaw or _flaw(cells, file, width, cut=cut))
-        number += 1
 
 
 def _shown(cells: list[str]) -> list[str]:
@@ -214,4 +211,3 @@ def _without_footer(judged: Iterator[Row], width: int) -> Iterator[Row]:
     for row in held:
         flaw = Flaw.FOOTER if is_footer and row.flaw is not Flaw.BLANK else row.flaw
         yield Row(row.number, row.line, row.cells, flaw)
-

@@ -1,6 +1,5 @@
 """Source files become one LazyFrame per table: provenance, skip reason, and the canonical columns as text."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +12,11 @@ from importer.presets import Part
 from importer.read import mended, shape
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile, find, look
+from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
 from importer.read.parquet import parquet_frame
 from importer.read.readable import Readable, readable
+from importer.read.rows import Flaw
+from importer.read.rows import Flaw
 from importer.schema import TABLES, TableSchema, load
 from importer.times import IN_WORDS, Decision, Form, decide, to_iso
 
@@ -39,9 +41,9 @@ class Scanned:
     """A table before any judgement.
 
     `frame` has `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
-    `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and every
-    canonical column as text, absent ones null; `custom.<name>` behind them. `unused` are headers that nothing
-    takes. `derived` says that tickets are gathered out of message rows. `notes` say what was decided.
+    `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
+    every canonical column as text, absent ones null; `custom.<name>` behind them. `unused` are headers that
+    nothing takes. `derived` says that tickets are gathered out of message rows. `notes` say what was decided.
     """
 
     schema: TableSchema
@@ -116,8 +118,15 @@ class _Entry:
     ready: Readable
     part: Part
     header: Header
-    columns: dict[str, str]
-    values: dict[str, pl.Expr]
+    mapped: Mapped
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return self.mapped.columns
+
+    @property
+    def values(self) -> dict[str, pl.Expr]:
+        return self.mapped.values
 
     @property
     def file(self) -> SourceFile:
@@ -144,9 +153,14 @@ class _Tables:
 
     def scanned(self) -> Scanned | None:
         parts = self.source.parts(self.name)
-        self.problems += _unknown_names(self.schema, self.own)
+        self.problems += unknown_names(self.schema, self.own)
         table = self.source.table(self.name)
-        if table is not None and not table.files and self.name != "tickets" and not any(p.read for p in parts):
+        if (
+            table is not None
+            and not table.files
+            and self.name != "tickets"
+            and not any(p.read for p in parts)
+        ):
             self.problems.append(f"source.{self.name}.files: is empty; name at least one file")
         entries = [*self._own_files(parts), *self._other_tables_files(parts)]
         if self.problems:
@@ -163,7 +177,8 @@ class _Tables:
             frames.setdefault(parts.index(entry.part), []).append(frame)
         whole = [self._part_frame(parts[number], some, names) for number, some in frames.items()]
         used = {id(entry): self._used(entry) for entry in entries}
-        unused = {h for entry in entries for h in entry.file.header if h and h not in used[id(entry)]}
+        own = [entry for entry in entries if entry.part.read is None]
+        unused = {h for entry in own for h in entry.file.header if h and h not in used[id(entry)]}
         return Scanned(
             self.schema,
             pl.concat(whole, how="diagonal"),
@@ -186,7 +201,7 @@ class _Tables:
                 continue
             part = next((part for part in candidates if part.fits(ready.file.titles)), None)
             if part is None:
-                self.problems.append(_unfit(ready.file, self.name, candidates))
+                self.problems.append(unfit(ready.file, self.name, candidates))
                 continue
             yield from self._entry(ready, part)
 
@@ -198,7 +213,7 @@ class _Tables:
                 continue
             for ready in self.files.of(other):
                 if isinstance(ready, Readable) and part.fits(ready.file.titles):
-                    has = part.each is None or Header(ready.file.header, {}).name(part.each.column)
+                    has = part.each is None or Header(ready.file.header, {}).find(part.each.column)
                     yield from self._entry(ready, part) if has else ()
 
     def _entry(self, ready: Readable, part: Part) -> Iterator[_Entry]:
@@ -206,92 +221,19 @@ class _Tables:
         names = [*file.header, *shape.each_names(part.each)]
         header = Header([n for n in names if n not in REASON_COLUMNS or not file.is_rejects], file.repeats)
         try:
-            columns, values = self._mapping(file, part, header)
+            found = mapped(file, part, header, self._words())
         except SourceError as error:
             self.problems.append(str(error))
             return
-        yield _Entry(ready, part, header, columns, values)
+        yield _Entry(ready, part, header, found)
 
-    def _mapping(
-        self, file: SourceFile, part: Part, header: Header
-    ) -> tuple[dict[str, str], dict[str, pl.Expr]]:
-        """Canonical name → header and → value, for one file. What the migration names must be there, what a
-        preset names may be missing; without a preset other canonical columns are taken where a header is
-        their name."""
-        columns: dict[str, str] = {}
-        values: dict[str, pl.Expr] = {}
-        missing: list[str] = []
-        doubled: list[str] = []
-        lists = {f.name for f in self.schema.fields if f.type == "array"}
-        wanted = {**part.columns}
-        if part.gather and "ticket_id" not in wanted and self.source.messages is not None:
-            wanted |= {k: v for k, v in self.source.messages.columns.items() if k == "ticket_id"}
-        for canonical, sources in wanted.items():
-            found = [f for s in sources if (f := header.find(s, is_list=canonical in lists))]
-            if not found and canonical in self.own.columns:
-                missing.append(f"{' or '.join(map(repr, sources))} (for {canonical})")
-            if found:
-                columns[canonical] = found[0].header
-                tidy = [shape.tidied(canonical, f.value) for f in found]
-                values[canonical] = pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
-                if found[0].header in file.repeats and canonical in set(self.own.columns) - lists:
-                    doubled.append(found[0].header)
-        if self.source.preset is None:
-            for canonical in self.schema.columns:
-                name = header.name(canonical)
-                unclear = part.gather and canonical in shape.OF_THE_MESSAGE
-                if canonical not in columns and name and name not in columns.values() and not unclear:
-                    columns[canonical] = name
-                    values[canonical] = shape.tidied(canonical, header.find(name, is_list=canonical in lists).value)  # type: ignore[union-attr]
-                    if name in file.repeats and canonical not in lists:
-                        doubled.append(name)
-        if doubled:
-            raise SourceError(
-                f"{file.path}: {len(doubled)} header(s) stand more than once: "
-                f"{', '.join(map(repr, sorted(set(doubled))))}; rename them, so that each column has one name"
-            )
-        if self.name == "tickets" and not part.gather:
-            self._keep_rest(file, part, header, columns, values)
-        for section, named in (("skip", self.own.skip), ("only", self.own.only)):
-            for name in named:
-                if name not in self.schema.columns and header.find(name) is None:
-                    missing.append(f"{name!r} (for {section})")
-        missing += [
-            f"{name} (required)"
-            for name in self.schema.required
-            if not {name} & {*columns, *part.defaults, *part.lookups, *self.own.columns}
-        ]
-        if missing:
-            raise SourceError(
-                f"{file.path}: {len(missing)} column(s) of {self.name} missing: {', '.join(missing)}\n"
-                f"  its header has: {', '.join(file.titles[:60])}{', …' * (len(file.titles) > 60)}\n"
-                f"  name the right one under [source.{self.name}] columns"
-            )
-        return columns, values
-
-    def _keep_rest(
-        self,
-        file: SourceFile,
-        part: Part,
-        header: Header,
-        columns: dict[str, str],
-        values: dict[str, pl.Expr],
-    ) -> None:
-        """What nothing uses is kept as `custom.<header>`, repeated columns as one."""
-        used = _used_headers(part, header) | set(columns.values())
-        used |= {name for title in file.repeats if title in used for name in file.repeats[title]}
-        for title, name in zip(file.titles, file.header, strict=True):
-            if not title or name in used or (file.is_rejects and name in REASON_COLUMNS):
-                continue
-            if title in file.repeats and name != title:
-                continue
-            found = header.find(name, is_list=True)
-            if found:
-                columns[f"custom.{title}"] = name
-                values[f"custom.{title}"] = shape.tidied("custom", found.value)
+    def _words(self) -> Words:
+        messages = self.source.messages
+        tickets = {k: v for k, v in messages.columns.items() if k == "ticket_id"} if messages else {}
+        return Words(self.schema, self.own, self.source.preset is not None, tickets)
 
     def _used(self, entry: _Entry) -> set[str]:
-        return _used_headers(entry.part, entry.header) | set(entry.columns.values())
+        return used_headers(entry.part, entry.header) | set(entry.columns.values())
 
     # -- what the cells are
 
@@ -340,8 +282,8 @@ class _Tables:
             where = ", ".join(str(entry.file.path) for entry in entries)
             self.problems.append(
                 f"{where}: no cell of {entries[0].columns[name]!r} shows whether day or month comes first "
-                f"({decision.matching:,} could be either); say it: source.{self.name}.times.{name} = 'dmy' or "
-                "'mdy'"
+                f"({decision.matching:,} could be either); say it: source.{self.name}.times.{name} = 'dmy' "
+                "or 'mdy'"
             )
             raise SourceError("\n".join(self.problems))
         if decision.form is not Form.ISO:
@@ -379,7 +321,9 @@ class _Tables:
             name: shape.finished(name, value, entry.part, fields.get(name), self.source.region)
             for name, value in values.items()
         }
-        skip = shape.skipped(entry.part, entry.header, final, entry.file.header, superseded.get(entry.file.path))
+        skip = shape.skipped(
+            entry.part, entry.header, final, entry.file.header, superseded.get(entry.file.path)
+        )
         newest = entry.part.newest_by and entry.header.find(entry.part.newest_by)
         return frame.select(
             pl.lit(number, pl.UInt16).alias("_file"),
@@ -395,6 +339,11 @@ class _Tables:
             table = self.source.lookup(lookup.source)
             on = entry.header.find(lookup.on)
             if table is None or not table.files or on is None:
+                if name in self.schema.required and name not in entry.columns:
+                    raise SourceError(
+                        f"{entry.file.path}: {name} is looked up in another file, and none is named: set "
+                        f"source.lookups.{lookup.source}.files"
+                    )
                 self.notes.append(
                     f"{name} of {self.name}: is not looked up, since no file of source.lookups."
                     f"{lookup.source} is named"
@@ -419,14 +368,18 @@ class _Tables:
             found, wanted = header.find(key), header.find(value)
             if found is None or wanted is None:
                 raise SourceError(
-                    f"{ready.file.path}: source.lookups.{source} needs the columns {key!r} and {value!r}; its "
-                    f"header has: {', '.join(ready.file.titles)}"
+                    f"{ready.file.path}: source.lookups.{source} needs the columns {key!r} and {value!r}; "
+                    f"its header has: {', '.join(ready.file.titles)}"
                 )
             left = shape.left_out(table.skip, table.only, header, {})
             frames.append(
                 _raw(ready.file)
                 .filter(pl.col("_flaw").is_null() & left.is_null())
-                .select(_key=shape.tidied("", found.value), _value=shape.tidied("", wanted.value))
+                .select(
+                    _key=shape.tidied("", found.value),
+                    _value=shape.tidied("", wanted.value),
+                    _at=pl.lit(len(frames) << 32, pl.UInt64) + pl.col("_record").cast(pl.UInt64),
+                )
                 .drop_nulls()
             )
         return shape.by_key(pl.concat(frames), is_list=is_list, name=f"lookup.{name}") if frames else None
@@ -435,8 +388,8 @@ class _Tables:
 
     def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame], names: Sequence[str]) -> pl.LazyFrame:
         frame = pl.concat(frames)
-        if part.newest_by and self.schema.primary:
-            frame = shape.newest(frame, self.schema.primary)
+        if part.newest_by:
+            frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
         frame = shape.with_meaning(frame.drop("_newest"), part, self.schema)
         return shape.gathered(frame, list(names)) if part.gather else frame
 
@@ -448,9 +401,7 @@ class _Tables:
         if dialect.delimiter != ",":
             notes.append(f"delimiter: {dialect.delimiter_name}")
         derived = entry.part.each is not None or entry.part.gather
-        return Origin(
-            entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes)
-        )
+        return Origin(entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes))
 
 
 def _raw(file: SourceFile) -> pl.LazyFrame:
@@ -465,37 +416,10 @@ def _raw(file: SourceFile) -> pl.LazyFrame:
         row_index_name="_record",
         with_column_names=lambda _: names,
     )
-    return frame if file.is_copy else frame.with_columns(_flaw=pl.lit(None, pl.String))
+    return frame if file.is_copy else frame.with_columns(_flaw=_header_again(file))
 
 
-def _used_headers(part: Part, header: Header) -> set[str]:
-    """Everything of the file that a part speaks of."""
-    sources = [s for several in part.columns.values() for s in several]
-    sources += [lookup.on for lookup in part.lookups.values()]
-    sources += [*part.skip, *part.only, *part.drop, *([part.newest_by] if part.newest_by else [])]
-    sources += [part.each.column] if part.each else []
-    names: set[str] = set()
-    for source in sources:
-        if found := header.find(source):
-            names |= {found.header, *found.value.meta.root_names()}
-    return names
-
-
-def _unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:
-    for section in ("columns", "values", "defaults", "lookups", "extract", "matching", "separators", "times"):
-        for name in getattr(table, section):
-            if name in schema.columns or (schema.name == "tickets" and name.startswith("custom.")):
-                continue
-            near = difflib.get_close_matches(name, schema.columns, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(schema.columns)}"
-            yield f"source.{schema.name}.{section}.{name}: is no column of {schema.name}{hint}"
-
-
-def _unfit(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
-    wanted = " or ".join(", ".join(part.headers) for part in candidates) or "nothing of the kind"
-    return (
-        f"{file.path}: is not what the preset knows as {table}; it would have the headers {wanted}\n"
-        f"  its header has: {', '.join(file.titles[:60])}"
-    )
-
-
+def _header_again(file: SourceFile) -> pl.Expr:
+    """A header inside a file, as of several that were put one behind the other."""
+    same = [pl.col(name) == title for name, title in zip(file.header, file.titles, strict=True) if title]
+    return pl.when(pl.all_horizontal(same)).then(pl.lit(Flaw.HEADER.value))

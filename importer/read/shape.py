@@ -1,5 +1,5 @@
-"""Frames of a file's own columns become frames of canonical ones: rows out of cells, values out of other files,
-the newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
+"""Frames of a file's own columns become frames of canonical ones: rows out of cells, values out of other
+files, the newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -55,14 +55,15 @@ def each_names(each: Each | None) -> list[str]:
 
 def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
     """A row for each item of the cell or of the repeated columns: `each`, and its parts as `each.<part>`."""
-    name = header.name(each.column)
-    if name is None:
+    found = header.find(each.column, is_list=not each.parts)
+    if found is None:
         raise AssertionError(f"{each.column} is not in the file")
-    found = header.find(each.column, is_list=True)
-    cell = found.value if found and not each.parts else pl.col(name)
-    several = [n for n in header.repeated(name)] if each.parts else []
+    cell = found.value
+    several = list(header.repeated(found.header)) if each.parts else []
     items = (
-        pl.concat_list(several).list.drop_nulls() if several else cell.map_batches(_items, return_dtype=pl.List(pl.String), is_elementwise=True)
+        pl.concat_list(several).list.drop_nulls()
+        if several
+        else cell.map_batches(_items, return_dtype=pl.List(pl.String), is_elementwise=True)
     )
     frame = (
         frame.filter(pl.col("_flaw").is_null())
@@ -70,7 +71,9 @@ def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
         .filter(pl.col("each").list.len() > 0)
         .with_columns(_place=pl.int_ranges(0, pl.col("each").list.len()))
         .explode("each", "_place")
-        .with_columns(_record=pl.col("_record").cast(pl.UInt64) * (1 << _PLACE_BITS) + pl.col("_place").cast(pl.UInt64))
+        .with_columns(
+            _record=pl.col("_record").cast(pl.UInt64) * (1 << _PLACE_BITS) + pl.col("_place").cast(pl.UInt64)
+        )
         .drop("_place")
     )
     return frame.with_columns(_parts(each)) if each.parts else frame
@@ -154,37 +157,41 @@ def _folded(
             yield rules, name, [value.lower() for value in values]
 
 
-def newest(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:
-    """Of the rows that share an id only the one whose `_newest` is largest, as a number where it is one; of
-    equal ones the last. The others are left out."""
-    order = ["_number", "_newest", "_file", "_record"]
-    keyed = frame.filter(pl.col(key).is_not_null() & pl.col("_skip").is_null()).select(
+def newest(frame: pl.LazyFrame, key: str, part: Part) -> pl.LazyFrame:
+    """Of the source rows that share an id only the one whose `_newest` is largest, as a number where it is
+    one; of equal ones the last. The others are left out, also where the newest is skipped: a ticket that was
+    deleted is not what it was before."""
+    order = ["_number", "_newest", "_file", "_row"]
+    row = pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
+    frame = frame.with_columns(row.alias("_row"))
+    keyed = frame.filter(pl.col(key).is_not_null()).select(
         key, *order[1:], _number=pl.col("_newest").cast(pl.Float64, strict=False)
     )
-    last = keyed.sort(order, nulls_last=False).group_by(key, maintain_order=True).agg(pl.last("_file", "_record"))
-    kept = last.select("_file", "_record", _kept=pl.lit(value=True))
+    last = keyed.sort(order).group_by(key, maintain_order=True).agg(pl.last("_file", "_row"))
+    kept = last.with_columns(_kept=pl.lit(value=True))
     older = pl.col(key).is_not_null() & pl.col("_kept").is_null()
     return (
-        frame.join(kept, on=["_file", "_record"], how="left")
+        frame.join(kept, on=[key, "_file", "_row"], how="left")
         .with_columns(_skip=pl.coalesce("_skip", pl.when(older).then(pl.lit("older_version"))))
-        .drop("_kept")
+        .drop("_kept", "_row")
     )
 
 
 def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
-    """`_key` once each, with its first value, or all its values as a JSON list, as `name`."""
+    """`_key` once each, with its last value (in the order of `_at`), or all of them as a JSON list, as
+    `name`."""
+    values = pl.col("_value").sort_by("_at")
     if not is_list:
-        return frame.group_by("_key").agg(pl.col("_value").first().alias(name))
+        return frame.group_by("_key").agg(values.last().alias(name))
     listed = pl.struct(x=pl.col("_value")).struct.json_encode().str.slice(5).str.head(-1)
-    return frame.group_by("_key").agg("_value").select("_key", listed.alias(name))
+    several = frame.group_by("_key").agg(values.unique(maintain_order=True))
+    return several.select("_key", listed.alias(name))
 
 
 # -- what the cells say
 
 
-def finished(
-    name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None
-) -> pl.Expr:
+def finished(name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None) -> pl.Expr:
     """A canonical value in the form that its schema wants, before the migration's own maps."""
     if name in part.extract:
         value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1)), value)

@@ -81,11 +81,15 @@ def statistics(related: Related) -> dict[str, Any]:
     by_month, by_direction, sizes, by_ticket, by_channel = pl.collect_all(
         [
             messages.group_by(month.alias("key")).len().drop_nulls().sort("key"),
-            messages.group_by(pl.col("direction").alias("key")).len().sort("len", "key", descending=[True, False]),
+            messages.group_by(pl.col("direction").alias("key"))
+            .len()
+            .sort("len", "key", descending=[True, False]),
             messages.select(
                 size.sum().alias("total"), size.mean().alias("mean"), size.max().alias("largest")
             ),
-            messages.group_by("ticket_id").len().select(mean=pl.col("len").mean(), largest=pl.col("len").max()),
+            messages.group_by("ticket_id")
+            .len()
+            .select(mean=pl.col("len").mean(), largest=pl.col("len").max()),
             related.tickets.group_by(pl.col("channel").alias("key"))
             .len()
             .sort("len", "key", descending=[True, False]),

@@ -86,8 +86,10 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
             else:
                 state = ticket.state or State.LEFT
                 failed.writerow([ticket.ticket_id, state, ticket.reason, ticket.dixa_id])
-        kept = fates.drop_nulls("id").group_by("id").agg(
-            pl.col("state").first(), pl.col("rule").unique().sort().str.join(", ")
+        kept = (
+            fates.drop_nulls("id")
+            .group_by("id")
+            .agg(pl.col("state").first(), pl.col("rule").unique().sort().str.join(", "))
         )
         for ticket_id, state, rules in kept.sort("id").collect(engine="streaming").iter_rows():
             failed.writerow([ticket_id, state, rules, ""])

@@ -97,9 +97,7 @@ def _write_table(
 ) -> None:
     files = table.scanned.files
     header = list(dict.fromkeys(name for file in files for name in _own_header(file)))
-    titles = {
-        name: title for file in files for name, title in zip(file.header, file.titles, strict=True)
-    }
+    titles = {name: title for file in files for name, title in zip(file.header, file.titles, strict=True)}
     with writing(path) as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*REASON_COLUMNS, *(titles[name] for name in header)])
@@ -114,7 +112,6 @@ def _write_table(
                         examples.append(example(origin.file, record.line, column, name, value))
                 writer.writerow(
                     [
-                        read.source(origin.file, record.number, record.cells),
                         record.line,
                         ", ".join(dict.fromkeys(column for column, _, _ in reasons)),
                         ", ".join(names),
@@ -122,6 +119,7 @@ def _write_table(
                         "; ".join(
                             f"{column}: {message}" if column else message for column, _, message in reasons
                         ),
+                        read.source(origin.file, record.number, record.cells),
                         *map(read.guarded, _row(origin.file, record, header)),
                     ]
                 )
@@ -134,8 +132,7 @@ def _own_header(file: SourceFile) -> Iterator[str]:
 def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
     """The source's own cells. Of a row whose width is wrong, as many as it has, so that it stays wrong until
     somebody mends it."""
-    skipped = len(REASON_COLUMNS) if file.is_rejects else 0
-    own, cells = list(file.header[skipped:]), list(record.cells[skipped:])
+    own, cells = list(file.header[file.reasons :]), list(record.cells[file.reasons :])
     if own == header:
         return cells
     by_name = dict(zip(own, cells, strict=False))
@@ -174,9 +171,9 @@ def _problems(
     name: str, table: Checked, fates: pl.LazyFrame, first: Mapping[str, tuple[int, list[str]]]
 ) -> Iterator[Problem]:
     counts = fates.group_by("state", "rule").len().sort("state", "rule", descending=[True, False])
-    for state, rule, count in counts.collect(engine="streaming").iter_rows():
+    for state, rule, rows in counts.collect(engine="streaming").iter_rows():
         line, examples = first.get(rule, (None, []))
-        yield Problem(name, rule, State(state), count, line, message(table, rule), tuple(examples))
+        yield Problem(name, rule, State(state), rows, line, message(table, rule), tuple(examples))
 
 
 def example(file: SourceFile, line: int, column: str, rule: str, value: str) -> str:

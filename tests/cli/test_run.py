@@ -111,7 +111,7 @@ def test_rejects_end_with_3_and_hold_the_source_rows(dixa_import, sandbox, sampl
     assert done.code == 3, done.err
     assert report(samples)["balanced"]
     rejects = (samples / "nordlys.report" / "rejects" / "tickets.csv").read_text("utf-8").splitlines()
-    assert rejects[0] == "_line,_column,_rule,_value,_message," + tickets.read_text("utf-8").splitlines()[0]
+    assert rejects[0] == "_line,_column,_rule,_value,_message,_source," + tickets.read_text("utf-8").splitlines()[0]
     assert rejects[1].startswith("3,Channel,channel.enum,telegram,")
     assert tickets.read_text("utf-8").splitlines()[2] in rejects[1]
 
@@ -314,7 +314,7 @@ def test_a_host_that_is_not_dixa_is_named_as_such(dixa_import, samples) -> None:
     ("key", "value", "text"),
     [
         ("target.base_url", "https://user:secret@integrations.dixa.io", "must hold no user name"),
-        ("source.tickets.delimiter", "§", "source.tickets.delimiter"),
+        ("source.tickets.delimiter", "§§", "source.tickets.delimiter"),
     ],
 )
 def test_configuration_that_could_not_work_is_refused(samples, key: str, value: str, text: str) -> None:

@@ -139,10 +139,15 @@ def test_all_that_is_missing_is_named_at_once(migration: Migration, tmp_path: Pa
         assert part in text
 
 
-def test_a_folder_is_no_file(migration: Migration, tmp_path: Path) -> None:
-    (tmp_path / "export").mkdir()
-    with pytest.raises(SourceError, match="is a folder"):
+def test_a_folder_is_all_its_files(migration: Migration, tmp_path: Path) -> None:
+    (tmp_path / "export" / "deep").mkdir(parents=True)
+    with pytest.raises(SourceError, match="no CSV or Parquet file is in this folder"):
         scan(migration('tickets.files = ["export"]'))
+    (tmp_path / "export" / "1.csv").write_text("ticket_id\n1\n")
+    (tmp_path / "export" / "deep" / "2.csv").write_text("ticket_id\n2\n")
+    (tmp_path / "export" / "notes.md").write_text("no table")
+    found = scan(migration('tickets.files = ["export"]'))["tickets"].frame.select("ticket_id").collect()
+    assert found["ticket_id"].to_list() == ["1", "2"]
 
 
 def test_a_truncated_gzip_is_refused(migration: Migration, tmp_path: Path) -> None:

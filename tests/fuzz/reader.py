@@ -1,0 +1,220 @@
+"""Is any file read differently from what its bytes say, without a finding that names it?
+
+    python tests/fuzz/reader.py --inputs 20000 --seed 1           # --jobs 2 for two processes
+    python tests/fuzz/reader.py --only 1000017 --keep DIR         # one input again, its files kept
+    python tests/fuzz/reader.py --self-check                      # wrong readings must be caught
+
+Builds small exports (exports.py), damages most of them by the classes of limits.md (damages.py), reads each as
+a dry run does, in a process of its own that may die or hang (reading.py), and compares what came out with an
+independent reading of the same bytes (oracle.py). Exit code 1 where anything is wrong.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import queue
+import resource
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from cases import SEEDS_OF_A_RUN, UNDAMAGED, case, label
+from exports import Case
+from selfcheck import self_check
+from tabulate import tabulate
+from tqdm import tqdm
+
+PATIENCE_SECONDS = 60.0
+# The importer may ask for this much; a damaged length must not take the machine with it.
+_MEMORY = 12 << 30
+_SHOWN = 400
+_OUTCOMES = ("refused", "rejected in part", "left out in part", "clean")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    seed: int
+    classes: list[str]
+    outcome: str
+    wrong: list[str] = field(default_factory=list)
+    harsh: list[str] = field(default_factory=list)
+    word: str = ""
+
+
+# -- in the process that reads
+
+
+def serve(connection: Connection, keep: str | None) -> None:
+    """Read what the parent asks for, one input after the other."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    if keep is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # panics write there; what they say is caught
+    connection.send("ready")
+    while (seed := connection.recv()) is not None:
+        connection.send(_verdict(seed, connection, keep))
+
+
+def _verdict(seed: int, connection: Connection, keep: str | None) -> Verdict:
+    from oracle import harsh, judge, summary
+    from reading import read_case
+
+    made = case(seed)
+    folder = Path(keep or tempfile.mkdtemp(prefix="fuzz-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        reading = read_case(made, folder)
+        connection.send("read")
+        if keep:
+            (folder / "reading.json").write_text(json.dumps(asdict(reading), default=str, indent=1), "utf-8")
+        outcome = "escaped" if reading.escaped else summary(reading)
+        return Verdict(seed, label(made), outcome, judge(made, reading), harsh(made, reading), reading.refused or "")
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- in the parent
+
+
+@dataclass(slots=True)
+class Reader:
+    """A process that reads, and another when it dies or hangs."""
+
+    keep: str | None = None
+    _process: Any = None
+    _connection: Any = None
+
+    def verdict(self, seed: int) -> Verdict:
+        if self._process is None:
+            self._start()
+        self._connection.send(seed)
+        stage = "the importer"
+        try:
+            while self._connection.poll(PATIENCE_SECONDS):
+                said = self._connection.recv()
+                if isinstance(said, Verdict):
+                    return said
+                stage = "the oracle"
+        except EOFError:
+            self._process.join()
+            return self._lost(seed, f"process died in {stage}, exit code {self._process.exitcode}")
+        return self._lost(seed, f"hangs in {stage}, for {PATIENCE_SECONDS:.0f} s")
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, self.keep), daemon=True)
+        self._process.start()
+        theirs.close()
+        if self._connection.recv() != "ready":
+            raise AssertionError("the process that reads says something else than ready")
+
+    def _lost(self, seed: int, why: str) -> Verdict:
+        self.stop()
+        return Verdict(seed, label(case(seed)), "lost", [why])
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+
+def verdicts(seeds: list[int], jobs: int, keep: str | None) -> Iterator[Verdict]:
+    """In the order in which they are ready."""
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Verdict] = queue.SimpleQueue()
+    for seed in seeds:
+        todo.put(seed)
+    for _ in range(jobs):
+        threading.Thread(target=_work, args=(todo, done, keep), daemon=True).start()
+    for _ in seeds:
+        yield done.get()
+
+
+def _work(todo: "queue.SimpleQueue[int]", done: "queue.SimpleQueue[Verdict]", keep: str | None) -> None:
+    reader = Reader(keep)
+    try:
+        while True:
+            seed = todo.get_nowait()
+            done.put(reader.verdict(seed))
+    except queue.Empty:
+        reader.stop()
+
+
+def _table(all_: list[Verdict]) -> str:
+    counts: dict[str, Counter[str]] = {}
+    for verdict in all_:
+        for name in verdict.classes:
+            counts.setdefault(name, Counter())[verdict.outcome] += 1
+            counts[name]["wrong"] += bool(verdict.wrong)
+    rows = [
+        [name, sum(n for key, n in count.items() if key != "wrong"), *(count[o] for o in _OUTCOMES), count["wrong"]]
+        for name, count in sorted(counts.items())
+    ]
+    return tabulate(rows, ["class (an input counts for each of its own)", "inputs", *_OUTCOMES, "wrong"])
+
+
+def _shown(made: Case) -> str:
+    """What the input is, in a line."""
+    if made.kind == "parquet":
+        return f"parquet, {', '.join(label(made))}"
+    written = ", ".join(f"{name}={value!r}" for name, value in asdict(made.written).items() if value)
+    limits = ", ".join(f"{name}={getattr(made, name)}" for name in ("chunk", "sample") if getattr(made, name))
+    return f"{made.table}, {', '.join(label(made))}; {written}; declared: {made.declared}; {limits}"
+
+
+def _tell(verdict: Verdict) -> None:
+    print(f"\nseed {verdict.seed}: {_shown(case(verdict.seed))}")
+    for wrong in verdict.wrong[:4]:
+        print(f"  {wrong if len(wrong) <= _SHOWN else wrong[:_SHOWN] + ' …'}")
+    print(f"  python tests/fuzz/reader.py --only {verdict.seed} --keep /tmp/fuzz-{verdict.seed}")
+
+
+def _run(seeds: list[int], jobs: int, keep: str | None) -> int:
+    started, all_ = time.monotonic(), []
+    for verdict in tqdm(verdicts(seeds, jobs, keep), total=len(seeds), disable=None):
+        all_.append(verdict)
+        if verdict.wrong:
+            _tell(verdict)
+            sys.stdout.flush()
+    print(f"\n{_table(all_)}\n")
+    if harsh := Counter(rule for verdict in all_ for rule in verdict.harsh):
+        print("rows that are whole and yet rejected:", dict(harsh.most_common()))
+    if keep:
+        print("\n".join(filter(None, (verdict.word for verdict in all_))))
+    wrong = sum(bool(verdict.wrong) for verdict in all_)
+    print(f"{len(all_):,} inputs in {time.monotonic() - started:.0f} s, {wrong:,} of them wrong")
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1, help="of the run; its inputs have seeds of their own")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", type=int, help="the seed of one input")
+    parser.add_argument("--keep", help="a folder for the files of that input")
+    parser.add_argument("--self-check", action="store_true")
+    given = parser.parse_args()
+    if given.self_check:
+        return self_check()
+    if given.only is not None:
+        print(_shown(case(given.only)))
+        return _run([given.only], 1, given.keep)
+    first = given.seed * SEEDS_OF_A_RUN
+    return _run(list(range(first, first + given.inputs)), given.jobs, None)
+
+
+if __name__ == "__main__":
+    assert UNDAMAGED
+    sys.exit(main())

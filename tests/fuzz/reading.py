@@ -1,0 +1,146 @@
+"""What the importer made of a file, as plain values that an oracle can compare; and the reading itself."""
+
+import csv
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from exports import Case
+
+from importer import config, read
+from importer.errors import RunError
+from importer.read import proof
+from importer.report import rejects
+from importer.validate import FATE_SCHEMA, Checked, validate
+
+MIGRATION = """
+version = 1
+name = "fuzz"
+[source]
+timezone = "UTC"
+{table}.files = "{name}"
+{declared}
+[target]
+api = "integrations"
+[conversation]
+queue = "Imported"
+endpoint = "+4512345678"
+[people]
+default_agent = "migration@nordlys.example"
+"""
+# What no input of the fuzz is long enough for, set so small that it is: (module, name) by what the case says.
+_LIMITS = {"chunk": (proof, "CHUNK"), "sample": (read.files, "_SAMPLE_BYTES")}
+
+
+@dataclass(slots=True)
+class Reading:
+    """`good` has the cells of each good row by canonical name, `fates` state and rule of each other one; both
+    by the row's number. `lines` and `cells` are those of the file of rejects. `refused` is the importer's own
+    word for a file that it does not read; `escaped` an exception that is none of its own."""
+
+    refused: str | None = None
+    escaped: str | None = None
+    dialect: Any = None
+    notes: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    good: dict[int, dict[str, Any]] = field(default_factory=dict)
+    fates: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    lines: dict[int, int] = field(default_factory=dict)
+    cells: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    total: int = 0
+    records: int | None = None
+
+
+def written_to(case: Case, folder: Path) -> Path:
+    """The case as a user has it: an export and a migration file."""
+    (folder / case.name).write_bytes(case.data)
+    declared = "\n".join(
+        f'{case.table}.{name} = "{_toml(getattr(case.written, name))}"' for name in case.declared
+    )
+    path = folder / "fuzz.toml"
+    path.write_text(MIGRATION.format(table=case.table, name=case.name, declared=declared), "utf-8")
+    return path
+
+
+def _toml(text: str) -> str:
+    return "".join(f"\\u{ord(sign):04x}" if not sign.isalnum() and sign != "-" else sign for sign in text)
+
+
+def read_case(case: Case, folder: Path) -> Reading:
+    """Read it as a dry run does."""
+    path = written_to(case, folder)
+    for name, (module, constant) in _LIMITS.items():
+        setattr(module, constant, getattr(case, name) or _USUAL[name])
+    try:
+        return _read(path, case.table)
+    except RunError as error:
+        return Reading(refused=str(error) or "(no words)")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of polars is no Exception
+        places = [f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)]
+        return Reading(escaped=f"{type(error).__name__}: {error} ({' '.join(places[-3:])})")
+
+
+_USUAL = {name: getattr(module, constant) for name, (module, constant) in _LIMITS.items()}
+
+
+def _read(path: Path, table: str) -> Reading:
+    migration = config.load(path)
+    scanned = read.scan(migration.source, migration.folder, path.parent)
+    checked = {
+        name: validate(one, timezone=migration.source.timezone, workdir=path.parent) for name, one in scanned.items()
+    }
+    own = {table: checked[table]}
+    fates = {name: one.fates.with_columns(_opening=pl.lit(value=False)) for name, one in own.items()}
+    none = pl.LazyFrame(schema={**FATE_SCHEMA, "_opening": pl.Boolean})
+    folder = path.parent / "rejects"
+    folder.mkdir(exist_ok=True)
+    _, paths = rejects.write(own, {"messages": none, "tickets": none, **fates}, folder)
+    reading = _of(checked[table])
+    for written in paths:
+        _add_rejects(reading, written)
+    return reading
+
+
+def _of(checked: Checked) -> Reading:
+    (origin,) = checked.scanned.origins
+    good = checked.good.collect()
+    fates: dict[int, list[tuple[str, str]]] = {}
+    for number, state, rule in checked.fates.select("_record", "state", "rule").collect().iter_rows():
+        fates.setdefault(number, []).append((state, rule))
+    names = [name for name in origin.columns if name in good.columns]
+    return Reading(
+        dialect=origin.file.dialect,
+        notes=(*origin.notes, *checked.scanned.notes),
+        titles=origin.file.titles,
+        header=origin.file.header,
+        columns=dict(origin.columns),
+        unused=checked.scanned.unused,
+        good={row["_record"]: {name: row[name] for name in names} for row in _rows(good)},
+        fates=fates,
+        total=checked.read,
+        records=origin.records,
+    )
+
+
+def _rows(good: pl.DataFrame) -> list[dict[str, Any]]:
+    if good["_record"].is_duplicated().any():
+        raise AssertionError("a row is good twice")
+    return good.to_dicts()
+
+
+def _add_rejects(reading: Reading, path: Path) -> None:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream, strict=True)
+        header = next(rows)
+        for row in rows:
+            number = int(row[header.index("_source")].rsplit("#", 2)[1])
+            reading.lines[number] = int(row[header.index("_line")])
+            reading.cells[number] = tuple(row[len(read.REASON_COLUMNS) :])
