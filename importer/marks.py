@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 import polars as pl
 
-from importer.schema import TableSchema, stands_twice
+from importer.schema import TableSchema
 
 PREFIX = "damage."
 # UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
@@ -17,7 +17,7 @@ _HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
 _TEXTS = ("text", "html", "opening_text", "opening_html")
 
 
-def marks(schema: TableSchema, given: Collection[str], timezone: str | None) -> Iterator[pl.Expr]:
+def marks(schema: TableSchema, given: Collection[str]) -> Iterator[pl.Expr]:
     """`damage.<mark>`, true or false, for the columns that the export has."""
     texts = [pl.col(name) for name in _TEXTS if name in given]
     if texts:
@@ -28,6 +28,6 @@ def marks(schema: TableSchema, given: Collection[str], timezone: str | None) -> 
         garbled = pl.any_horizontal(text.str.contains_any(list(_MOJIBAKE)) for text in read)
         yield garbled.fill_null(value=False).alias(f"{PREFIX}mojibake")
     times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
-    if timezone is not None and times:
-        twice = pl.any_horizontal(stands_twice(name, timezone) for name in times)
+    if times:
+        twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
         yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")

@@ -45,19 +45,20 @@ def _rows(frame: pl.LazyFrame) -> int:
 
 def with_openings(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
     """The messages, and the opening messages of the tickets: the requester's own, in public."""
-    openings = tickets.filter(pl.coalesce("opening_text", "opening_html").is_not_null()).select(
+    openings = tickets.filter(pl.col("body.bytes").is_not_null()).select(
         "_file",
         "_record",
         "ticket_id",
         "created_at",
         "channel",
+        "body.bytes",
+        "body.hash",
+        "body.words",
         message_id=pl.col("ticket_id") + ":opening",
         author_id="requester_id",
         author_email="requester_email",
         author_name="requester_name",
         direction=pl.lit(Direction.INBOUND.value),
-        text="opening_text",
-        html="opening_html",
         _opening=pl.lit(value=True),
     )
     return pl.concat([messages.with_columns(pl.lit(value=False).alias("_opening")), openings], how="diagonal")
@@ -72,18 +73,14 @@ def repeated(messages: pl.LazyFrame, opening: Opening) -> pl.LazyFrame:
         return openings.join(others, on="ticket_id", how="semi")
     first = (
         others.filter(pl.col("direction") != Direction.INTERNAL)
-        .with_columns(words=_words())
+        .select("ticket_id", "direction", "created_at", "_file", "_record", words="body.words")
         .sort("created_at", "_file", "_record")
         .group_by("ticket_id", maintain_order=True)
         .agg(pl.first("direction", "created_at", "words").name.prefix("first."))
     )
     near = (pl.col("first.created_at") - pl.col("created_at")).abs() <= _TOGETHER
-    same = (pl.col("first.words") == _words()) | ((pl.col("first.direction") == Direction.INBOUND) & near)
+    same = (pl.col("first.words") == pl.col("body.words")) | (
+        (pl.col("first.direction") == Direction.INBOUND) & near
+    )
     kept = messages.collect_schema().names()
     return openings.join(first, on="ticket_id", how="inner").filter(same).select(kept)
-
-
-def _words() -> pl.Expr:
-    """What a text says, whatever its tags, blanks and line ends."""
-    plain = pl.coalesce("text", "html").str.replace_all(r"<[^>]*>", " ")
-    return plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()

@@ -76,14 +76,26 @@ class Prepared:
 
 
 def prepare(
-    migration: Migration, scanned: Mapping[str, read.Scanned], workdir: Path, *, with_holes: bool, say: Say
+    migration: Migration,
+    scanned: Mapping[str, read.Scanned],
+    workdir: Path,
+    *,
+    with_holes: bool,
+    say: Say,
+    jobs: bool = True,
 ) -> Prepared:
-    """Judge the tables and plan. Raises SourceError for a file that cannot be read to its end."""
+    """Judge the tables and plan; without `jobs` only count what would go. Raises SourceError for a file that
+    cannot be read to its end."""
     _check_attributes(migration, scanned["tickets"])
     tables = {}
+    has_openings = any(
+        name in columns for columns in scanned["tickets"].columns for name in ("opening_text", "opening_html")
+    )
     for name, table in scanned.items():
         say(f"reading {name} ({len(table.files)} file{'s' * (len(table.files) > 1)})")
-        tables[name] = validate(table, timezone=migration.source.timezone, workdir=workdir)
+        tables[name] = validate(
+            table, timezone=migration.source.timezone, workdir=workdir, bodies=jobs, words=has_openings
+        )
     say("joining the tables")
     api = APIS[migration.target.api]
     rules = Rules(
@@ -103,6 +115,7 @@ def prepare(
         related,
         default_agent=migration.people.default_agent,
         workdir=workdir,
+        jobs=jobs,
         imported=pl.DataFrame(imported, schema={"ticket_id": pl.String, "mark": pl.Int64}, orient="row"),
     )
     return Prepared(migration, tables, related, parts, _opened(tables, related, parts))

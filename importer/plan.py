@@ -70,13 +70,16 @@ def plan(
     default_agent: str | None,
     workdir: Path,
     imported: pl.DataFrame | None = None,
+    jobs: bool = True,
     part_size: int = MESSAGES_PER_PART,
 ) -> Parts:
     """Bring the rows into the order of the plan, on disk below `workdir`.
 
     `imported` are the tickets that were imported whole (`ticket_id`, `mark`); those that still have the same
-    mark are left out.
+    mark are left out. Without `jobs` they are only counted.
     """
+    if not jobs and (imported is None or imported.is_empty()):
+        return _counted(related, workdir)
     known = (
         imported if imported is not None else pl.DataFrame(schema={"ticket_id": pl.String, "mark": pl.Int64})
     )
@@ -94,6 +97,8 @@ def plan(
             part=((pl.col("messages") + 1).cum_sum() - 1) // part_size,
         )
     )
+    if not jobs:
+        return Parts(workdir, 0, *_sums(order), already_there=_sums(there), default_agent=default_agent)
     frames = {
         "tickets": related.tickets.select(*_TICKET_COLUMNS, cs.starts_with("custom.")),
         "messages": related.messages,
@@ -104,8 +109,23 @@ def plan(
     for name, frame in frames.items():
         target = pl.PartitionBy(folder / name, key="part", include_key=False)
         frame.join(places, on="ticket_id", how="inner").sink_parquet(target, mkdir=True, engine="streaming")
+    of_bodies = related.messages.join(places, on="ticket_id", how="inner").select(*_ROW, "part")
+    related.bodies.join(of_bodies, on=_ROW, how="inner").sink_parquet(
+        pl.PartitionBy(folder / "bodies", key="part", include_key=False), mkdir=True, engine="streaming"
+    )
     parts = 0 if order.is_empty() else int(order["part"].cast(pl.Int64)[-1]) + 1
     return Parts(folder, parts, *_sums(order), already_there=_sums(there), default_agent=default_agent)
+
+
+def _counted(related: Related, workdir: Path) -> Parts:
+    listed = related.messages.select(
+        pl.len().alias("rows"), pl.col("attachments").list.len().sum().alias("n")
+    )
+    tickets, messages, linked = pl.collect_all(
+        [related.tickets.select(pl.len()), listed, _linked(related).select(pl.len())], engine="streaming"
+    )
+    attachments = int(messages["n"][0] or 0) + int(linked.item())
+    return Parts(workdir, 0, int(tickets.item()), int(messages["rows"][0]), attachments, (0, 0, 0), None)
 
 
 def _sums(tickets: pl.DataFrame) -> tuple[int, int, int]:
@@ -160,6 +180,9 @@ def _marked(related: Related) -> pl.LazyFrame:
     )
 
 
+_ROW = ["_opening", "_file", "_record"]
+
+
 def _hash(frame: pl.LazyFrame) -> pl.Expr:
     """A hash of a row's content, not of where it stands."""
     cells = [
@@ -177,7 +200,8 @@ def _part_jobs(folder: Path, part: int, default_agent: Contact | None) -> Iterat
     if tickets is None:
         return
     messages = _by_ticket(
-        _part(folder, "messages", part), ["rank", "created_at", "_opening", "_file", "_record"]
+        _with_bodies(_part(folder, "messages", part), _part(folder, "bodies", part)),
+        ["rank", "created_at", "_opening", "_file", "_record"],
     )
     attachments = _part(folder, "attachments", part)
     linked: dict[str, list[Attachment]] = {}
@@ -186,6 +210,14 @@ def _part_jobs(folder: Path, part: int, default_agent: Contact | None) -> Iterat
             linked.setdefault(row["message_id"], []).append(Attachment(row["url"], row["name"]))
     for ticket in tickets.sort("rank").iter_rows(named=True):
         yield conversation(ticket, messages.get(ticket["ticket_id"], []), linked, default_agent)
+
+
+def _with_bodies(messages: pl.DataFrame | None, bodies: pl.DataFrame | None) -> pl.DataFrame | None:
+    if messages is None:
+        return None
+    if bodies is None:
+        return messages.with_columns(text=pl.lit(None, pl.String), html=pl.lit(None, pl.String))
+    return messages.join(bodies, on=_ROW, how="left")
 
 
 def _part(folder: Path, name: str, part: int) -> pl.DataFrame | None:

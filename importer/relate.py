@@ -17,7 +17,7 @@ from importer.marks import PREFIX
 from importer.model import Direction, Role, State
 from importer.presets import Opening
 from importer.schema import load
-from importer.validate import FATE_SCHEMA, Checked
+from importer.validate import BODIES, FATE_SCHEMA, Checked
 
 # Rules that relations add to the schemas' own, with what each says.
 RULES: Mapping[str, str] = {
@@ -68,7 +68,8 @@ class Rules:
 class Related:
     """`tickets` go, with `requester_email`, `_phone`, `_name` filled in; `messages` are theirs, with
     `author_*` filled in, `direction` decided and `is_agent` saying on which side the author stands;
-    `attachments` are those of these messages. `fates` has every other row, by table. `contacts` are the
+    `bodies` are the texts of all good rows (`_opening`, `_file`, `_record`, `text`, `html`), none where they
+    were not kept; `attachments` are those of these messages. `fates` has every other row, by table. `contacts` are the
     distinct people these rows name: `key`, `email`, `phone`, `name`, `external`, `is_agent`, `is_end_user`.
     `written_by_agents` has a line for every message of an agent, whether it goes or not: `person` (see
     agents.py), `key` (none without an address), `name`, `created_at`.
@@ -80,6 +81,7 @@ class Related:
 
     tickets: pl.LazyFrame
     messages: pl.LazyFrame
+    bodies: pl.LazyFrame
     attachments: pl.LazyFrame
     contacts: pl.LazyFrame
     written_by_agents: pl.LazyFrame
@@ -148,6 +150,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
     return Related(
         tickets=going_tickets,
         messages=going,
+        bodies=_bodies(tables),
         attachments=attachments.join(attachment_fates, on=["_file", "_record"], how="anti"),
         contacts=contacts,
         written_by_agents=messages.filter("is_agent").select(
@@ -182,11 +185,23 @@ def _good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
         "boolean": pl.Boolean,
         "integer": pl.Int64,
     }
+    traces = {"body.bytes": pl.UInt64, "body.hash": pl.UInt64, "body.words": pl.UInt64}
     columns = {
         field.name: pl.List(pl.String) if field.type == "array" else types.get(field.type, pl.String)
         for field in load(name).fields
+        if field.name not in BODIES.get(name, ())
     }
-    return pl.LazyFrame(schema={"_file": pl.UInt16, "_record": pl.UInt64, **columns})
+    return pl.LazyFrame(schema={"_file": pl.UInt16, "_record": pl.UInt64, **columns, **traces})
+
+
+def _bodies(tables: Mapping[str, Checked]) -> pl.LazyFrame:
+    kept = [
+        table.bodies.with_columns(pl.lit(name == "tickets").alias("_opening"))
+        for name, table in tables.items()
+        if table.bodies is not None
+    ]
+    schema = {"_file": pl.UInt16, "_record": pl.UInt64, "text": pl.String, "html": pl.String}
+    return pl.concat(kept or [pl.LazyFrame(schema={**schema, "_opening": pl.Boolean})])
 
 
 def _fates(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
@@ -377,7 +392,7 @@ def _message_fates(
     """Orphans, messages that say nothing, and agents nobody can stand in for."""
     orphans = messages.join(known_tickets, left_on="ticket_id", right_on="id", how="anti")
     at_home = messages.join(known_tickets, left_on="ticket_id", right_on="id", how="semi")
-    wordless = pl.coalesce("text", "html").is_null() & (pl.col("attachments").list.len().fill_null(0) == 0)
+    wordless = pl.col("body.bytes").is_null() & (pl.col("attachments").list.len().fill_null(0) == 0)
     empty = at_home.filter(wordless).join(attachments, on="message_id", how="anti")
     unknown = pl.col("is_agent") & pl.col("author_email").is_null() & pl.lit(rules.default_agent is None)
     spoken = at_home.join(empty, on=_ROW, how="anti")

@@ -12,12 +12,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
+from importer.instants import DTYPE, State, instants
 from importer.resources import SCHEMAS
 
 TABLES = ("tickets", "messages", "people", "attachments")
@@ -27,11 +28,6 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
 URL = r"^https?://[^\s/?#]+[^\s]*$"
-_TIME = (
-    r"^(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ]+(?P<clock>\d{2}:\d{2})(?P<seconds>:\d{2})?(?P<fraction>[.,]\d{1,9})?)?"
-    r"\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$"
-)
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 FieldType = Literal["string", "datetime", "boolean", "integer", "array"]
@@ -78,9 +74,20 @@ class TableSchema:
     def unique(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields if field.constraints.get("unique"))
 
-    def typed(self, timezone: str | None) -> list[pl.Expr]:
-        """Expressions that parse the columns that are not text. What cannot be parsed becomes null."""
-        return [_parsed(field, timezone).alias(field.name) for field in self.fields if field.type != "string"]
+    def typed(self, frame: pl.LazyFrame, timezone: str | None) -> pl.LazyFrame:
+        """The frame with each column that is not text parsed, null where it cannot be, and as it came in
+        `raw.<column>`; for times also `state.<column>` (instants.State) and `twice.<column>`, whether the
+        clock shows this time twice."""
+        raw = {field.name: f"raw.{field.name}" for field in self.fields if field.type != "string"}
+        frame = frame.rename(raw).with_columns(
+            _parsed(field, timezone).alias(field.name) for field in self.fields if field.type != "string"
+        )
+        times = [field.name for field in self.fields if field.type == "datetime"]
+        return frame.with_columns(
+            *(pl.col(name).struct.field("state").alias(f"state.{name}") for name in times),
+            *(pl.col(name).struct.field("twice").alias(f"twice.{name}") for name in times),
+            *(pl.col(name).struct.field("at").alias(name) for name in times),
+        )
 
     def rules(self, timezone: str | None) -> list[Rule]:
         """Every rule that looks at one row alone; uniqueness and foreign keys are for `validate` and
@@ -150,7 +157,9 @@ def _parsed(field: Field, timezone: str | None) -> pl.Expr:
     raw = pl.col(f"raw.{field.name}")
     match field.type:
         case "datetime":
-            return _instant(raw, timezone)
+            return raw.map_batches(
+                lambda cells: instants(cells, timezone), return_dtype=DTYPE, is_elementwise=True
+            )
         case "boolean":
             folded = raw.str.to_lowercase()
             return pl.when(folded.is_in(_TRUE)).then(True).when(folded.is_in(_FALSE)).then(False)
@@ -163,57 +172,15 @@ def _parsed(field: Field, timezone: str | None) -> pl.Expr:
 
 
 def _lists(cells: pl.Series) -> pl.Series:
-    return pl.Series(
-        cells.name, [None if cell is None else cell_items(cell) for cell in cells], dtype=pl.List(pl.String)
-    )
+    there = cells.is_not_null()
+    items = [_known_items(cell) for cell in cells.filter(there)]
+    # Most columns of lists are mostly empty: the empty ones all take the null behind the last list.
+    lists = pl.Series(cells.name, [*items, None], dtype=pl.List(pl.String))
+    places = pl.select(pl.when(there).then(there.cum_sum() - 1).otherwise(len(items))).to_series()
+    return lists.gather(places)
 
 
-def _instant(raw: pl.Expr, timezone: str | None) -> pl.Expr:
-    """ISO 8601 with or without a zone → Datetime(us, UTC); null where it is no time or its zone is unknown.
-
-    A time that a DST change repeats is read as the earlier one; one that it skips is null.
-    """
-    naive, zone = _naive(raw), _groups(raw).struct.field("zone")
-    sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
-    digits = zone.str.replace_all(r"[^0-9]", "")
-    minutes = sign * (
-        digits.str.slice(0, 2).cast(pl.Int64, strict=False).fill_null(0) * 60
-        + digits.str.slice(2, 2).cast(pl.Int64, strict=False).fill_null(0)
-    )
-    zoned = (naive - pl.duration(minutes=minutes)).dt.replace_time_zone("UTC")
-    if timezone is None:
-        return pl.when(zone.is_not_null()).then(zoned)
-    local = naive.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
-    return pl.when(zone.is_not_null()).then(zoned).otherwise(local.dt.convert_time_zone("UTC"))
-
-
-def stands_twice(name: str, timezone: str) -> pl.Expr:
-    """Whether a time without a zone is one that the clock shows twice, when it goes back."""
-    raw = pl.col(f"raw.{name}")
-    naive, zone = _naive(raw), _groups(raw).struct.field("zone")
-    first, second = (
-        naive.dt.replace_time_zone(timezone, ambiguous=which, non_existent="null")
-        for which in ("earliest", "latest")
-    )
-    return zone.is_null() & (first != second)
-
-
-def _groups(raw: pl.Expr) -> pl.Expr:
-    return raw.str.extract_groups(_TIME)
-
-
-def _naive(raw: pl.Expr) -> pl.Expr:
-    part = _groups(raw).struct
-    fraction = part.field("fraction").str.slice(1).str.pad_end(6, "0").str.slice(0, 6).fill_null("000000")
-    text = pl.concat_str(
-        part.field("date"),
-        pl.lit("T"),
-        part.field("clock").fill_null("00:00"),
-        part.field("seconds").fill_null(":00"),
-    )
-    return text.str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us") + pl.duration(
-        microseconds=fraction.cast(pl.Int64, strict=False)
-    )
+_known_items = lru_cache(1 << 16)(cell_items)
 
 
 _TYPE_WORDS = {
@@ -255,15 +222,15 @@ def _type_rules(field: Field, timezone: str | None, rule: Callable[[str, str, pl
             wrong = ~value.list.eval(pl.element().str.contains(pattern)).list.all()
             rules.append(rule("format", f"an item of the list is {message}", wrong))
         return rules
-    is_time = _naive(raw).is_not_null()
+    state = pl.col(f"state.{field.name}")
     zoneless = (
         "a time without a zone; set source.timezone"
         if timezone is None
         else f"a time that {timezone} skips (the clock goes forward)"
     )
     return [
-        rule("type", _TYPE_WORDS["datetime"], unread & ~is_time),
-        rule("timezone", zoneless, unread & is_time),
+        rule("type", _TYPE_WORDS["datetime"], state == State.NO_TIME.value),
+        rule("timezone", zoneless, state == State.NO_INSTANT.value),
     ]
 
 

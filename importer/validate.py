@@ -28,6 +28,11 @@ FATE_SCHEMA = pl.Schema(
         "rule": pl.String,
     }
 )
+# Where texts stand. They are most of an export and no rule looks at them, so they go their own way.
+BODIES: Mapping[str, tuple[str, str]] = {
+    "messages": ("text", "html"),
+    "tickets": ("opening_text", "opening_html"),
+}
 _IDENTITY = ("_file", "_record", "id", "parent", "items")
 _IDS: Mapping[str, tuple[str | None, str]] = {
     "tickets": ("ticket_id", "ticket_id"),
@@ -49,8 +54,12 @@ class Checked:
 
     `good` has the canonical columns, typed, with `_file`, `_record` and the marks of damage. `fates`
     (FATE_SCHEMA) has a line for every other row and every rule that it breaks: `id` is its own, `parent` what
-    it belongs to (the ticket, for attachments the message), `items` counts the attachments in a message's cell. Every row read
-    is in exactly one of them.
+    it belongs to (the ticket, for attachments the message), `items` counts the attachments in a message's
+    cell. Every row read is in exactly one of them.
+
+    In place of its texts a good row has `body.bytes` (null without any), `body.hash` and, where asked for,
+    `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `text` and
+    `html`, where they are kept.
     """
 
     scanned: read.Scanned
@@ -60,25 +69,42 @@ class Checked:
     good: pl.LazyFrame
     fates: pl.LazyFrame
     differing: Mapping[str, int]
+    bodies: pl.LazyFrame | None = None
 
 
-def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> Checked:
-    """Judge one table. Its good rows and the fates of the others are written below `workdir`."""
+def validate(
+    scanned: read.Scanned, *, timezone: str | None, workdir: Path, bodies: bool = True, words: bool = False
+) -> Checked:
+    """Judge one table. Its good rows and the fates of the others are written below `workdir`, their texts only
+    with `bodies`."""
     schema = scanned.schema
     rules = [*_FLAW_RULES, *schema.rules(timezone)]
     good_path, bad_path = workdir / f"{schema.name}.good.parquet", workdir / f"{schema.name}.bad.parquet"
+    bodies_path = workdir / f"{schema.name}.bodies.parquet"
     frame = _judged(scanned, rules, timezone)
+    own_bodies = BODIES.get(schema.name, ())
+    traces = _traces(*own_bodies, words=words) if own_bodies else []
     bad = pl.col("_broken") != 0
     out = pl.col("_skip").is_not_null() | bad
     _collect(
         scanned,
         [
             frame.filter(~out)
-            .drop("_skip", "_flaw", "_broken", "^raw\\..*$")
-            .sink_parquet(good_path, lazy=True),
+            .with_columns(traces)
+            .drop("_skip", "_flaw", "_broken", "^(raw|state|twice)\\..*$", *own_bodies)
+            .sink_parquet(good_path, compression="lz4", lazy=True),
             frame.filter(out)
             .select(*_identity(schema.name), "_skip", "_broken")
             .sink_parquet(bad_path, lazy=True),
+            *(
+                [
+                    frame.filter(~out & pl.coalesce(own_bodies).is_not_null())
+                    .select("_file", "_record", text=own_bodies[0], html=own_bodies[1])
+                    .sink_parquet(bodies_path, compression="lz4", lazy=True)
+                ]
+                if own_bodies and bodies
+                else []
+            ),
         ],
     )
     good = pl.scan_parquet(good_path, glob=False)
@@ -92,13 +118,21 @@ def validate(scanned: read.Scanned, *, timezone: str | None, workdir: Path) -> C
         name = f"{column}.unique"
         named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
     rows = _rows_by_file(good_path, bad_path)
-    return Checked(scanned, named, sum(rows.values()), rows, good, fates, _differing(scanned, good))
+    return Checked(
+        scanned,
+        named,
+        sum(rows.values()),
+        rows,
+        good,
+        fates,
+        _differing(scanned, good),
+        pl.scan_parquet(bodies_path, glob=False) if own_bodies and bodies else None,
+    )
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
     """The frame with its typed columns, and in `_broken` a bit for every rule that a row breaks."""
     schema = scanned.schema
-    raw = {field.name: f"raw.{field.name}" for field in schema.fields if field.type != "string"}
     if len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
     bits = [pl.when(rule.fails).then(pl.lit(1 << i, pl.UInt64)) for i, rule in enumerate(rules)]
@@ -110,11 +144,21 @@ def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> p
         .otherwise(pl.sum_horizontal(of_cells, ignore_nulls=True))
     )
     given = {name for columns in scanned.columns for name in columns}
-    return (
-        scanned.frame.rename(raw)
-        .with_columns(schema.typed(timezone))
-        .with_columns(broken.alias("_broken"), *marks(schema, given, timezone))
-    )
+    typed = schema.typed(scanned.frame, timezone)
+    return typed.with_columns(broken.alias("_broken"), *marks(schema, given))
+
+
+def _traces(text: str, html: str, *, words: bool) -> list[pl.Expr]:
+    """What stands for a text where only its being there, its size and its sameness matter."""
+    both = [pl.col(name).fill_null("") for name in (text, html)]
+    size = pl.sum_horizontal(pl.col(name).str.len_bytes() for name in (text, html))
+    plain = pl.coalesce(text, html).str.replace_all(r"<[^>]*>", " ")
+    plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
+    return [
+        pl.when(pl.coalesce(text, html).is_not_null()).then(size).cast(pl.UInt64).alias("body.bytes"),
+        pl.concat_str(*both, separator="\x1f").hash().alias("body.hash"),
+        (plain.hash() if words else pl.lit(None, pl.UInt64)).alias("body.words"),
+    ]
 
 
 def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> None:
@@ -159,8 +203,9 @@ def _apart(fates: pl.LazyFrame, good: pl.LazyFrame, schema: TableSchema) -> pl.L
 
 def _doubles(good: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
     """The rows that share an id with another, as fates. Hashes find the few candidates, ids decide."""
-    hashed = good.select(pl.col(column).drop_nulls().hash().alias("hash"))
-    twice = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash").collect(engine="streaming")
+    hashes = good.select(pl.col(column).drop_nulls().hash().alias("hash")).collect(engine="streaming")["hash"]
+    ordered = hashes.sort()
+    twice = ordered.filter(ordered == ordered.shift()).unique().to_frame()
     if twice.is_empty():
         return FATE_SCHEMA.to_frame()
     return (

@@ -11,9 +11,9 @@ def parsed(
 ) -> list:
     fields = [field.name for field in schema.load(table).fields if field.type != "string"]
     frame = pl.LazyFrame(
-        {f"raw.{name}": cells for name in fields}, schema_overrides={f"raw.{n}": pl.String for n in fields}
+        {name: cells for name in fields}, schema_overrides={name: pl.String for name in fields}
     )
-    return frame.with_columns(schema.load(table).typed(timezone)).collect()[column].to_list()
+    return schema.load(table).typed(frame, timezone).collect()[column].to_list()
 
 
 @pytest.mark.parametrize(

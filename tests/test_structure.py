@@ -12,6 +12,7 @@ ROOT = Path(importer.__file__).parent
 # From the ground up; a package may import only what stands on lines above its own, and its own files.
 LAYERS = (
     ("errors", "model", "resources"),
+    ("instants",),
     ("text", "schema", "pace", "times", "hosts"),
     ("presets", "marks"),
     ("config", "agents"),
@@ -31,6 +32,7 @@ LAYERS = (
 )
 PURE = (
     "model",
+    "instants",
     "schema",
     "validate",
     "times",

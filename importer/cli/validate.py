@@ -22,13 +22,15 @@ _LOSSES = {pipeline.LOGINS: "Dixa fetches them without a login; put them where e
 
 @contextmanager
 def prepared(
-    session: Session, migration: Migration, *, with_holes: bool = False
+    session: Session, migration: Migration, *, with_holes: bool = False, jobs: bool = True
 ) -> Iterator[tuple[pipeline.Prepared, list[Problem], list[Path]]]:
     """The judged and planned export, with its rejects written."""
     with tempfile.TemporaryDirectory(prefix="dixa-import-") as folder:
         workdir = Path(folder)
         scanned = read.scan(migration.source, migration.folder, workdir)
-        ready = pipeline.prepare(migration, scanned, workdir, with_holes=with_holes, say=session.say)
+        ready = pipeline.prepare(
+            migration, scanned, workdir, with_holes=with_holes, say=session.say, jobs=jobs
+        )
         if not migration.agents_file.exists():
             pipeline.write_agents(migration, pipeline.unknown_agents(ready, set()), {})
         report = files.folder(migration.report)
@@ -47,7 +49,7 @@ def prepared(
 def validate(session: Session, migration: Path, with_holes: bool) -> int:
     """Check the export as a whole, offline: write the rejects and a report."""
     loaded = config.load(migration, overrides())
-    with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
+    with prepared(session, loaded, with_holes=with_holes, jobs=False) as (ready, problems, paths):
         code = _code(ready)
         more = evidence_of(session, loaded, migration, ready)
         value = files.summary("validate", loaded.name, ready.books, problems, exit_code=code, more=more)

@@ -76,7 +76,7 @@ def _examples(finding: Finding, table: Checked) -> Iterator[str]:
 def statistics(related: Related) -> dict[str, Any]:
     """Numbers of what goes: messages by month, channel and direction, sizes of texts, messages a ticket."""
     messages = related.messages
-    size = pl.coalesce("text", "html").str.len_bytes()
+    size = pl.col("body.bytes")
     month = pl.col("created_at").dt.strftime("%Y-%m")
     by_month, by_direction, sizes, by_ticket, by_channel = pl.collect_all(
         [
