@@ -81,7 +81,8 @@ def _all_alike(cells: pl.Series) -> pl.Series | None:
 
 
 def _alike(cells: pl.Series) -> pl.DataFrame:
-    """`row`, `cell`, and of cells in the commonest form `naive` (fraction and all) and the zone's `minutes`."""
+    """`row`, `cell`, and of cells in the commonest form `naive` (with its fraction) and `minutes` of the
+    zone."""
     cell = pl.col("cell")
     frame = cells.alias("cell").to_frame().with_row_index("row")
     head = cell.str.slice(0, _FIXED_LENGTH).str.replace(" ", "T", literal=True)

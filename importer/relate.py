@@ -69,8 +69,9 @@ class Related:
     """`tickets` go, with `requester_email`, `_phone`, `_name` filled in; `messages` are theirs, with
     `author_*` filled in, `direction` decided and `is_agent` saying on which side the author stands;
     `bodies` are the texts of all good rows (`_opening`, `_file`, `_record`, `text`, `html`), none where they
-    were not kept; `attachments` are those of these messages. `fates` has every other row, by table. `contacts` are the
-    distinct people these rows name: `key`, `email`, `phone`, `name`, `external`, `is_agent`, `is_end_user`.
+    were not kept; `attachments` are those of these messages. `fates` has every other row, by table.
+    `contacts` are the distinct people these rows name: `key`, `email`, `phone`, `name`, `external`,
+    `is_agent`, `is_end_user`.
     `written_by_agents` has a line for every message of an agent, whether it goes or not: `person` (see
     agents.py), `key` (none without an address), `name`, `created_at`.
 
@@ -97,7 +98,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
 
     def written(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
         path = workdir / f"{name}.parquet"
-        frame.sink_parquet(path, engine="streaming")
+        frame.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
         return pl.scan_parquet(path, glob=False)
 
     people = _good(tables, "people").select(_PEOPLE_COLUMNS)

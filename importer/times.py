@@ -68,13 +68,15 @@ _CENTURY = 69
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The form of a column, how many cells of those looked at have it, and whether it had to be told apart
-    from another one. `unclear` says that no cell shows which of day and month comes first."""
+    """The form of a column, and how many cells of those looked at have it. For an order of day and month:
+    `shown_by` a cell that can only be this one, `contrary` counts those that can only be the other, `unclear`
+    says that no cell shows it."""
 
     form: Form
     matching: int
     looked_at: int
     shown_by: str | None = None
+    contrary: int = 0
     unclear: bool = False
 
 
@@ -111,7 +113,8 @@ def _order(column: pl.Series, numeric: int) -> Decision:
     form = max(by_form, key=lambda f: int(by_form[f].sum()))
     proofs = column.filter(by_form[form].fill_null(value=False))
     shown = proofs[0] if len(proofs) else None
-    return Decision(form, numeric, len(column), shown, unclear=shown is None)
+    contrary = sum(int(hits.sum()) for other, hits in by_form.items() if other is not form)
+    return Decision(form, numeric, len(column), shown, contrary, unclear=shown is None)
 
 
 def to_iso(cell: pl.Expr, form: Form) -> pl.Expr:

@@ -58,8 +58,8 @@ class Checked:
     cell. Every row read is in exactly one of them.
 
     In place of its texts a good row has `body.bytes` (null without any), `body.hash` and, where asked for,
-    `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `text` and
-    `html`, where they are kept.
+    `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `text`
+    and `html`, where they are kept.
     """
 
     scanned: read.Scanned
@@ -75,8 +75,8 @@ class Checked:
 def validate(
     scanned: read.Scanned, *, timezone: str | None, workdir: Path, bodies: bool = True, words: bool = False
 ) -> Checked:
-    """Judge one table. Its good rows and the fates of the others are written below `workdir`, their texts only
-    with `bodies`."""
+    """Judge one table. Its good rows and the fates of the others are written below `workdir`, their texts
+    only with `bodies`."""
     schema = scanned.schema
     rules = [*_FLAW_RULES, *schema.rules(timezone)]
     good_path, bad_path = workdir / f"{schema.name}.good.parquet", workdir / f"{schema.name}.bad.parquet"
@@ -92,7 +92,7 @@ def validate(
             frame.filter(~out)
             .with_columns(traces)
             .drop("_skip", "_flaw", "_broken", "^(raw|state|twice)\\..*$", *own_bodies)
-            .sink_parquet(good_path, compression="lz4", lazy=True),
+            .sink_parquet(good_path, compression="lz4", statistics=False, lazy=True),
             frame.filter(out)
             .select(*_identity(schema.name), "_skip", "_broken")
             .sink_parquet(bad_path, lazy=True),
@@ -100,7 +100,7 @@ def validate(
                 [
                     frame.filter(~out & pl.coalesce(own_bodies).is_not_null())
                     .select("_file", "_record", text=own_bodies[0], html=own_bodies[1])
-                    .sink_parquet(bodies_path, compression="lz4", lazy=True)
+                    .sink_parquet(bodies_path, compression="lz4", statistics=False, lazy=True)
                 ]
                 if own_bodies and bodies
                 else []

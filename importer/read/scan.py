@@ -1,7 +1,7 @@
 """Source files become one LazyFrame per table: provenance, skip reason, and the canonical columns as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -10,18 +10,17 @@ from importer.config import LookupTable, Source, Table
 from importer.errors import SourceError
 from importer.presets import Part
 from importer.read import mended, shape
+from importer.read.clocks import Cells, forms
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile, find, look
 from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
 from importer.read.parquet import parquet_frame
 from importer.read.readable import Readable, readable
 from importer.read.rows import Flaw
-from importer.read.rows import Flaw
 from importer.schema import TABLES, TableSchema, load
-from importer.times import IN_WORDS, Decision, Form, decide, to_iso
+from importer.times import Form, to_iso
 
 PROVENANCE = ("_file", "_record")
-_LOOKED_AT = 20_000  # rows of each file, to decide the form of its times
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,10 @@ class _Entry:
     def file(self) -> SourceFile:
         return self.ready.file
 
+    @property
+    def used(self) -> set[str]:
+        return used_headers(self.part, self.header) | set(self.columns.values())
+
 
 @dataclass(slots=True)
 class _Tables:
@@ -154,13 +157,8 @@ class _Tables:
     def scanned(self) -> Scanned | None:
         parts = self.source.parts(self.name)
         self.problems += unknown_names(self.schema, self.own)
-        table = self.source.table(self.name)
-        if (
-            table is not None
-            and not table.files
-            and self.name != "tickets"
-            and not any(p.read for p in parts)
-        ):
+        is_named = self.name != "tickets" and self.source.table(self.name) is not None
+        if is_named and not self.own.files and not any(part.read for part in parts):
             self.problems.append(f"source.{self.name}.files: is empty; name at least one file")
         entries = [*self._own_files(parts), *self._other_tables_files(parts)]
         if self.problems:
@@ -170,26 +168,28 @@ class _Tables:
         custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
         names = [*self.schema.columns, *custom]
         superseded = mended.superseded([entry.file for entry in entries])
-        forms = self._forms(entries)
+        decided = self._forms(entries)
         frames: dict[int, list[pl.LazyFrame]] = {}
         for number, entry in enumerate(entries):
-            frame = self._frame(number, entry, names, forms, superseded)
+            frame = self._frame(number, entry, names, decided, superseded)
             frames.setdefault(parts.index(entry.part), []).append(frame)
         whole = [self._part_frame(parts[number], some, names) for number, some in frames.items()]
-        used = {id(entry): self._used(entry) for entry in entries}
-        own = [entry for entry in entries if entry.part.read is None]
-        unused = {h for entry in own for h in entry.file.header if h and h not in used[id(entry)]}
         return Scanned(
             self.schema,
             pl.concat(whole, how="diagonal"),
-            tuple(self._origin(entry) for entry in entries),
-            () if self._keeps_rest(entries) else tuple(sorted(unused - {*REASON_COLUMNS})),
+            tuple(_origin(entry) for entry in entries),
+            self._unused(entries),
             any(entry.part.gather for entry in entries),
             tuple(dict.fromkeys(self.notes)),
         )
 
-    def _keeps_rest(self, entries: Sequence[_Entry]) -> bool:
-        return self.name == "tickets" and not any(entry.part.gather for entry in entries)
+    def _unused(self, entries: Sequence[_Entry]) -> tuple[str, ...]:
+        """Headers of the table's own files that nothing takes; tickets keep them all, unless gathered."""
+        if self.name == "tickets" and not any(entry.part.gather for entry in entries):
+            return ()
+        own = [entry for entry in entries if entry.part.read is None]
+        unused = {name for e in own for name in {*e.file.header} - {"", *REASON_COLUMNS} - e.used}
+        return tuple(sorted(unused))
 
     # -- which files, and what stands where in them
 
@@ -232,66 +232,30 @@ class _Tables:
         tickets = {k: v for k, v in messages.columns.items() if k == "ticket_id"} if messages else {}
         return Words(self.schema, self.own, self.source.preset is not None, tickets)
 
-    def _used(self, entry: _Entry) -> set[str]:
-        return used_headers(entry.part, entry.header) | set(entry.columns.values())
-
     # -- what the cells are
 
     def _forms(self, entries: Sequence[_Entry]) -> dict[tuple[int, str], Form]:
         """The form of each column of times, decided over all files of a part together."""
-        forms: dict[tuple[int, str], Form] = {}
+        times = [f.name for f in self.schema.fields if f.type == "datetime"]
+        found: dict[tuple[int, str], Form] = {}
         for part in {id(e.part): e.part for e in entries}.values():
             of_part = [entry for entry in entries if entry.part is part]
-            decisions: dict[str, Decision] = {}
-            for name in (f.name for f in self.schema.fields if f.type == "datetime"):
-                columns = [(e, e.values[name]) for e in of_part if name in e.values]
-                if columns and name in part.times:
-                    forms[id(part), name] = part.times[name]
-                elif columns:
-                    decisions[name] = self._decision(columns)
-            orders = {d.form for d in decisions.values() if d.shown_by}
-            for name, decision in decisions.items():
-                if decision.unclear and len(orders) == 1:
-                    # One exporter wrote all columns, so what one of them shows holds for the others.
-                    decision = replace(decision, form=next(iter(orders)), unclear=False)
-                self._tell(name, decision, [e for e in of_part if name in e.values])
-                forms[id(part), name] = decision.form
-        return forms
-
-    def _decision(self, columns: Sequence[tuple[_Entry, pl.Expr]]) -> Decision:
-        decision = self._decided(columns, _LOOKED_AT)
-        return self._decided(columns, None) if decision.unclear else decision
-
-    def _decided(self, columns: Sequence[tuple[_Entry, pl.Expr]], rows: int | None) -> Decision:
-        cells: list[str] = []
-        for entry, value in columns:
-            frame = self._rows(entry)
-            if rows is not None:
-                frame = frame.head(rows)
-            cells += (
-                frame.select(value.alias("cell"))
-                .drop_nulls()
-                .unique()
-                .collect(engine="streaming")["cell"]
-                .to_list()
-            )
-        return decide(sorted(cells))
-
-    def _tell(self, name: str, decision: Decision, entries: Sequence[_Entry]) -> None:
-        if decision.unclear:
-            where = ", ".join(str(entry.file.path) for entry in entries)
-            self.problems.append(
-                f"{where}: no cell of {entries[0].columns[name]!r} shows whether day or month comes first "
-                f"({decision.matching:,} could be either); say it: source.{self.name}.times.{name} = 'dmy' "
-                "or 'mdy'"
-            )
+            columns = {
+                name: Cells(
+                    next(e.columns[name] for e in of_part if name in e.values),
+                    [str(e.file.path) for e in of_part if name in e.values],
+                    [self._rows(e).select(cell=e.values[name]) for e in of_part if name in e.values],
+                )
+                for name in times
+                if any(name in e.values for e in of_part)
+            }
+            decided = forms(self.name, columns, part.times)
+            self.problems += decided.unclear
+            self.notes += decided.notes
+            found |= {(id(part), name): form for name, form in decided.by_column.items()}
+        if self.problems:
             raise SourceError("\n".join(self.problems))
-        if decision.form is not Form.ISO:
-            shown = f", shown by {decision.shown_by!r}" if decision.shown_by else ""
-            self.notes.append(
-                f"{name} of {self.name}: read as times {IN_WORDS[decision.form]}{shown} "
-                f"({decision.matching:,} of {decision.looked_at:,} different ones looked at)"
-            )
+        return found
 
     def _rows(self, entry: _Entry) -> pl.LazyFrame:
         """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
@@ -304,7 +268,7 @@ class _Tables:
         number: int,
         entry: _Entry,
         names: Sequence[str],
-        forms: Mapping[tuple[int, str], Form],
+        decided: Mapping[tuple[int, str], Form],
         superseded: Mapping[Path, Sequence[int]],
     ) -> pl.LazyFrame:
         frame = self._looked_up(entry, self._rows(entry))
@@ -314,7 +278,7 @@ class _Tables:
             if f"lookup.{name}" in there:
                 values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
         fields = {f.name: f for f in self.schema.fields}
-        for name, form in ((n, forms.get((id(entry.part), n))) for n in values):
+        for name, form in ((n, decided.get((id(entry.part), n))) for n in values):
             if form is not None:
                 values[name] = to_iso(values[name], form)
         final = {
@@ -393,15 +357,16 @@ class _Tables:
         frame = shape.with_meaning(frame.drop("_newest"), part, self.schema)
         return shape.gathered(frame, list(names)) if part.gather else frame
 
-    def _origin(self, entry: _Entry) -> Origin:
-        ready, dialect = entry.ready, entry.file.dialect
-        notes = list(dialect.notes)
-        if ready.why:
-            notes.append(f"read row by row, since it has {', '.join(ready.why)}")
-        if dialect.delimiter != ",":
-            notes.append(f"delimiter: {dialect.delimiter_name}")
-        derived = entry.part.each is not None or entry.part.gather
-        return Origin(entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes))
+
+def _origin(entry: _Entry) -> Origin:
+    ready, dialect = entry.ready, entry.file.dialect
+    notes = list(dialect.notes)
+    if ready.why:
+        notes.append(f"read row by row, since it has {', '.join(ready.why)}")
+    if dialect.delimiter != ",":
+        notes.append(f"delimiter: {dialect.delimiter_name}")
+    derived = entry.part.each is not None or entry.part.gather
+    return Origin(entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes))
 
 
 def _raw(file: SourceFile) -> pl.LazyFrame:

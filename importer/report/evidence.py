@@ -90,8 +90,10 @@ def statistics(related: Related) -> dict[str, Any]:
             messages.group_by("ticket_id")
             .len()
             .select(mean=pl.col("len").mean(), largest=pl.col("len").max()),
-            related.tickets.group_by(pl.col("channel").alias("key"))
-            .len()
+            related.tickets.select("ticket_id", key="channel")
+            .join(messages.group_by("ticket_id").len(), on="ticket_id")
+            .group_by("key")
+            .agg(pl.col("len").sum())
             .sort("len", "key", descending=[True, False]),
         ],
         engine="streaming",
