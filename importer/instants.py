@@ -67,8 +67,9 @@ def _all_alike(cells: pl.Series) -> pl.Series | None:
     if len(tails) != 1:
         return None
     minutes = pl.select(_minutes(pl.lit(tails[0]).str.extract(f"^{_ZONE}$", 1))).item()
-    head = cells.str.slice(0, _FIXED_LENGTH).str.replace(" ", "T", literal=True)
-    naive = head.str.to_datetime(_FIXED, strict=False, time_unit="us")
+    sign = cells.drop_nulls()[0][10:11]
+    form = _FIXED.replace("T", " ") if sign == " " else _FIXED
+    naive = cells.str.slice(0, _FIXED_LENGTH).str.to_datetime(form, strict=False, time_unit="us")
     if minutes is None or naive.null_count() != cells.null_count():
         return None
     at = (naive - timedelta(minutes=minutes) if minutes else naive).dt.replace_time_zone("UTC")

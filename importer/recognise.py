@@ -10,10 +10,12 @@ from importer.presets import Part, Preset
 from importer.read import SourceFile
 from importer.read.columns import Header
 from importer.resources import SCHEMAS
-from importer.schema import TABLES, fold
+from importer.schema import TABLES, fold, load
 
-# A file of messages or people has at least one of these; else its rows are tickets.
+# A file of attachments, messages or people has all columns of one of these; else its rows are tickets, if it
+# has anything of a ticket.
 _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
+    "attachments": (frozenset({"message_id", "url"}),),
     "messages": (
         frozenset({"message_id", "ticket_id"}),
         frozenset({"ticket_id", "text", "public"}),
@@ -23,6 +25,7 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
     ),
     "people": (frozenset({"person_id", "email", "name"}),),
 }
+_OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_name", "queue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,10 @@ def _by_alias(files: Sequence[SourceFile]) -> Recognised:
 def _place_by_alias(file: SourceFile) -> Place:
     for table, marks in _MARKS.items():
         columns, inverted = aliased(table, file)
-        has_subject = "subject" in aliased("tickets", file)[0]
+        if table != "messages" and _OF_A_TICKET & set(aliased("tickets", file)[0]):
+            continue
         for mark in marks:
-            if mark <= set(columns) and not (table == "people" and has_subject):
+            if mark <= set(columns):
                 by = tuple(columns[name] for name in sorted(mark))
                 return Place(file, table, by, len(columns), len(set(file.titles)), columns, inverted)
     return _as_tickets(file)
@@ -122,16 +126,19 @@ def _place_by_alias(file: SourceFile) -> Place:
 
 def _as_tickets(file: SourceFile) -> Place:
     columns, inverted = aliased("tickets", file)
+    if not {"ticket_id", "subject", "opening_text", "opening_html"} & set(columns):
+        columns, inverted = {}, frozenset()
     return Place(file, "tickets", (), len(columns), len(set(file.titles)), columns, inverted)
 
 
 def aliased(table: str, file: SourceFile) -> tuple[dict[str, str], frozenset[str]]:
-    """Canonical column → header, each header once; and the columns whose values mean the opposite."""
+    """Canonical column → header, each header once, canonical names first; and the columns whose values mean
+    the opposite."""
     header = Header(file.header, file.repeats)
-    columns: dict[str, str] = {}
+    columns = {name: own for name in load(table).columns if (own := header.name(name))}
     inverted: set[str] = set()
     for canonical, names in _aliases()[table].items():
-        for alias in (canonical, *names):
+        for alias in names if canonical not in columns else ():
             name = header.name(alias.removeprefix("not:")) or _dotless(header, alias)
             if name and name not in columns.values():
                 columns[canonical] = name

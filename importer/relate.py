@@ -23,7 +23,8 @@ from importer.validate import BODIES, FATE_SCHEMA, Checked
 RULES: Mapping[str, str] = {
     "ticket_id.foreignKey": "no row of tickets has this ticket_id",
     "message_id.foreignKey": "no row of messages has this message_id",
-    "created_at.required": "neither the message nor its ticket has a time, and this API needs one",
+    "created_at.required": "neither the message nor its ticket has a time, and this API needs one; "
+    "defaults.created_at of the tickets would stand in",
     "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail or "
     "phone; people.default_requester would stand in",
     "author_unknown": "an agent without an e-mail, or whom Dixa does not know; people.default_agent would "

@@ -150,13 +150,12 @@ def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> p
 
 def _traces(text: str, html: str, *, words: bool) -> list[pl.Expr]:
     """What stands for a text where only its being there, its size and its sameness matter."""
-    both = [pl.col(name).fill_null("") for name in (text, html)]
     size = pl.sum_horizontal(pl.col(name).str.len_bytes() for name in (text, html))
     plain = pl.coalesce(text, html).str.replace_all(r"<[^>]*>", " ")
     plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
     return [
         pl.when(pl.coalesce(text, html).is_not_null()).then(size).cast(pl.UInt64).alias("body.bytes"),
-        pl.concat_str(*both, separator="\x1f").hash().alias("body.hash"),
+        (pl.col(text).hash() * 31 + pl.col(html).hash()).alias("body.hash"),
         (plain.hash() if words else pl.lit(None, pl.UInt64)).alias("body.words"),
     ]
 

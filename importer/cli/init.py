@@ -210,16 +210,19 @@ def _table_lines(table: str, places: Sequence[Place], path: Path, preset: Preset
             for name, sources in part.columns.items():
                 yield f"#   {name} = {' | '.join(sources)}"
         return
-    columns = {name: header for place in places for name, header in place.columns.items()}
+    columns: dict[str, list[str]] = {}
+    for place in places:
+        for name, header in place.columns.items():
+            columns[name] = list(dict.fromkeys([*columns.get(name, []), header]))
     inverted = {name for place in places for name in place.inverted}
     yield from _aliased_lines(table, columns, inverted)
 
 
-def _aliased_lines(table: str, columns: dict[str, str], inverted: set[str]) -> Iterator[str]:
+def _aliased_lines(table: str, columns: dict[str, list[str]], inverted: set[str]) -> Iterator[str]:
     if table == "tickets" and "ticket_id" not in columns:
         yield f'columns.ticket_id = "row-{{_row}}" # no column is an id: the number of its row {_GAP}'
-    for name, header in columns.items():
-        yield f"columns.{name} = {_text(header)}"
+    for name, header in sorted(columns.items(), key=lambda item: _order(table, item[0])):
+        yield f"columns.{name} = {_text(header[0]) if len(header) == 1 else json.dumps(header)}"
     if table == "tickets" and "created_at" not in columns:
         yield (
             '# defaults.created_at = "2020-01-01T00:00:00Z" # no column is a time, and Dixa API v1 needs one '
@@ -258,6 +261,10 @@ def _has_texts(found: Recognised, preset: Preset | None) -> bool:
     named |= {name for place in found.places for name in place.columns}
     reads = preset is not None and any(part.read for part in preset.messages)
     return reads or bool(named & {"opening_text", "opening_html"})
+
+
+def _order(table: str, name: str) -> int:
+    return load(table).columns.index(name)
 
 
 def _target_lines(has_texts: bool) -> Iterator[str]:

@@ -79,6 +79,6 @@ def _notes(table: str, name: str, decision: Decision) -> Iterator[str]:
     )
     if decision.contrary:
         yield (
-            f"{name} of {table}: {decision.contrary:,} of these can only be the other order; the column may mix "
-            "two, so look at how it was made"
+            f"{name} of {table}: {decision.contrary:,} of these can only be the other order; the column may "
+            "mix two, so look at how it was made"
         )

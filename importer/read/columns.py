@@ -135,9 +135,15 @@ def as_text(value: Any) -> str | None:
 
 def address(cell: pl.Expr) -> pl.Expr:
     """The address out of `Name <a@b.c>` or `mailto:a@b.c`."""
-    inner = cell.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
-    plain = cell.str.strip_prefix("mailto:")
-    return pl.when(cell.str.contains("<", literal=True)).then(pl.coalesce(inner, cell)).otherwise(plain)
+
+    def read(cells: pl.Series) -> pl.Series:
+        # Most columns hold bare addresses, and the pattern is dear.
+        if not cells.str.contains_any(["<", "mailto:"]).any():
+            return cells
+        inner = cells.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
+        return inner.zip_with(inner.is_not_null(), cells.str.strip_prefix("mailto:"))
+
+    return cell.map_batches(read, return_dtype=pl.String, is_elementwise=True)
 
 
 def phone(cell: pl.Expr, region: str | None) -> pl.Expr:

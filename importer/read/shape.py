@@ -210,13 +210,22 @@ def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema) -> pl.Laz
     changes = [_mapped(name, values) for name, values in part.values.items() if name in there]
     frame = frame.with_columns(changes) if changes else frame
     spelled = [
-        pl.col(field.name).str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
+        pl.col(field.name).map_batches(_spelled, return_dtype=pl.String, is_elementwise=True)
         for field in schema.fields
         if "enum" in field.constraints
     ]
     frame = frame.with_columns(spelled) if spelled else frame
     filled = [pl.col(name).fill_null(value) for name, value in part.defaults.items() if name in there]
     return frame.with_columns(filled) if filled else frame
+
+
+def _spelled(cells: pl.Series) -> pl.Series:
+    """Enumerations as the schema spells them. Their values are few, so each is spelled once."""
+    different = cells.drop_nulls().unique()
+    spelled = different.str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
+    if (different == spelled).all():
+        return cells
+    return cells.replace_strict(different, spelled, default=None, return_dtype=pl.String)
 
 
 def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
