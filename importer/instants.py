@@ -11,9 +11,10 @@ from enum import IntEnum
 import polars as pl
 
 _FIXED, _FIXED_LENGTH = "%Y-%m-%dT%H:%M:%S", 19
-_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
+_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
 _FRACTION = r"(?P<fraction>[.,]\d{1,9})?"
 _TAIL = rf"^{_FRACTION}\s*{_ZONE}$"
+_YEARS = (1, 9998)
 _WHOLE = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})"
     rf"(?:[T ]+(?P<clock>\d{{2}}:\d{{2}})(?P<seconds>:\d{{2}})?{_FRACTION})?\s*{_ZONE}$"
@@ -38,9 +39,13 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
     if (quick := _all_alike(cells)) is not None:
         return quick
     frame = _alike(cells)
+    # No calendar that this program hands times to goes further.
+    years = pl.col("naive").dt.year()
+    in_reach = pl.when(years.is_between(*_YEARS)).then("naive")
     others = frame.filter(pl.col("naive").is_null() & pl.col("cell").is_not_null())
     if not others.is_empty():
         frame = frame.update(others.select("row", *_by_pattern()), on="row", maintain_order="left")
+    frame = frame.with_columns(naive=in_reach)
     no_zone = pl.col("minutes").is_null()
     zoned = (pl.col("naive") - pl.duration(minutes="minutes")).dt.replace_time_zone("UTC")
     at: pl.Expr = pl.when(~no_zone).then(zoned)
@@ -70,7 +75,9 @@ def _all_alike(cells: pl.Series) -> pl.Series | None:
     sign = cells.drop_nulls()[0][10:11]
     form = _FIXED.replace("T", " ") if sign == " " else _FIXED
     naive = cells.str.slice(0, _FIXED_LENGTH).str.to_datetime(form, strict=False, time_unit="us")
-    if minutes is None or naive.null_count() != cells.null_count():
+    if minutes is None or naive.null_count() != cells.null_count() or _odd(cells).any():
+        return None
+    if not naive.dt.year().is_between(*_YEARS).all():
         return None
     at = (naive - timedelta(minutes=minutes) if minutes else naive).dt.replace_time_zone("UTC")
     read = (
@@ -87,9 +94,9 @@ def _alike(cells: pl.Series) -> pl.DataFrame:
     cell = pl.col("cell")
     frame = cells.alias("cell").to_frame().with_row_index("row")
     head = cell.str.slice(0, _FIXED_LENGTH).str.replace(" ", "T", literal=True)
-    frame = frame.with_columns(
-        naive=head.str.to_datetime(_FIXED, strict=False, time_unit="us"), tail=cell.str.slice(_FIXED_LENGTH)
-    )
+    naive = head.str.to_datetime(_FIXED, strict=False, time_unit="us")
+    sound = cell.map_batches(lambda part: ~_odd(part), return_dtype=pl.Boolean, is_elementwise=True)
+    frame = frame.with_columns(naive=pl.when(sound).then(naive), tail=cell.str.slice(_FIXED_LENGTH))
     part = pl.col("tail").str.extract_groups(_TAIL).struct
     tails = (
         frame.select(pl.col("tail").drop_nulls().unique())
@@ -98,6 +105,12 @@ def _alike(cells: pl.Series) -> pl.DataFrame:
     )
     joined = frame.join(tails, on="tail", how="left", maintain_order="left")
     return joined.select("row", "cell", "minutes", naive=pl.col("naive") + pl.duration(microseconds="micros"))
+
+
+def _odd(cells: pl.Series) -> pl.Series:
+    """Cells that a fixed format would take, blanks for digits and all, and the pattern would not."""
+    date, clock = cells.str.slice(0, 10), cells.str.slice(11, 8)
+    return date.str.contains_any([" ", "+"]) | clock.str.contains_any([" ", "+"])
 
 
 def _by_pattern() -> list[pl.Expr]:

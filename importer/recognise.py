@@ -80,7 +80,11 @@ def _has_rows(places: Sequence[Place]) -> bool:
 
 
 def _places(files: Sequence[SourceFile], preset: Preset) -> list[Place]:
-    return [place for file in files for place in _places_of(file, preset)]
+    places = [place for file in files for place in _places_of(file, preset)]
+    # A file of a table may have all headers of a lookup too; where another file is just that, it is not one.
+    of_tables = {place.file.path for place in places if not place.table.startswith("lookup:")}
+    own = {place.table for place in places if place.file.path not in of_tables}
+    return [place for place in places if place.table not in own or place.file.path not in of_tables]
 
 
 def _places_of(file: SourceFile, preset: Preset) -> Iterator[Place]:

@@ -91,8 +91,9 @@ def decide(cells: Sequence[str]) -> Decision:
     }
     number = column.str.extract(r"^(\d{5})(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
     counts[Form.EXCEL] = int(number.is_between(*_EXCEL_DAYS).sum())
-    words = pl.select(named=_named(pl.lit(column)).is_not_null()).to_series()
-    counts[Form.NAMED] = int(words.sum())
+    counts[Form.NAMED] = int(
+        column.to_frame("cell").select(_named(pl.col("cell")).is_not_null().sum()).item()
+    )
     form, count = max(counts.items(), key=lambda item: item[1])
     numeric = int(column.str.contains(_NUMERIC).sum())
     if numeric > count:
@@ -104,7 +105,7 @@ def decide(cells: Sequence[str]) -> Decision:
 
 def _order(column: pl.Series, numeric: int) -> Decision:
     """Which of year, day and month comes first, by the cells in which only one can be."""
-    parts = pl.select(g=pl.lit(column).str.extract_groups(_NUMERIC)).unnest("g")
+    parts = column.to_frame("cell").select(g=pl.col("cell").str.extract_groups(_NUMERIC)).unnest("g")
     first, second, text = parts["a"].cast(pl.Int64), parts["b"].cast(pl.Int64), parts["a"]
     if int((text.str.len_chars() == 4).sum()) * 2 > numeric:
         return Decision(Form.YMD, numeric, len(column))
@@ -129,7 +130,8 @@ def to_iso(cell: pl.Expr, form: Form) -> pl.Expr:
         return pl.coalesce(at.dt.to_string("%Y-%m-%dT%H:%M:%S"), cell)
     if form in _EPOCHS:
         digits = cell.str.strip_chars().str.extract(r"^(-?\d+)(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
-        micros = digits * (1_000_000 // _PER_SECOND[form])
+        fraction = cell.str.extract(r"\.(\d{1,6})", 1).str.pad_end(6, "0").cast(pl.Int64, strict=False)
+        micros = digits * (1_000_000 // _PER_SECOND[form]) + fraction.fill_null(0) // _PER_SECOND[form]
         at = micros.cast(pl.Datetime("us"))
         return pl.coalesce(at.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"), cell)
     return pl.coalesce(_numeric(cell, form), cell)

@@ -187,15 +187,14 @@ def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
 
 
 def _apart(fates: pl.LazyFrame, good: pl.LazyFrame, schema: TableSchema) -> pl.LazyFrame:
-    """A row that is left out beside a good one of the same record (an older version, one that was mended)
-    says nothing about that record, so it has no id."""
+    """A row that is left out or rejected beside a good one of the same record (an older version, one that was
+    mended) says nothing about that record, so it has no id."""
     if schema.primary is None:
         return fates
     there = good.select(id=schema.primary, _there=pl.lit(value=True)).unique("id")
-    apart = pl.col("_there").fill_null(value=False) & (pl.col("state") == State.FILTERED)
     return (
         fates.join(there, on="id", how="left")
-        .with_columns(id=pl.when(~apart).then("id"))
+        .with_columns(id=pl.when(pl.col("_there").is_null()).then("id"))
         .select(*FATE_SCHEMA)
     )
 

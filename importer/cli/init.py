@@ -10,7 +10,7 @@ from textwrap import fill, indent
 import click
 from tabulate import tabulate
 
-from importer import presets
+from importer import config, presets
 from importer.cli.group import Session, command_line
 from importer.errors import ConfigError, SourceError
 from importer.presets import Preset
@@ -63,6 +63,11 @@ def init(
         raise ConfigError(f"{path}: is there already; name another file with --into")
     with writing(path) as out:
         out.write("\n".join(migration_lines(found, path, timezone, region)) + "\n")
+    try:
+        config.load(path)
+    except ConfigError:
+        path.unlink()
+        raise
     value = {
         "migration": str(path),
         "preset": found.preset,
@@ -99,7 +104,9 @@ def list_presets(session: Session, name: str | None) -> int:
         return 0
     preset = presets.load(name, Path.cwd())
     session.result(
-        "\n".join([preset.title, "", fill(preset.about, 100), "", *_known_of(preset)]),
+        "\n".join(
+            [preset.title, "", fill(preset.about, 100, break_on_hyphens=False), "", *_known_of(preset)]
+        ),
         preset.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     )
     return 0

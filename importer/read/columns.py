@@ -146,6 +146,11 @@ def address(cell: pl.Expr) -> pl.Expr:
     return cell.map_batches(read, return_dtype=pl.String, is_elementwise=True)
 
 
+def addresses(cell: pl.Expr) -> pl.Expr:
+    """The same for a list of addresses in a cell."""
+    return cell.str.replace_all(r"""[^<>,;|\[\]"'\n]*<\s*([^<>\s]+@[^<>\s]+)\s*>""", "${1}")
+
+
 def phone(cell: pl.Expr, region: str | None) -> pl.Expr:
     """E.164, where the number can be read; `region` is the country of those without a country code."""
 
@@ -180,7 +185,7 @@ def unquoted(cell: pl.Expr) -> pl.Expr:
 
 def unescaped(cell: pl.Expr) -> pl.Expr:
     """With the line ends and tabs that `\\n` and `\\t` stand for."""
-    return cell.str.replace_many(["\\r\\n", "\\n", "\\r", "\\t"], ["\n", "\n", "\n", "\t"])
+    return cell.str.replace_many(["\\r\\n", "\\n", "\\r", "\\t"], ["\n", "\n", "\n", "\t"], leftmost=True)
 
 
 Change = Callable[[pl.Expr], pl.Expr]

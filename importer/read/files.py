@@ -75,6 +75,11 @@ class SourceFile:
         """The decompressed bytes."""
         return io.BufferedReader(cast(Any, _Bytes(self)), 1 << 20)
 
+    def plain_bytes(self) -> io.BufferedReader:
+        """The bytes that polars reads, decompressed."""
+        plain = self if self.readable == self.path else replace(self, path=self.readable, compression=None)
+        return plain.bytes()
+
     def text(self) -> io.TextIOWrapper:
         """The decompressed, decoded text. Lines end with LF or CR LF; a bare CR ends one only where all
         lines end so."""
@@ -126,6 +131,14 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
     return _look_csv(SourceFile(path, "csv", (), (), compression, readable=path), encoding, delimiter)
 
 
+def is_rejects(path: Path) -> bool:
+    """Whether a file is one of rejects, in however many hands it has been since."""
+    try:
+        return look(path).is_rejects
+    except SourceError:
+        return False
+
+
 def with_encoding_of(file: SourceFile, bad: bytes, delimiter: str | None) -> SourceFile:
     """The file again, in the encoding of these lines of it, which are no UTF-8."""
     try:
@@ -172,6 +185,8 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
         ) from None
     if any(not title.isprintable() for title in titles) and "\0" in start:
         raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
+    reasons = replace(file, titles=titles).reasons
+    titles = (*titles[:reasons], *(unguarded(title) if reasons else title for title in titles[reasons:]))
     if not any(titles):
         raise SourceError(f"{file.path}: its first line names no column; a header is expected")
     return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))

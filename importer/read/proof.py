@@ -9,7 +9,7 @@ Quotes become a mask of the bytes inside them by prefix-xor, 64 bytes a word, as
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO
@@ -64,6 +64,38 @@ def prove(stream: IO[bytes], delimiter: str, width: int) -> Proof:
     if proof.delimiters != proof.records * (width - 1):
         proof.unproved.add("rows of another width than the header")
     return proof
+
+
+def lines(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[int]:
+    """The lines (1-based, as an editor shows them) on which these records begin (0-based, the header counted
+    as the first, ascending), of a file that was proved."""
+    wanted = deque(numbers)
+    inside, records, passed = False, 0, 0
+    if wanted and wanted[0] == 0:
+        yield 1
+        wanted.popleft()
+    for chunk in _chunks(stream):
+        data = np.frombuffer(chunk.ljust(-(-len(chunk) // 64) * 64, b"\0"), np.uint8)
+        newline = _mask(data == _NEWLINE)
+        quote = _mask(data == _QUOTE)
+        ends = newline & ~_prefix_xor(quote, inside)
+        count = _count(ends)
+        # Record n begins behind the n-th line end outside quotes.
+        here = []
+        while wanted and wanted[0] <= records + count:
+            here.append(wanted.popleft())
+        if here:
+            places = _places(ends)[np.array(here) - records - 1]
+            yield from (passed + 2 + np.searchsorted(_places(newline), places)).tolist()
+        if not wanted:
+            return
+        records += count
+        passed += _count(newline)
+        inside ^= bool(_count(quote) & 1)
+
+
+def _places(mask: _Words) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:

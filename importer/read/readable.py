@@ -59,8 +59,7 @@ def _must_be_copied(file: SourceFile) -> bool:
 def _proof(file: SourceFile) -> Proof:
     if _must_be_copied(file):
         return Proof()
-    source = file if file.readable == file.path else replace(file, path=file.readable, compression=None)
-    with source.bytes() as stream:
+    with file.plain_bytes() as stream:
         return prove(stream, file.dialect.delimiter, len(file.header))
 
 

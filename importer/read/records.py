@@ -3,14 +3,15 @@
 Only asked when something is wrong with a row, so it may read a file a second time.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from importer.read.files import SourceFile
-from importer.read.parquet import parquet_frame
+from importer.read.frames import raw_frame
+from importer.read.proof import lines
 from importer.read.rows import FLAWS, HARMLESS, rows
 
 
@@ -47,20 +48,12 @@ def fault(file: SourceFile) -> str | None:
 
 
 def _from_csv(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
-    """Out of a file that has one reading only, so that the csv module's is it."""
-    wanted = iter(numbers)
-    number = next(wanted, None)
-    with file.text() as stream:
-        reader = csv.reader(stream, delimiter=file.dialect.delimiter)
-        next(reader)
-        line = reader.line_num + 1
-        for index, row in enumerate(reader):
-            if index == number:
-                yield Record(index, line, tuple(row))
-                number = next(wanted, None)
-            if number is None:
-                return
-            line = reader.line_num + 1
+    """Out of a file that has one reading only: the cells as polars reads them, the lines by its bytes."""
+    cells = _cells(raw_frame(file), file, numbers)
+    with file.plain_bytes() as stream:
+        where = lines(stream, [number + 1 for number in numbers])
+        for (number, *row), line in zip(cells, where, strict=True):
+            yield Record(number, line, tuple("" if cell is None else cell for cell in row))
 
 
 def _from_rows(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
@@ -75,8 +68,11 @@ def _from_rows(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
 
 
 def _from_parquet(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
-    wanted = pl.Series(numbers, dtype=pl.UInt32)
-    frame = parquet_frame(file.readable, file.header)
-    frame = frame.filter(pl.col("_record").is_in(wanted.implode())).sort("_record")
-    for number, *cells in frame.select("_record", *file.header).collect(engine="streaming").iter_rows():
-        yield Record(number, number + 1, tuple("" if cell is None else cell for cell in cells))
+    for number, *row in _cells(raw_frame(file), file, numbers):
+        yield Record(number, number + 1, tuple("" if cell is None else cell for cell in row))
+
+
+def _cells(frame: pl.LazyFrame, file: SourceFile, numbers: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    wanted = pl.LazyFrame({"_record": numbers}, schema={"_record": pl.UInt64})
+    found = frame.with_columns(pl.col("_record").cast(pl.UInt64)).join(wanted, on="_record", how="semi")
+    return found.sort("_record").select("_record", *file.header).collect(engine="streaming").iter_rows()

@@ -12,11 +12,10 @@ from importer.presets import Part
 from importer.read import mended, shape
 from importer.read.clocks import Cells, forms
 from importer.read.columns import Header
-from importer.read.files import REASON_COLUMNS, SourceFile, find, look
+from importer.read.files import REASON_COLUMNS, SourceFile, find, is_rejects, look
+from importer.read.frames import raw_frame
 from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
-from importer.read.parquet import parquet_frame
 from importer.read.readable import Readable, readable
-from importer.read.rows import Flaw
 from importer.schema import TABLES, TableSchema, load
 from importer.times import Form, to_iso
 
@@ -104,11 +103,10 @@ class _Files:
                 yield str(error)
 
     def _ready(self, path: Path, encoding: str | None, delimiter: str | None) -> Readable:
-        file = look(path, encoding=encoding, delimiter=delimiter)
-        if file.is_rejects and (encoding or delimiter):
-            # Rejects are written by us, whatever the source was written in.
+        # Rejects are written by us, whatever the source was written in.
+        if (encoding or delimiter) and is_rejects(path):
             encoding = delimiter = None
-            file = look(path)
+        file = look(path, encoding=encoding, delimiter=delimiter)
         return readable(file, self.workdir, delimiter=delimiter, found_out=encoding is None)
 
 
@@ -259,7 +257,7 @@ class _Tables:
 
     def _rows(self, entry: _Entry) -> pl.LazyFrame:
         """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
-        raw = _raw(entry.file)
+        raw = raw_frame(entry.file)
         raw = shape.cleaned(raw, entry.file.header, entry.part)
         return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
 
@@ -337,7 +335,7 @@ class _Tables:
                 )
             left = shape.left_out(table.skip, table.only, header, {})
             frames.append(
-                _raw(ready.file)
+                raw_frame(ready.file)
                 .filter(pl.col("_flaw").is_null() & left.is_null())
                 .select(
                     _key=shape.tidied("", found.value),
@@ -367,24 +365,3 @@ def _origin(entry: _Entry) -> Origin:
         notes.append(f"delimiter: {dialect.delimiter_name}")
     derived = entry.part.each is not None or entry.part.gather
     return Origin(entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes))
-
-
-def _raw(file: SourceFile) -> pl.LazyFrame:
-    """`_record`, `_flaw` and the file's columns, every cell text, an empty one null."""
-    if file.kind == "parquet":
-        return parquet_frame(file.readable, file.header).with_columns(_flaw=pl.lit(None, pl.String))
-    names = ["_flaw", *file.header] if file.is_copy else list(file.header)
-    frame = pl.scan_csv(
-        file.readable,
-        separator="," if file.is_copy else file.dialect.delimiter,
-        infer_schema=False,
-        row_index_name="_record",
-        with_column_names=lambda _: names,
-    )
-    return frame if file.is_copy else frame.with_columns(_flaw=_header_again(file))
-
-
-def _header_again(file: SourceFile) -> pl.Expr:
-    """A header inside a file, as of several that were put one behind the other."""
-    same = [pl.col(name) == title for name, title in zip(file.header, file.titles, strict=True) if title]
-    return pl.when(pl.all_horizontal(same)).then(pl.lit(Flaw.HEADER.value))

@@ -199,6 +199,8 @@ def finished(name: str, value: pl.Expr, part: Part, field: Field | None, region:
         value = pl.when(value.str.contains(part.matching[name])).then(value)
     if name in part.separators:
         value = value.str.replace_all(part.separators[name], "\n", literal=True)
+    if name in ("cc", "bcc"):
+        value = columns.addresses(value)
     if part.ids == "repair" and name.endswith("_id"):
         value = columns.repaired_id(value)
     return columns.canonical(field, region)(value)
@@ -229,7 +231,7 @@ def _spelled(cells: pl.Series) -> pl.Series:
 
 
 def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
-    known = {old.casefold(): new for old, new in values.items() if old != "*"}
+    known = {old.lower(): new for old, new in values.items() if old != "*"}
     column, folded = pl.col(name), pl.col(name).str.to_lowercase()
     rest = pl.when(column.is_not_null()).then(pl.lit(values["*"])) if "*" in values else column
     mapped = folded.replace_strict(known, default=rest, return_dtype=pl.String) if known else rest

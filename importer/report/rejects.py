@@ -100,7 +100,7 @@ def _write_table(
     titles = {name: title for file in files for name, title in zip(file.header, file.titles, strict=True)}
     with writing(path) as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*REASON_COLUMNS, *(titles[name] for name in header)])
+        writer.writerow([*REASON_COLUMNS, *(read.guarded(titles[name]) for name in header)])
         for number, origin in enumerate(table.scanned.origins):
             rules = rejected.filter(pl.col("_file") == number)
             for record, names in _records(origin, rules):
@@ -113,11 +113,14 @@ def _write_table(
                 writer.writerow(
                     [
                         record.line,
-                        ", ".join(dict.fromkeys(column for column, _, _ in reasons)),
+                        read.guarded(", ".join(dict.fromkeys(column for column, _, _ in reasons))),
                         ", ".join(names),
                         read.guarded(reasons[0][1]),
-                        "; ".join(
-                            f"{column}: {message}" if column else message for column, _, message in reasons
+                        read.guarded(
+                            "; ".join(
+                                f"{column}: {message}" if column else message
+                                for column, _, message in reasons
+                            )
                         ),
                         read.source(origin.file, record.number, record.cells),
                         *map(read.guarded, _row(origin.file, record, header)),

@@ -47,7 +47,9 @@ default_agent = "agent@example.com"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--messages", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "dixa-importer-bench")
@@ -107,34 +109,44 @@ def generate(folder: Path, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tickets = count // 5
     number = pl.int_range(tickets).alias("n")
-    frame = pl.select(number).lazy().select(
-        ticket_id=pl.format("T{}", "n"),
-        subject=pl.format("Where is order {}?", "n"),
-        requester_email=pl.format("customer{}@example.com", pl.col("n") % 50_000),
-        status=pl.lit("closed"),
-        created_at=stamp("n"),
+    frame = (
+        pl.select(number)
+        .lazy()
+        .select(
+            ticket_id=pl.format("T{}", "n"),
+            subject=pl.format("Where is order {}?", "n"),
+            requester_email=pl.format("customer{}@example.com", pl.col("n") % 50_000),
+            status=pl.lit("closed"),
+            created_at=stamp("n"),
+        )
     )
     write(frame, folder, "tickets")
     number = pl.int_range(count).alias("n")
-    words = [pl.lit(pl.Series(WORDS)).gather((pl.col("n") * (k * 7 + 3) + k) % len(WORDS)) for k in range(50)]
+    words = [pl.lit(pl.Series(WORDS)).gather(pl.col("n").hash(k) % len(WORDS)) for k in range(50)]
     texts = [pl.concat_str(words[: 10 + 5 * k], separator=" ") for k in range(9)]
     text = texts[0]
     for k in range(1, 9):
         text = pl.when(pl.col("n") % 9 == k).then(texts[k]).otherwise(text)
     agent = pl.col("n") % 2 == 1
-    frame = pl.select(number).lazy().select(
-        message_id=pl.format("M{}", "n"),
-        ticket_id=pl.format("T{}", pl.col("n") // 5),
-        created_at=stamp("n"),
-        author_email=pl.when(agent)
-        .then(pl.format("agent{}@example.org", pl.col("n") % 40))
-        .otherwise(pl.format("customer{}@example.com", (pl.col("n") // 5) % 50_000)),
-        author_name=pl.lit("Somebody"),
-        direction=pl.when(agent).then(pl.lit("outbound")).otherwise(pl.lit("inbound")),
-        public=pl.lit("true"),
-        to_email=pl.lit("support@example.org"),
-        text=text,
-        attachments=pl.when(pl.col("n") % 50 == 0).then(pl.format("https://files.example.com/{}.pdf", "n")),
+    frame = (
+        pl.select(number)
+        .lazy()
+        .select(
+            message_id=pl.format("M{}", "n"),
+            ticket_id=pl.format("T{}", pl.col("n") // 5),
+            created_at=stamp("n"),
+            author_email=pl.when(agent)
+            .then(pl.format("agent{}@example.org", pl.col("n") % 40))
+            .otherwise(pl.format("customer{}@example.com", (pl.col("n") // 5) % 50_000)),
+            author_name=pl.lit("Somebody"),
+            direction=pl.when(agent).then(pl.lit("outbound")).otherwise(pl.lit("inbound")),
+            public=pl.lit("true"),
+            to_email=pl.lit("support@example.org"),
+            text=text,
+            attachments=pl.when(pl.col("n") % 50 == 0).then(
+                pl.format("https://files.example.com/{}.pdf", "n")
+            ),
+        )
     )
     write(frame, folder, "messages")
     spoil(folder)

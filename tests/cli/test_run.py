@@ -111,7 +111,10 @@ def test_rejects_end_with_3_and_hold_the_source_rows(dixa_import, sandbox, sampl
     assert done.code == 3, done.err
     assert report(samples)["balanced"]
     rejects = (samples / "nordlys.report" / "rejects" / "tickets.csv").read_text("utf-8").splitlines()
-    assert rejects[0] == "_line,_column,_rule,_value,_message,_source," + tickets.read_text("utf-8").splitlines()[0]
+    assert (
+        rejects[0]
+        == "_line,_column,_rule,_value,_message,_source," + tickets.read_text("utf-8").splitlines()[0]
+    )
     assert rejects[1].startswith("3,Channel,channel.enum,telegram,")
     assert tickets.read_text("utf-8").splitlines()[2] in rejects[1]
 

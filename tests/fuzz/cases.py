@@ -10,7 +10,11 @@ from exports import Case, encoded, fresh, packed, parquet, serialised
 UNDAMAGED = "undamaged"
 _CSV = (*OF_DIALECT, *OF_LINES, *OF_BYTES, *OF_PACKED)
 # By turns, so that every class comes up as often as another, whatever the seed.
-_TURNS = (*_CSV, *([UNDAMAGED] * 8), *(f"parquet {name}" for name in (*OF_PARQUET, *OF_PARQUET, *([UNDAMAGED] * 3))))
+_TURNS = (
+    *_CSV,
+    *([UNDAMAGED] * 8),
+    *(f"parquet {name}" for name in (*OF_PARQUET, *OF_PARQUET, *([UNDAMAGED] * 3))),
+)
 SEEDS_OF_A_RUN = 1_000_000
 
 

@@ -107,7 +107,9 @@ def report_footer(draft: Draft, chance: random.Random) -> None:
     if chance.random() < 0.7:
         draft.lines.append(end)
     for _ in range(chance.randint(1, 3)):
-        words = chance.choice(('"Total"', "Total: 17 tickets", "Report of 2024", '"Filter:","all"', "(c) Nordlys"))
+        words = chance.choice(
+            ('"Total"', "Total: 17 tickets", "Report of 2024", '"Filter:","all"', "(c) Nordlys")
+        )
         draft.lines.append(words + end)
 
 
@@ -149,7 +151,9 @@ def one_escaped_quote(draft: Draft, chance: random.Random) -> None:
 
 def wrong_delimiter(draft: Draft, chance: random.Random) -> None:
     """Some lines, or the header alone, are parted by another sign than the rest."""
-    other = replace(draft.written, delimiter=chance.choice([d for d in ",;\t|" if d != draft.written.delimiter]))
+    other = replace(
+        draft.written, delimiter=chance.choice([d for d in ",;\t|" if d != draft.written.delimiter])
+    )
     if chance.random() < 0.4:
         draft.lines[0] = serialised(draft.header, other)
         return
@@ -203,7 +207,17 @@ def invalid_bytes_in_body(draft: Draft, chance: random.Random) -> None:
 
 def _with_invalid(data: bytes, start: int, end: int, chance: random.Random) -> bytes:
     bad = chance.choice(
-        (b"\xff", b"\xc3", b"\xe2\x82", b"\x81", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xe9", b"\x00\xd8")
+        (
+            b"\xff",
+            b"\xc3",
+            b"\xe2\x82",
+            b"\x81",
+            b"\xed\xa0\x80",
+            b"\xc0\x80",
+            b"\xf5\x80\x80\x80",
+            b"\xe9",
+            b"\x00\xd8",
+        )
     )
     place = chance.randint(start, end)
     return data[:place] + bad + data[place + chance.choice((0, len(bad))) :]
@@ -219,7 +233,7 @@ def nul_padding(draft: Draft, chance: random.Random) -> None:
 
 
 def nul_block(draft: Draft, chance: random.Random) -> None:
-    place, size = chance.randrange(len(draft.data)), chance.choice((2, 16, 64, 512))
+    place, size = chance.randint(0, len(draft.data)), chance.choice((2, 16, 64, 512))
     draft.data = draft.data[:place] + b"\0" * size + draft.data[place + chance.choice((0, size)) :]
 
 
@@ -230,7 +244,9 @@ def concatenated(first: Draft, chance: random.Random) -> None:
     other.rows = [(row * own)[:own] for row in other.rows]
     other.written = replace(first.written, preamble=0)
     if chance.random() < 0.4:
-        other.written = replace(other.written, encoding=chance.choice(ENCODINGS), delimiter=chance.choice(",;"))
+        other.written = replace(
+            other.written, encoding=chance.choice(ENCODINGS), delimiter=chance.choice(",;")
+        )
     lines = [other.header, *other.rows]
     other.lines = [serialised(row, other.written) for row in lines[chance.choice((0, 0, 1)) :]]
     joined = first.data if chance.random() < 0.7 else first.data.rstrip(b"\r\n")
@@ -245,6 +261,8 @@ def _of_bytes(change: OfBytes) -> OfRows:
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
+    if not data:
+        return data
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 8))):
         place = chance.randrange(len(changed))
@@ -254,16 +272,23 @@ def flipped(data: bytes, chance: random.Random) -> bytes:
 
 def inserted(data: bytes, chance: random.Random) -> bytes:
     place = chance.randint(0, len(data))
-    signs = (chance.randbytes(chance.choice((1, 2, 9))), chance.choice((b'"', b"\n", b",", b"\r", b"\\", b"'", b" ")))
+    signs = (
+        chance.randbytes(chance.choice((1, 2, 9))),
+        chance.choice((b'"', b"\n", b",", b"\r", b"\\", b"'", b" ")),
+    )
     return data[:place] + chance.choice(signs) + data[place:]
 
 
 def deleted(data: bytes, chance: random.Random) -> bytes:
+    if not data:
+        return data
     place, size = chance.randrange(len(data)), chance.choice((1, 1, 2, 40, 300))
     return data[:place] + data[place + size :]
 
 
 def duplicated(data: bytes, chance: random.Random) -> bytes:
+    if not data:
+        return data
     place, size = chance.randrange(len(data)), chance.choice((1, 1, 2, 40, 300))
     piece = data[place : place + size]
     again = chance.choice((place + size, chance.randint(0, len(data))))
@@ -271,7 +296,7 @@ def duplicated(data: bytes, chance: random.Random) -> bytes:
 
 
 def truncated(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.choice((len(data) // 2, chance.randrange(len(data)), max(len(data) - 1, 1)))]
+    return data[: chance.choice((len(data) // 2, chance.randint(0, len(data)), max(len(data) - 1, 1)))]
 
 
 OF_DIALECT: dict[str, OfRows] = {
@@ -288,7 +313,12 @@ OF_LINES: dict[str, OfRows] = {
         mixed_line_ends, bom_in_the_middle, second_bom,
     )
 }  # fmt: skip
-_RANDOM: dict[str, OfBytes] = {"flipped": flipped, "inserted": inserted, "deleted": deleted, "duplicated": duplicated}
+_RANDOM: dict[str, OfBytes] = {
+    "flipped": flipped,
+    "inserted": inserted,
+    "deleted": deleted,
+    "duplicated": duplicated,
+}
 OF_BYTES: dict[str, OfRows] = {
     **{
         f.__name__: f
@@ -306,13 +336,17 @@ OF_PACKED: dict[str, OfBytes] = {"truncated_packing": truncated, "flipped_packin
 
 
 def _footer(data: bytes) -> int:
-    """Where the footer begins."""
-    return max(len(data) - 8 - struct.unpack("<I", data[-8:-4])[0], 4)
+    """Where the footer begins, or would."""
+    return max(len(data) - 8 - struct.unpack("<I", data[-8:-4])[0], 4) if len(data) > 12 else 4
 
 
 def parquet_footer(data: bytes, chance: random.Random) -> bytes:
     start = _footer(data)
-    return data[:start] + chance.choice((flipped, flipped, deleted, duplicated))(data[start:-8], chance) + data[-8:]
+    return (
+        data[:start]
+        + chance.choice((flipped, flipped, deleted, duplicated))(data[start:-8], chance)
+        + data[-8:]
+    )
 
 
 def parquet_pages(data: bytes, chance: random.Random) -> bytes:
@@ -322,6 +356,8 @@ def parquet_pages(data: bytes, chance: random.Random) -> bytes:
 
 
 def nulled(data: bytes, chance: random.Random) -> bytes:
+    if not data:
+        return data
     place, size = chance.randrange(len(data)), chance.choice((1, 4, 32, 256))
     return data[:place] + b"\0" * min(size, len(data) - place) + data[place + size :]
 
@@ -333,7 +369,10 @@ def parquet_lengths(data: bytes, chance: random.Random) -> bytes:
         return data[:-8] + struct.pack("<I", size) + data[-4:]
     starts = [n for n in range(4, _footer(data)) if data[n : n + 1] == b"\x15"] or [4]
     place = chance.choice(starts) + 1
-    more = bytes(chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256))) for _ in range(chance.choice((1, 2, 5))))
+    more = bytes(
+        chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        for _ in range(chance.choice((1, 2, 5)))
+    )
     return data[:place] + more + data[place + len(more) :]
 
 

@@ -137,6 +137,8 @@ def _cell(name: str, number: int, chance: random.Random, say: Callable[[], str])
             return chance.choice(STATES)
         case "public":
             return chance.choice(("true", "false"))
+        case "subject":
+            return say()[:1900]
         case "queue" | "author_name" | "Priority":
             return say()[:80]
         case _:
@@ -156,12 +158,12 @@ def serialised(row: Sequence[str], written: Written) -> str:
     csv.writer(
         out,
         delimiter=written.delimiter,
-        lineterminator=written.newline,
+        lineterminator="\r\n",  # so that both signs are quoted in cells, whatever ends the lines
         quoting=csv.QUOTE_ALL if written.quote_all else csv.QUOTE_MINIMAL,
         escapechar="\\" if written.escape else None,
         doublequote=written.escape is None,
     ).writerow(row)
-    return out.getvalue()
+    return out.getvalue().removesuffix("\r\n") + written.newline
 
 
 def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
@@ -199,7 +201,7 @@ def parquet(seed: int, chance: random.Random) -> Case:
     count = chance.choice((1, 2, chance.randint(1, 40)))
     columns: dict[str, pa.Array] = {
         "ticket_id": _ids(count, chance),
-        "subject": _text(count, chance),
+        "subject": _text(count, chance, 1900),
         "opening_text": _text(count, chance),
         "created_at": _times(count, chance),
     }
@@ -238,9 +240,9 @@ def _ids(count: int, chance: random.Random) -> pa.Array:
             return pa.array(ids)
 
 
-def _text(count: int, chance: random.Random) -> pa.Array:
+def _text(count: int, chance: random.Random, longest: int | None = None) -> pa.Array:
     say = texts(chance, Written())
-    values = [None if chance.random() < 0.1 else say() for _ in range(count)]
+    values = [None if chance.random() < 0.1 else say()[:longest] for _ in range(count)]
     kind = chance.randrange(4)
     array = pa.array(values, pa.large_string() if kind == 1 else pa.string())
     return array.dictionary_encode() if kind == 2 else array
@@ -253,7 +255,9 @@ def _times(count: int, chance: random.Random) -> pa.Array:
     return array.cast(pa.timestamp(unit, zone)) if zone else array
 
 
-def _some(type_: pa.DataType, make: Callable[[random.Random], Any]) -> Callable[[int, random.Random], pa.Array]:
+def _some(
+    type_: pa.DataType, make: Callable[[random.Random], Any]
+) -> Callable[[int, random.Random], pa.Array]:
     def array(count: int, chance: random.Random) -> pa.Array:
         return pa.array([None if chance.random() < 0.15 else make(chance) for _ in range(count)], type_)
 

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -31,11 +31,22 @@ from importer.read import guarded
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 NO_TEXT = "\udcff"  # stands for bytes that are no text
-_BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 _BODIES = ("text", "html", "opening_text", "opening_html")
 _LISTS = ("tags", "cc", "bcc", "attachments")
 # Columns whose cells the importer reads for their meaning, which is another matter.
-_OTHER = ("requester_email", "author_email", "assignee_email", "from_email", "to_email", "requester_phone", *_LISTS)
+_OTHER = (
+    "requester_email",
+    "author_email",
+    "assignee_email",
+    "from_email",
+    "to_email",
+    "requester_phone",
+    *_LISTS,
+)
+_TIMES = ("created_at", "updated_at", "closed_at")
 _SHAPES = ("row.width", "row.quotes", "row.encoding", "row.nul", "row.cut_off")
 
 
@@ -90,7 +101,7 @@ def _of_csv(case: Case, reading: Reading) -> Iterator[str]:
     if wrong:
         yield wrong
         return
-    text = Text(data, written, bom_goes=_said(reading, "byte order mark"))
+    text = Text(data, written)
     wrong_header = _header(text, reading)
     if wrong_header:
         yield wrong_header
@@ -120,11 +131,13 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
     own, seen, written = case.written, reading.dialect, case.written
     if _decoded(data, own.encoding) != _decoded(data, seen.encoding):
         name = seen.encoding.removesuffix("-sig")
-        if not _said(reading, name):
+        # UTF-8 is what is taken where nothing is said; what is none in it must not be good.
+        if not (name == "utf-8" and case.damages) and not _said(reading, name):
             return f"dialect: {own.encoding} is read as {seen.encoding}, and no note says so", written
         written = replace(written, encoding=seen.encoding)
     if own.delimiter != seen.delimiter:
-        if not _said(reading, f"delimiter: {seen.delimiter_name}"):
+        mixed = {"wrong_delimiter", "concatenated"} & set(case.damages) and seen.delimiter == ","
+        if not mixed and not _said(reading, f"delimiter: {seen.delimiter_name}"):
             return f"dialect: {own.delimiter!r} is read as {seen.delimiter!r}, and no note says so", written
         written = replace(written, delimiter=seen.delimiter)
     if (own.newline == "\r") != (seen.newline == "\r"):
@@ -134,14 +147,18 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
     if seen.escape and not own.escape:
         if not _said(reading, "backslash"):
             return "dialect: backslashes are read as escapes, and no note says so", written
-        written = replace(written, escape="all")
+        written = replace(written, escape="quotes")
+    escapes = '\\"' in _decoded(data, written.encoding)
+    if own.escape and not seen.escape and (_said(reading, "quotes inside cells") or not escapes):
+        written = replace(written, escape=None)
     return None, replace(written, preamble=seen.preamble if _said(reading, "sep=") else own.preamble)
 
 
 def _decoded(data: bytes, encoding: str) -> str:
     if encoding in ("utf-8", "utf-8-sig"):
         data, encoding = data.removeprefix(codecs.BOM_UTF8), "utf-8"
-    return data.decode(encoding, "no-text").removeprefix("\ufeff")
+        return data.decode(encoding, "no-text")
+    return data.decode(encoding, "no-text").removeprefix("\ufeff" if encoding[-3:] in ("-le", "-be") else "")
 
 
 # -- CSV: records
@@ -158,13 +175,13 @@ class Parsed:
 class Text:
     """The lines of a file, and the record that begins on each, as the csv module reads it."""
 
-    def __init__(self, data: bytes, written: Written, *, bom_goes: bool) -> None:
+    def __init__(self, data: bytes, written: Written) -> None:
         text = _decoded(data, written.encoding)
         if written.newline == "\r":
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        self.written, self.bom_goes = written, bom_goes
+        self.written = written
         self.lines = io.StringIO(text, newline="\n").readlines()
-        self._return, self._quote = _unused_signs(text)
+        self._return, self._quote, self._backslash = _unused_signs(text)
         self._known: dict[int, Parsed] = {}
         self.width = 0
 
@@ -175,11 +192,11 @@ class Text:
 
     def _parsed(self, place: int) -> Parsed:
         written = self.written
+        first, *others = self.lines[place:]
         reader = csv.reader(
-            map(self._hidden, self.lines[place:]),
+            # A byte order mark before a record is no part of it.
+            map(self._hidden, [first.lstrip("\ufeff"), *others]),
             delimiter=written.delimiter,
-            escapechar="\\" if written.escape == "all" else None,
-            doublequote=written.escape != "all",
             strict=True,
         )
         try:
@@ -189,35 +206,42 @@ class Text:
         return Parsed(tuple(map(self._shown, cells)), reader.line_num)
 
     def _hidden(self, line: str) -> str:
-        """A CR alone belongs to its cell; the csv module would take it for the end of a line."""
-        body = line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line
+        """A CR within a line belongs to its cell; the csv module would take it for the line's end."""
+        body = line.rstrip("\r\n")
         end = line[len(body) :]
         body = body.replace("\r", self._return)
-        return (body.replace('\\"', self._quote) if self.written.escape == "quotes" else body) + end
+        # With escapes of its own the csv module is strict no more: it takes what stands behind a closing quote.
+        if self.written.escape == "all":
+            body = body.replace("\\\\", self._backslash)
+        return (body.replace('\\"', self._quote) if self.written.escape else body) + end
 
     def _shown(self, cell: str) -> str:
-        return cell.replace(self._return, "\r").replace(self._quote, '"')
+        return cell.replace(self._return, "\r").replace(self._quote, '"').replace(self._backslash, "\\")
 
 
-def _unused_signs(text: str) -> tuple[str, str]:
+def _unused_signs(text: str) -> tuple[str, str, str]:
     free = (chr(code) for code in range(0xF000, 0xF8FF) if chr(code) not in text)
-    return next(free), next(free)
+    return next(free), next(free), next(free)
 
 
 def _header(text: Text, reading: Reading) -> str | None:
     first = text.record(text.written.preamble)
     if first.cells is None:
         return "header: its quotes are wrong, but the file was read"
-    titles = [cell.strip() for cell in first.cells]
-    if titles[0].startswith("\ufeff") and (text.bom_goes or reading.titles[0] != titles[0]):
-        titles[0] = titles[0].lstrip("\ufeff").strip()
+    titles, seen = (
+        [title.replace("\ufeff", "").strip() for title in each] for each in (first.cells, reading.titles)
+    )
     if any(NO_TEXT in title or "\0" in title for title in titles):
         return f"header: {titles} are no text, but the file was read"
-    if titles != list(reading.titles):
+    if titles != seen:
         return f"header: is {titles}, was read as {list(reading.titles)}"
     kept = {*reading.columns.values(), *reading.unused}
     repeated = {title for title in titles if titles.count(title) > 1}
-    lost = [t for t, name in zip(titles, reading.header, strict=True) if t and name not in kept and t not in repeated]
+    lost = [
+        t
+        for t, name in zip(titles, reading.header, strict=True)
+        if t and name not in kept and t not in repeated
+    ]
     if lost:
         return f"header: nobody takes or names {lost}"
     text.width = len(titles)
@@ -265,7 +289,7 @@ def _step(text: Text, reading: Reading, place: int, number: int) -> tuple[str, l
     if found.cells is None or found.count == 1:
         return "", [found.count]
     swallows = len(found.cells) != text.width or any(r == "row.quotes" for _, r in reading.fates[number])
-    return "", [found.count, 1] if swallows else [found.count]
+    return "", [1, found.count] if swallows else [found.count]  # the last is tried first
 
 
 def _not_good(text: Text, reading: Reading, found: Parsed, number: int) -> str | None:
@@ -278,8 +302,6 @@ def _not_good(text: Text, reading: Reading, found: Parsed, number: int) -> str |
         return f"holds bytes that are no text: {cells}"
     if any("\0" in cell for cell in cells):
         return f"holds NUL: {cells}"
-    if text.bom_goes:
-        cells = (cells[0].lstrip("\ufeff"), *cells[1:])
     return _other_cells(dict(zip(reading.header, cells, strict=False)), reading, number)
 
 
@@ -298,8 +320,12 @@ def _not_fated(text: Text, reading: Reading, found: Parsed, place: int, number: 
     if rules == ["report_footer"]:
         return f"is left out as a footer: {cells}" if cells is not None and len(cells) == text.width else None
     if number in reading.cells and cells is not None and not any(rule in _SHAPES for rule in rules):
-        kept = tuple(map(guarded, (cells[0].lstrip("\ufeff") if text.bom_goes else cells[0], *cells[1:])))
-        return None if kept == reading.cells[number] else f"{cells} stands in the file of rejects as {reading.cells[number]}"
+        kept = tuple(map(guarded, cells))
+        return (
+            None
+            if kept == reading.cells[number]
+            else f"{cells} stands in the file of rejects as {reading.cells[number]}"
+        )
     return None
 
 
@@ -311,7 +337,7 @@ def harsh(case: Case, reading: Reading) -> list[str]:
     wrong, written = _dialect(case, reading, data)
     if wrong:
         return []
-    text = Text(data, written, bom_goes=True)
+    text = Text(data, written)
     width = len(reading.titles)
     found = []
     for number, line in reading.lines.items():
@@ -326,15 +352,17 @@ def harsh(case: Case, reading: Reading) -> list[str]:
 
 def _other_cells(cells: Mapping[str, str], reading: Reading, number: int) -> str | None:
     for name, header in reading.columns.items():
-        if name in _OTHER or (name.endswith("_at") and _said(reading, "read as times")):
+        if name in _OTHER:
             continue
         should, has = _canonical(name, header, cells, reading), reading.good[number][name]
-        if should is not _ANY and not _same(should, has):
+        if isinstance(should, str) and isinstance(has, str) and _said(reading, "carriage returns alone"):
+            should, has = should.rstrip("\r"), has.rstrip("\r")
+        if not _same(should, has):
             return f"its {name} is {should!r}, was read as {has!r}"
     return None
 
 
-_ANY = object()  # the importer may read what it likes
+_ANY = object()  # something, that the importer reads by rules of its own
 
 
 def _canonical(name: str, header: str, cells: Mapping[str, str], reading: Reading) -> Any:
@@ -353,7 +381,7 @@ def of_text(name: str, cell: str) -> Any:
         return None
     if name in _BODIES:
         return cell
-    if name.endswith("_at"):
+    if name in _TIMES:
         return _instant(tidy)
     if name in ("status", "channel", "author_role", "direction"):
         return re.sub(f"[{_BLANKS}\\-]+", "_", tidy.lower())
@@ -392,6 +420,8 @@ class Moment:
 
 
 def _same(should: Any, has: Any) -> bool:
+    if should is _ANY:
+        return has is not None
     match should:
         case Json(value):
             return has is not None and _json(has) == value
@@ -403,26 +433,31 @@ def _same(should: Any, has: Any) -> bool:
             return type(should) is type(has) and should == has
 
 
-def _json(text: str) -> Any:
+def _json(text: Any) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
-        return _ANY
+    except (TypeError, ValueError):
+        return None
 
 
-def _equal_numbers(value: Any, text: str) -> bool:
-    if isinstance(value, float):
-        return float(text) == value or (math.isnan(value) and math.isnan(float(text)))
-    return Decimal(text) == value
+def _equal_numbers(value: Any, text: Any) -> bool:
+    try:
+        number = float(text) if isinstance(value, float) else Decimal(text)
+    except (TypeError, ValueError, InvalidOperation):
+        return False
+    return number == value or (isinstance(value, float) and math.isnan(value) and math.isnan(number))
 
 
 def _nanoseconds(value: Any) -> int | None:
     if isinstance(value, datetime):
         return (value - _EPOCH) // timedelta(microseconds=1) * 1000
-    found = re.fullmatch(r"(.{10}T.{8})(?:\.(\d+))?(.*)", value)
+    found = re.fullmatch(r"(.{10}T.{8})(?:\.(\d+))?(.*)", value) if isinstance(value, str) else None
     if not found:
         return None
-    at = datetime.fromisoformat(found[1] + (found[3] or "+00:00").replace("Z", "+00:00"))
+    try:
+        at = datetime.fromisoformat(found[1] + (found[3] or "+00:00").replace("Z", "+00:00"))
+    except ValueError:
+        return None
     return (at - _EPOCH) // timedelta(seconds=1) * 10**9 + int((found[2] or "0").ljust(9, "0"))
 
 
@@ -473,7 +508,9 @@ def _of_parquet(case: Case, reading: Reading) -> Iterator[str]:
     if not case.damages and reading.fates:
         yield f"whole: {len(reading.fates)} rows are not good: {sorted(reading.fates.items())[0]}"
     blank = [n for n, fates in reading.fates.items() if fates[0][1] == "blank_row"]
-    empty = [n for n in blank if all(value in (None, "") for value in table.slice(n, 1).to_pylist()[0].values())]
+    empty = [
+        n for n in blank if all(value in (None, "") for value in table.slice(n, 1).to_pylist()[0].values())
+    ]
     if blank != empty:
         yield f"parquet: row(s) left out as blank hold something: {sorted(set(blank) - set(empty))}"
 
@@ -488,16 +525,16 @@ def _table(data: bytes) -> pa.Table | str:
 
 
 def _column(name: str, column: pa.ChunkedArray, reading: Reading) -> Iterator[str]:
-    if name in _OTHER or (name.endswith("_at") and _said(reading, "read as times")):
+    if name in _OTHER:
         return
     values = list(_values(column))
     for number, has in sorted((n, row[name]) for n, row in reading.good.items()):
         should = values[number]
         if isinstance(should, str):
             should = of_text(name, should)
-        if isinstance(should, Moment) and name.endswith("_at"):
+        if isinstance(should, Moment) and name in _TIMES:
             should = Moment(should.value // 1000 * 1000)
-        if should is not _ANY and not _same(should, has):
+        if not _same(should, has):
             yield f"parquet: row {number}: its {name} ({column.type}) is {should!r}, was read as {has!r}"
             return
 

@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import queue
+import re
 import resource
 import shutil
 import sys
@@ -27,7 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cases import SEEDS_OF_A_RUN, UNDAMAGED, case, label
+from cases import SEEDS_OF_A_RUN, case, label
 from exports import Case
 from selfcheck import self_check
 from tabulate import tabulate
@@ -76,7 +77,9 @@ def _verdict(seed: int, connection: Connection, keep: str | None) -> Verdict:
         if keep:
             (folder / "reading.json").write_text(json.dumps(asdict(reading), default=str, indent=1), "utf-8")
         outcome = "escaped" if reading.escaped else summary(reading)
-        return Verdict(seed, label(made), outcome, judge(made, reading), harsh(made, reading), reading.refused or "")
+        return Verdict(
+            seed, label(made), outcome, judge(made, reading), harsh(made, reading), reading.refused or ""
+        )
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -132,23 +135,28 @@ class Reader:
 def verdicts(seeds: list[int], jobs: int, keep: str | None) -> Iterator[Verdict]:
     """In the order in which they are ready."""
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    done: queue.SimpleQueue[Verdict] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Verdict | Exception] = queue.SimpleQueue()
     for seed in seeds:
         todo.put(seed)
     for _ in range(jobs):
         threading.Thread(target=_work, args=(todo, done, keep), daemon=True).start()
     for _ in seeds:
-        yield done.get()
+        if isinstance(verdict := done.get(), Exception):
+            raise verdict
+        yield verdict
 
 
-def _work(todo: "queue.SimpleQueue[int]", done: "queue.SimpleQueue[Verdict]", keep: str | None) -> None:
+def _work(
+    todo: "queue.SimpleQueue[int]", done: "queue.SimpleQueue[Verdict | Exception]", keep: str | None
+) -> None:
     reader = Reader(keep)
     try:
         while True:
-            seed = todo.get_nowait()
-            done.put(reader.verdict(seed))
+            done.put(reader.verdict(todo.get_nowait()))
     except queue.Empty:
         reader.stop()
+    except Exception as error:  # of the fuzz itself: the parent must not wait for ever
+        done.put(error)
 
 
 def _table(all_: list[Verdict]) -> str:
@@ -158,7 +166,12 @@ def _table(all_: list[Verdict]) -> str:
             counts.setdefault(name, Counter())[verdict.outcome] += 1
             counts[name]["wrong"] += bool(verdict.wrong)
     rows = [
-        [name, sum(n for key, n in count.items() if key != "wrong"), *(count[o] for o in _OUTCOMES), count["wrong"]]
+        [
+            name,
+            sum(n for key, n in count.items() if key != "wrong"),
+            *(count[o] for o in _OUTCOMES),
+            count["wrong"],
+        ]
         for name, count in sorted(counts.items())
     ]
     return tabulate(rows, ["class (an input counts for each of its own)", "inputs", *_OUTCOMES, "wrong"])
@@ -171,6 +184,11 @@ def _shown(made: Case) -> str:
     written = ", ".join(f"{name}={value!r}" for name, value in asdict(made.written).items() if value)
     limits = ", ".join(f"{name}={getattr(made, name)}" for name in ("chunk", "sample") if getattr(made, name))
     return f"{made.table}, {', '.join(label(made))}; {written}; declared: {made.declared}; {limits}"
+
+
+def _kind(wrong: str) -> str:
+    """What is wrong, without what it is wrong with."""
+    return re.sub(r"/\S+|'.*|\[.*|\d+", "…", wrong)[:100]
 
 
 def _tell(verdict: Verdict) -> None:
@@ -192,13 +210,17 @@ def _run(seeds: list[int], jobs: int, keep: str | None) -> int:
         print("rows that are whole and yet rejected:", dict(harsh.most_common()))
     if keep:
         print("\n".join(filter(None, (verdict.word for verdict in all_))))
+    for kind, count in Counter(_kind(verdict.wrong[0]) for verdict in all_ if verdict.wrong).most_common():
+        print(f"{count:6,}  {kind}")
     wrong = sum(bool(verdict.wrong) for verdict in all_)
     print(f"{len(all_):,} inputs in {time.monotonic() - started:.0f} s, {wrong:,} of them wrong")
     return 1 if wrong else 0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1, help="of the run; its inputs have seeds of their own")
     parser.add_argument("--jobs", type=int, default=1)
@@ -216,5 +238,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    assert UNDAMAGED
     sys.exit(main())

@@ -14,7 +14,7 @@ from importer import config, read
 from importer.errors import RunError
 from importer.read import proof
 from importer.report import rejects
-from importer.validate import FATE_SCHEMA, Checked, validate
+from importer.validate import BODIES, FATE_SCHEMA, Checked, validate
 
 MIGRATION = """
 version = 1
@@ -95,7 +95,8 @@ def _read(path: Path, table: str) -> Reading:
     migration = config.load(path)
     scanned = read.scan(migration.source, migration.folder, path.parent)
     checked = {
-        name: validate(one, timezone=migration.source.timezone, workdir=path.parent) for name, one in scanned.items()
+        name: validate(one, timezone=migration.source.timezone, workdir=path.parent)
+        for name, one in scanned.items()
     }
     own = {table: checked[table]}
     fates = {name: one.fates.with_columns(_opening=pl.lit(value=False)) for name, one in own.items()}
@@ -105,17 +106,19 @@ def _read(path: Path, table: str) -> Reading:
     _, paths = rejects.write(own, {"messages": none, "tickets": none, **fates}, folder)
     reading = _of(checked[table])
     for written in paths:
-        _add_rejects(reading, written)
+        try:
+            _add_rejects(reading, written)
+        except (csv.Error, ValueError, IndexError) as error:
+            reading.escaped = f"the file of rejects cannot be read back: {error}"
     return reading
 
 
 def _of(checked: Checked) -> Reading:
     (origin,) = checked.scanned.origins
-    good = checked.good.collect()
+    good = _with_bodies(checked).collect()
     fates: dict[int, list[tuple[str, str]]] = {}
     for number, state, rule in checked.fates.select("_record", "state", "rule").collect().iter_rows():
         fates.setdefault(number, []).append((state, rule))
-    names = [name for name in origin.columns if name in good.columns]
     return Reading(
         dialect=origin.file.dialect,
         notes=(*origin.notes, *checked.scanned.notes),
@@ -123,11 +126,19 @@ def _of(checked: Checked) -> Reading:
         header=origin.file.header,
         columns=dict(origin.columns),
         unused=checked.scanned.unused,
-        good={row["_record"]: {name: row[name] for name in names} for row in _rows(good)},
+        good={row["_record"]: {name: row[name] for name in origin.columns} for row in _rows(good)},
         fates=fates,
         total=checked.read,
         records=origin.records,
     )
+
+
+def _with_bodies(checked: Checked) -> pl.LazyFrame:
+    """The good rows with their texts, which stand apart."""
+    if checked.bodies is None:
+        return checked.good
+    names = dict(zip(("text", "html"), BODIES[checked.scanned.schema.name], strict=True))
+    return checked.good.join(checked.bodies.rename(names), on=["_file", "_record"], how="left")
 
 
 def _rows(good: pl.DataFrame) -> list[dict[str, Any]]:
@@ -137,7 +148,7 @@ def _rows(good: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _add_rejects(reading: Reading, path: Path) -> None:
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         rows = csv.reader(stream, strict=True)
         header = next(rows)
         for row in rows:

@@ -1,0 +1,450 @@
+"""`init` says what an export is and writes a migration file for it; `presets` lists what is known."""
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from importer import config, presets, read
+from importer.cli import dixa_import as group
+from importer.cli.group import Session
+from importer.errors import ConfigError, SourceError
+from importer.resources import SAMPLES
+
+LOOK_ALIKES = SAMPLES / "presets"
+ODD = (
+    "Case No;Title;Description;Opened_At;E-mail;Mobile Phone;State;Labels\n"
+    "A1;Hello;My printer is dead;02.01.2024 10:00;ada@b.example;20 30 40 50;Open;a, b\n"
+    "A2;World;Größe?;31.01.2024 11:00;Bo <bo@d.example>;;Done;\n"
+)
+
+Here = Callable[..., Result]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """The program in a folder of its own, within this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(group, [str(argument) for argument in arguments], obj=Session())
+
+    return run
+
+
+def told(result: Result) -> str:
+    assert result.exception is None, result.exception
+    return result.stdout
+
+
+def refused(result: Result, kind: type[Exception]) -> str:
+    assert isinstance(result.exception, kind), result.exception
+    return str(result.exception)
+
+
+def toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def scanned(path: Path, workdir: Path) -> dict[str, read.Scanned]:
+    loaded = config.load(path)
+    return read.scan(loaded.source, loaded.folder, workdir)
+
+
+# -- exports that are known
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_look_alike_is_recognised_and_what_is_written_loads(
+    here: Here, tmp_path: Path, name: str
+) -> None:
+    arguments = ("--into", tmp_path / "m.toml", "--timezone", "Europe/Copenhagen", "--region", "DK")
+    value = json.loads(told(here("--json", "init", LOOK_ALIKES / name, *arguments)))
+    assert (value["preset"], value["strangers"], value["migration"]) == (name, [], str(tmp_path / "m.toml"))
+    # Every file has its place, and each place says by which headers.
+    files = {path.name for path in (LOOK_ALIKES / name).iterdir()}
+    assert {Path(file["path"]).name for file in value["files"]} == files
+    assert all(file["by"] and 0 < file["known"] <= file["of"] for file in value["files"])
+    tables = scanned(tmp_path / "m.toml", tmp_path)
+    assert "tickets" in tables
+    written = toml(tmp_path / "m.toml")
+    assert written["source"]["preset"] == name
+    assert (written["source"]["timezone"], written["source"]["region"]) == ("Europe/Copenhagen", "DK")
+
+
+def test_init_tells_preset_reasons_and_how_much_of_each_file_is_known(here: Here, tmp_path: Path) -> None:
+    shutil.copy(LOOK_ALIKES / "freshdesk-csv" / "tickets.csv", tmp_path)
+    file = json.loads(told(here("--json", "init", "tickets.csv", "--into", "g.toml")))["files"][0]
+    assert file["known"] < file["of"]
+    lines = told(here("init", "tickets.csv", "--into", "f.toml")).splitlines()
+    headers = ", ".join(presets.load("freshdesk-csv").tickets[0].headers)
+    assert lines[:2] == [
+        "This is freshdesk-csv: Freshdesk, CSV of the ticket list.",
+        f"  tickets.csv (cp1252, ';'): tickets; has {headers}; {file['known']} of {file['of']} columns known",
+    ]
+    assert lines[2].startswith("    cp1252, found out by charset-normalizer from ")
+    assert lines[3:] == [
+        "Say source.timezone if its times name no zone (or --timezone).",
+        "",
+        "Next: dixa-import validate f.toml",
+    ]
+
+
+def test_a_zone_that_is_given_or_that_the_preset_knows_is_not_asked_for(here: Here) -> None:
+    folder = LOOK_ALIKES / "freshdesk-csv"
+    assert "Say source.timezone" not in told(
+        here("init", folder, "--into", "a.toml", "--timezone", "Europe/Rome")
+    )
+    assert presets.load("zendesk-fivetran").timezone == "UTC"
+    assert "Say source.timezone" not in told(
+        here("init", LOOK_ALIKES / "zendesk-fivetran", "--into", "b.toml")
+    )
+
+
+def test_without_into_the_file_is_named_after_the_preset(here: Here, tmp_path: Path) -> None:
+    told(here("init", LOOK_ALIKES / "gorgias"))
+    assert toml(tmp_path / "gorgias.toml")["name"] == "gorgias"
+
+
+def test_files_may_be_named_one_by_one_or_by_a_glob(here: Here, tmp_path: Path) -> None:
+    shutil.copytree(LOOK_ALIKES / "gorgias", tmp_path / "export")
+    told(here("init", "export/tickets.csv", "export/messages.csv", "--into", "a.toml"))
+    told(here("init", "export/*.csv", "--into", "b.toml"))
+    a, b = (toml(tmp_path / name)["source"] for name in ("a.toml", "b.toml"))
+    assert a == b
+    assert (a["tickets"]["files"], a["messages"]["files"]) == (
+        ["export/tickets.csv"],
+        ["export/messages.csv"],
+    )
+
+
+def test_paths_are_written_as_seen_from_the_migration_file(here: Here, tmp_path: Path) -> None:
+    shutil.copytree(LOOK_ALIKES / "gorgias", tmp_path / "export")
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    told(here("init", "export", "--into", "deep/er/m.toml"))
+    assert toml(tmp_path / "deep" / "er" / "m.toml")["source"]["tickets"]["files"] == [
+        "../../export/tickets.csv"
+    ]
+    assert scanned(tmp_path / "deep" / "er" / "m.toml", tmp_path)["tickets"].frame.collect().height
+
+
+def test_lookup_files_have_a_place_of_their_own(here: Here, tmp_path: Path) -> None:
+    told(here("init", LOOK_ALIKES / "zendesk-fivetran", "--into", "z.toml"))
+    lookups = toml(tmp_path / "z.toml")["source"]["lookups"]
+    assert [Path(file).name for file in lookups["tags"]["files"]] == ["ticket_tag.csv"]
+    assert "group.csv" in [Path(file).name for file in lookups["groups"]["files"]]
+
+
+def test_a_file_is_no_lookup_that_another_one_is_better_known_as(here: Here, tmp_path: Path) -> None:
+    told(here("init", LOOK_ALIKES / "zendesk-fivetran", "--into", "z.toml"))
+    lookups = toml(tmp_path / "z.toml")["source"]["lookups"]
+    assert [Path(file).name for file in lookups["groups"]["files"]] == ["group.csv"]
+
+
+def test_strangers_among_known_files_are_named_and_left_out(here: Here, tmp_path: Path) -> None:
+    shutil.copytree(LOOK_ALIKES / "gorgias", tmp_path / "export")
+    (tmp_path / "export" / "weather.csv").write_text("day,rain\n1,2\n")
+    assert "  export/weather.csv: not recognised, left out" in told(
+        here("init", "export", "--into", "a.toml")
+    )
+    value = json.loads(told(here("--json", "init", "export", "--into", "b.toml")))
+    assert (value["preset"], value["strangers"]) == ("gorgias", ["export/weather.csv"])
+    assert "weather" not in (tmp_path / "a.toml").read_text("utf-8")
+
+
+def test_columns_of_the_preset_are_shown_in_comments(here: Here, tmp_path: Path) -> None:
+    told(here("init", LOOK_ALIKES / "gorgias", "--into", "a.toml"))
+    lines = (tmp_path / "a.toml").read_text("utf-8").splitlines()
+    for name, sources in presets.load("gorgias").tickets[0].columns.items():
+        assert f"#   {name} = {' | '.join(sources)}" in lines
+
+
+def test_an_export_without_texts_is_imported_from_its_subjects(here: Here, tmp_path: Path) -> None:
+    for name, empty in (("zendesk-csv", "import"), ("gorgias", None)):
+        told(here("init", LOOK_ALIKES / name, "--into", f"{name}.toml"))
+        assert toml(tmp_path / f"{name}.toml")["conversation"].get("empty") == empty
+
+
+# -- a preset by name
+
+
+def test_a_preset_that_is_named_is_taken(here: Here, tmp_path: Path) -> None:
+    own = '\ntitle = "Ours"\nabout = "Of the test."\nsources = ["https://example.com"]\n[[tickets]]\nheaders = ["Case No"]\ncolumns = { ticket_id = "Case No" }\n'
+    (tmp_path / "ours.toml").write_text(own)
+    (tmp_path / "odd.csv").write_text(ODD)
+    out = told(here("init", "odd.csv", "--preset", "./ours.toml", "--into", "m.toml"))
+    assert "This is ./ours.toml: Ours." in out
+    assert "tickets; has Case No; 1 of 8 columns known" in out
+    frame = scanned(tmp_path / "m.toml", tmp_path)["tickets"].frame.collect()
+    assert frame["ticket_id"].to_list() == ["A1", "A2"]
+
+
+def test_a_preset_that_does_not_know_the_files_is_refused(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text(ODD)
+    text = refused(here("init", "odd.csv", "--preset", "zendesk"), SourceError)
+    assert text.startswith("none of the 1 file(s) is what the preset 'zendesk' knows")
+    assert "dixa-import presets zendesk" in text
+    assert not (tmp_path / "zendesk.toml").exists()
+
+
+def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(here: Here) -> None:
+    text = refused(here("init", LOOK_ALIKES / "gorgias", "--preset", "gorgeous"), ConfigError)
+    assert "there is no preset 'gorgeous'; there are: " in text
+    assert "gorgias" in text
+
+
+# -- exports that nobody knows
+
+
+def test_an_unknown_csv_is_mapped_by_the_names_that_many_exports_use(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "odd export.csv").write_text(ODD)
+    out = told(here("init", "odd export.csv", "--timezone", "Europe/Berlin"))
+    assert out.splitlines()[0].startswith("No preset knows this export")
+    assert "  odd export.csv (utf-8, ';'): tickets; 7 of 8 columns known" in out
+    source = toml(tmp_path / "odd-export.toml")["source"]
+    assert source["tickets"]["columns"] == {
+        "ticket_id": "row-{_row}",
+        "subject": "Title",
+        "opening_text": "Description",
+        "status": "State",
+        "tags": "Labels",
+        "created_at": "Opened_At",
+        "requester_email": "E-mail",
+        "requester_phone": "Mobile Phone",
+    }
+    text = (tmp_path / "odd-export.toml").read_text("utf-8")
+    assert "no column is an id: the number of its row # <- say it" in text
+    assert "# columns that were not found: requester_id, requester_name, channel, queue," in text
+
+
+def test_what_is_written_for_an_unknown_csv_is_planned_as_it_is_meant(
+    here: Here, tmp_path: Path, prepare
+) -> None:
+    (tmp_path / "odd.csv").write_text(ODD)
+    told(here("init", "odd.csv", "--timezone", "Europe/Berlin", "--region", "DK", "--into", "m.toml"))
+    ready = prepare(tmp_path / "m.toml")
+    jobs = list(ready.parts.jobs())
+    assert [
+        (
+            j.ticket_id,
+            j.subject,
+            j.requester.email,
+            j.requester.phone,
+            j.status,
+            list(j.tags),
+            j.messages[0].text,
+        )
+        for j in jobs
+    ] == [
+        ("row-1", "Hello", "ada@b.example", "+4520304050", "open", ["a", "b"], "My printer is dead"),
+        ("row-2", "World", "bo@d.example", None, "closed", [], "Größe?"),
+    ]
+    assert [j.created_at and j.created_at.isoformat() for j in jobs] == [
+        "2024-01-02T09:00:00+00:00",
+        "2024-01-31T10:00:00+00:00",
+    ]
+
+
+def test_unknown_files_are_joined_by_their_names_and_flags_are_turned_round(
+    here: Here, tmp_path: Path, prepare
+) -> None:
+    (tmp_path / "cases.csv").write_text(
+        "ticket id,subject,requester id,created\n1,Hello,u1,2024-01-02T10:00:00Z\n"
+    )
+    (tmp_path / "notes.csv").write_text(
+        "comment id,ticket id,author id,private,body,created\n"
+        "c1,1,u1,False,hi,2024-01-02T10:00:00Z\nc2,1,u2,True,secret,2024-01-02T11:00:00Z\n"
+    )
+    (tmp_path / "users.csv").write_text(
+        "user id,email,name,type\nu1,a@b.example,Ada,customer\nu2,b@b.example,Bo,Agent\n"
+    )
+    out = told(here("init", "cases.csv", "notes.csv", "users.csv", "--into", "m.toml"))
+    assert "notes.csv (utf-8, ','): messages; has comment id, ticket id; 6 of 6 columns known" in out
+    assert "users.csv (utf-8, ','): people; has email, name, user id; 4 of 4 columns known" in out
+    (job,) = prepare(tmp_path / "m.toml").parts.jobs()
+    assert [(m.direction, m.author.email, m.text) for m in job.messages] == [
+        ("inbound", "a@b.example", "hi"),
+        ("internal", "b@b.example", "secret"),
+    ]
+
+
+def test_an_unknown_parquet_file_is_mapped_too(here: Here, tmp_path: Path, prepare) -> None:
+    pl.DataFrame(
+        {
+            "CASE_NUMBER": [1001, 1002],
+            "SUMMARY": ["Hello", "World"],
+            "BODY": ["one", "two"],
+            "CREATED_AT": pl.Series(["2024-01-02T10:00:00", "2024-01-03T10:00:00"]).str.to_datetime(
+                time_unit="ns"
+            ),
+            "REQUESTER_EMAIL": ["a@b.example", "c@d.example"],
+            "TAGS": [["a"], []],
+            "MOOD": ["good", "bad"],
+        }
+    ).write_parquet(tmp_path / "cases.parquet")
+    out = told(here("init", "cases.parquet", "--timezone", "UTC", "--into", "m.toml"))
+    assert "  cases.parquet (Parquet): tickets; 6 of 7 columns known" in out
+    ready = prepare(tmp_path / "m.toml")
+    assert [(j.ticket_id, j.subject, list(j.tags), j.messages[0].text) for j in ready.parts.jobs()] == [
+        ("1001", "Hello", ["a"], "one"),
+        ("1002", "World", [], "two"),
+    ]
+    assert ready.tables["tickets"].good.collect()["custom.MOOD"].to_list() == ["good", "bad"]
+
+
+def test_an_unknown_export_without_times_says_that_they_are_missing(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("id,title\n1,a\n")
+    told(here("init", "odd.csv"))
+    text = (tmp_path / "odd.toml").read_text("utf-8")
+    assert '# defaults.created_at = "2020-01-01T00:00:00Z" # no column is a time' in text
+    assert '\nempty = "import" ' in text
+    assert config.load(tmp_path / "odd.toml").conversation.empty == "import"
+
+
+def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp_path: Path) -> None:
+    name = 'we"ird\\ ’ file.csv'
+    (tmp_path / name).write_text('id,"e-""mail"\n1,x\n')
+    told(here("init", name, "--into", "m.toml"))
+    assert toml(tmp_path / "m.toml")["source"]["tickets"]["files"] == [name]
+    assert config.load(tmp_path / "m.toml").name == "m"
+
+
+def test_files_of_which_no_column_is_known_are_refused_with_their_headers(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "weather.csv").write_text("day,rain\n1,2\n")
+    text = refused(here("init", "weather.csv"), SourceError)
+    assert text.startswith("no column has a name that is known")
+    assert text.endswith("  weather.csv: day, rain")
+    assert not (tmp_path / "weather.toml").exists()
+
+
+def test_all_files_that_cannot_be_read_are_named_at_once(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "binary.parquet").write_bytes(b"nothing")
+    text = refused(here("init", "nowhere.csv", "empty.csv", "*.tsv", "binary.parquet"), SourceError)
+    for part in (
+        "nowhere.csv: there is no such file",
+        "empty.csv: is empty",
+        "*.tsv: no file matches",
+        "is no Parquet",
+    ):
+        assert part in text
+
+
+# -- flags that cannot be right
+
+
+def test_a_file_that_is_there_is_not_overwritten(here: Here, tmp_path: Path) -> None:
+    for into in ("mine.toml", "gorgias.toml"):
+        (tmp_path / into).write_text("my own words")
+        arguments = ("--into", into) if into == "mine.toml" else ()
+        text = refused(here("init", LOOK_ALIKES / "gorgias", *arguments), ConfigError)
+        assert text == f"{into}: is there already; name another file with --into"
+        assert (tmp_path / into).read_text() == "my own words"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("--timezone", "Mars/Olympus"), id="zone"),
+        pytest.param(("--region", "dk"), id="region"),
+    ],
+)
+def test_a_zone_or_region_that_does_not_exist_is_refused(here: Here, arguments: tuple[str, str]) -> None:
+    result = here("init", LOOK_ALIKES / "gorgias", "--into", "m.toml", *arguments)
+    assert isinstance(result.exception, ConfigError)
+
+
+def test_into_a_folder_that_is_not_there_is_refused(here: Here) -> None:
+    text = refused(here("init", LOOK_ALIKES / "gorgias", "--into", "no/where.toml"), ConfigError)
+    assert "where.toml: cannot be written" in text
+
+
+# -- as its users start it
+
+
+@pytest.mark.parametrize("name", ["zendesk-fivetran"])
+def test_init_and_validate_without_an_edit_between(dixa_import, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "m.toml"
+    done = dixa_import(
+        "init", LOOK_ALIKES / name, "--into", path, "--timezone", "Europe/Copenhagen", token=None
+    )
+    assert (done.code, done.err) == (0, "")
+    assert f"This is {name}: " in done.out
+    assert done.out.endswith(f"Next: dixa-import validate {path}\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    done = dixa_import("--json", "validate", path, token=None)
+    assert done.code == 0, done.out + done.err
+    value = json.loads(done.out)
+    assert value["balanced"]
+    assert value["tickets"]["left"] > 0
+
+
+def test_a_refusal_is_one_line_and_ends_with_2(dixa_import, tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text("x")
+    done = dixa_import("init", LOOK_ALIKES / "gorgias", "--into", tmp_path / "m.toml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"Error: {tmp_path / 'm.toml'}: is there already; name another file with --into\n"
+
+
+# -- presets
+
+
+def test_presets_lists_them_all_with_their_titles(here: Here) -> None:
+    lines = told(here("presets")).splitlines()
+    assert lines[0].split() == ["preset", "export"]
+    assert dict(line.split(maxsplit=1) for line in lines[2:-2]) == {
+        name: preset.title for name, preset in presets.everything()
+    }
+    assert lines[-1] == "More about one: dixa-import presets NAME"
+
+
+def test_presets_as_json(here: Here) -> None:
+    assert json.loads(told(here("--json", "presets"))) == {
+        "presets": [{"name": name, "title": preset.title} for name, preset in presets.everything()]
+    }
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_tells_what_it_goes_by_and_where_its_facts_are_from(here: Here, name: str) -> None:
+    preset, out = presets.load(name), told(here("presets", name))
+    assert out.splitlines()[0] == preset.title
+    assert "".join(preset.about.split()) in "".join(out.split())
+    assert f"Times without a zone: {preset.timezone or 'set source.timezone'}" in out
+    for table in ("tickets", "messages", "people", "attachments"):
+        for part in preset.parts(table):
+            assert (
+                f"{table}: out of the rows of {part.read}"
+                if part.read
+                else f"{table}: a file with {', '.join(part.headers)}"
+            ) in out
+            for column, sources in part.columns.items():
+                assert f"  {column:<18} {' | '.join(sources)}" in out
+    assert all(f"lookup {lookup}: a file with " in out for lookup in preset.lookups)
+    assert out.rstrip().endswith(preset.sources[-1])
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_as_json_is_a_preset_again(here: Here, name: str) -> None:
+    value = json.loads(told(here("--json", "presets", name)))
+    assert presets.Preset.model_validate(value) == presets.load(name)
+
+
+def test_a_preset_can_be_shown_by_its_path(here: Here, tmp_path: Path) -> None:
+    shutil.copy(Path(presets.FOLDER) / "gorgias.toml", tmp_path / "ours.toml")
+    assert told(here("presets", "ours.toml")) == told(here("presets", "gorgias"))
+
+
+def test_a_preset_that_is_not_there_or_is_none_is_refused(here: Here, tmp_path: Path) -> None:
+    assert "there is no preset 'nope'; there are: " in refused(here("presets", "nope"), ConfigError)
+    (tmp_path / "bad.toml").write_text('title = "x"\nabout = "y"\nsources = []\ntabels = 1\n')
+    assert "bad.toml: is no preset:\n  tabels: Extra inputs" in refused(
+        here("presets", "bad.toml"), ConfigError
+    )
+    assert os.listdir(tmp_path) == ["bad.toml"]
