@@ -86,7 +86,7 @@ def validate(
     traces = _traces(*own_bodies, words=words) if own_bodies else []
     bad = pl.col("_broken") != 0
     out = pl.col("_skip").is_not_null() | bad
-    _collect(
+    read_on = _collect(
         scanned,
         [
             frame.filter(~out)
@@ -107,6 +107,8 @@ def validate(
             ),
         ],
     )
+    if not read_on and scanned.exactly is not None and (again := scanned.exactly()) is not None:
+        return validate(again, timezone=timezone, workdir=workdir, bodies=bodies, words=words)
     good = pl.scan_parquet(good_path, glob=False)
     fates = _fates(pl.scan_parquet(bad_path, glob=False), rules)
     doubles = [_doubles(good, schema.name, column) for column in schema.unique]
@@ -160,13 +162,18 @@ def _traces(text: str, html: str, *, words: bool) -> list[pl.Expr]:
     ]
 
 
-def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> None:
+def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> bool:
+    """Write what the sinks say; False where polars cannot read the files, and they may be read row by row.
+    Raises SourceError where that does not help either."""
     try:
         pl.collect_all(sinks, engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        if scanned.exactly is not None and any(file.kind == "csv" for file in scanned.files):
+            return False
         faults = [found for file in scanned.files if (found := read.fault(file))]
         where = ", ".join(str(file.path) for file in scanned.files)
         raise SourceError("\n".join(faults) or f"{where}: cannot be read: {error}") from None
+    return True
 
 
 def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:

@@ -11,7 +11,7 @@ def parsed(
 ) -> list:
     fields = [field.name for field in schema.load(table).fields if field.type != "string"]
     frame = pl.LazyFrame(
-        {name: cells for name in fields}, schema_overrides={name: pl.String for name in fields}
+        dict.fromkeys(fields, cells), schema_overrides=dict.fromkeys(fields, pl.String)
     )
     return schema.load(table).typed(frame, timezone).collect()[column].to_list()
 

@@ -5,7 +5,7 @@ something that is no table) raises SourceError here, with everything that is wro
 is passed on as it is, for `validate` to judge.
 """
 
-from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look
+from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look, row_writer
 from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
@@ -26,6 +26,7 @@ __all__ = [
     "guarded",
     "look",
     "record_of",
+    "row_writer",
     "scan",
     "source",
 ]

@@ -76,7 +76,7 @@ class Header:
 
 def _together(names: Sequence[str]) -> pl.Expr:
     """The cells of repeated columns as a JSON list; null where all are empty."""
-    cells = pl.concat_list(names).list.drop_nulls()
+    cells = pl.concat_list(pl.when(pl.col(name) != "").then(name) for name in names).list.drop_nulls()
     listed = pl.struct(x=cells).struct.json_encode().str.slice(5).str.head(-1)
     return pl.when(cells.list.len() > 0).then(listed)
 

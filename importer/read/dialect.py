@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from charset_normalizer import from_bytes
 
@@ -28,16 +29,39 @@ _COMMON, _ABOUT_AS_LIKELY = "cp1252", 0.15
 _NAMES = {"\t": "tab", "\x1f": "unit separator", "\x01": "SOH"}
 
 
+# A backslash that escapes a quote: the last of an odd number of them.
+_ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
+# Stands for such a quote while the csv module reads; no text that was decoded has a lone surrogate like this.
+_HIDDEN_QUOTE = "\ud801"
+Escape = Literal["quotes", "all"]
+_UNDECODED = "importer.undecoded"
+
+
+def _undecoded(error: UnicodeError) -> tuple[str, int]:
+    """What surrogateescape is for encodings of one byte, for those of two and four."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udc80", error.end
+
+
+codecs.register_error(_UNDECODED, _undecoded)
+
+
+def has_undecoded(text: str) -> bool:
+    """Whether bytes that are no text stand in it."""
+    return not text.isascii() and any("\udc80" <= sign <= "\udcff" for sign in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How a CSV file is written. `encoding` is a codec's name, `newline` what ends its lines (a bare CR, or
-    LF with or without CR), `escape` a backslash where quotes are escaped with it, `preamble` the lines before
+    LF with or without CR), `escape` what a backslash escapes (quotes, or itself too), `preamble` the lines before
     the header."""
 
     encoding: str = "utf-8-sig"
     delimiter: str = ","
     newline: str = "\n"
-    escape: str | None = None
+    escape: Escape | None = None
     preamble: int = 0
     notes: tuple[str, ...] = ()
 
@@ -52,8 +76,8 @@ class Dialect:
 
     @property
     def errors(self) -> str:
-        """How bytes that are no text are kept."""
-        return "replace" if self.is_wide else "surrogateescape"
+        """How bytes that are no text are kept: as lone surrogates, which no text has."""
+        return _UNDECODED if self.is_wide else "surrogateescape"
 
     @property
     def delimiter_name(self) -> str:
@@ -61,13 +85,15 @@ class Dialect:
 
     def reader(self, lines: Iterator[str], *, strict: bool = False) -> Iterator[list[str]]:
         """The csv module's reader of this dialect."""
-        return csv.reader(
-            lines,
-            delimiter=self.delimiter,
-            escapechar=self.escape,
-            doublequote=self.escape is None,
-            strict=strict,
-        )
+        if self.escape is None:
+            return csv.reader(lines, delimiter=self.delimiter, strict=strict)
+        hidden = (_ESCAPED_QUOTE.sub(rf"\1{_HIDDEN_QUOTE}", line) for line in lines)
+        records = csv.reader(hidden, delimiter=self.delimiter, strict=strict)
+        return ([self._unescaped(cell) for cell in record] for record in records)
+
+    def _unescaped(self, cell: str) -> str:
+        cell = cell.replace("\\\\", "\\") if self.escape == "all" else cell
+        return cell.replace(_HIDDEN_QUOTE, '"')
 
 
 def with_encoding(sample: bytes, wanted: str | None) -> Dialect:
@@ -142,9 +168,9 @@ def _wide(sample: bytes) -> str | None:
 
 def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
     """Line ends, preamble, delimiter and escapes, from the beginning of the text."""
-    if "\r" in start and "\n" not in start:
+    if _ends_with_return(start):
         dialect = replace(dialect, newline="\r", notes=(*dialect.notes, "its lines end with CR alone"))
-        start = start.replace("\r", "\n")
+        start = start.replace("\r\n", "\n").replace("\r", "\n")
     if match := re.match(r"sep=(.)\r?\n", start):
         dialect = replace(
             dialect, preamble=1, delimiter=delimiter or match[1], notes=(*dialect.notes, "first line: sep=")
@@ -153,10 +179,29 @@ def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=lambda d: _fit(replace(dialect, delimiter=d), start))
     dialect = replace(dialect, delimiter=delimiter)
-    escaped = replace(dialect, escape="\\")
-    if '\\"' in start and _fit(escaped, start) > _fit(dialect, start):
+    # Who escapes backslashes too leaves none alone, but before a quote.
+    alone = re.search(r'(?<!\\)(?:\\\\)*\\(?![\\"])', start)
+    escaped = replace(dialect, escape="quotes" if alone else "all")
+    if '\\"' in start and not _reads(dialect, start) and _fit(escaped, start) > _fit(dialect, start):
         return replace(escaped, notes=(*dialect.notes, r"quotes are escaped with backslashes (\")"))
     return dialect
+
+
+def _ends_with_return(start: str) -> bool:
+    """Whether the first line, the quotes in it aside, ends with a carriage return alone."""
+    outside = re.sub(r'"[^"]*"', lambda quoted: "_" * len(quoted[0]), start[: 1 << 16])
+    end = re.search(r"\r\n|\r|\n", outside)
+    return end is not None and end[0] == "\r" and end.end() < len(start)
+
+
+def _reads(dialect: Dialect, start: str) -> bool:
+    """Whether no quote is wrong, up to the last line, which the sample may have cut."""
+    try:
+        for _ in dialect.reader(io.StringIO(start, newline="\n"), strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return True
 
 
 def _fit(dialect: Dialect, start: str) -> tuple[bool, float, int]:

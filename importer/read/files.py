@@ -9,10 +9,10 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TextIO, cast
 
 import pyarrow as pa
 
@@ -170,6 +170,7 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
         raise SourceError(
             f"{file.path}: is no {dialect.encoding_name} text: {error}; set the table's encoding"
         ) from None
+    start = start.lstrip("\ufeff")
     if not start.strip("\0 \t\r\n\ufeff"):
         raise SourceError(f"{file.path}: is empty, not even a header stands in it")
     dialect = dialects.with_shape(dialect, start, delimiter)
@@ -187,6 +188,11 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
         raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
     reasons = replace(file, titles=titles).reasons
     titles = (*titles[:reasons], *(unguarded(title) if reasons else title for title in titles[reasons:]))
+    if any(dialects.has_undecoded(title) for title in titles):
+        raise SourceError(
+            f"{file.path}:{dialect.preamble + 1}: its header has bytes that are no {dialect.encoding_name} "
+            "text; set the table's encoding"
+        )
     if not any(titles):
         raise SourceError(f"{file.path}: its first line names no column; a header is expected")
     return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))
@@ -200,6 +206,19 @@ def guarded(cell: str) -> str:
 def unguarded(cell: str) -> str:
     """The cell that `guarded` was given."""
     return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def row_writer(out: TextIO) -> Callable[[Sequence[object]], object]:
+    """Writes rows as CSV that has one reading only. The csv module leaves a carriage return without quotes,
+    and takes it for the end of a line when it reads."""
+    plain = csv.writer(out, lineterminator="\n")
+    quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(row: Sequence[object]) -> object:
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        return (quoted if has_return else plain).writerow(row)
+
+    return write
 
 
 def _distinct(titles: Sequence[str]) -> tuple[str, ...]:

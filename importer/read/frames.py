@@ -19,7 +19,8 @@ def raw_frame(file: SourceFile) -> pl.LazyFrame:
         row_index_name="_record",
         with_column_names=lambda _: names,
     )
-    return frame if file.is_copy else frame.with_columns(_flaw=_header_again(file))
+    flaw = pl.when(pl.col("_flaw") != "").then("_flaw") if file.is_copy else _header_again(file)
+    return frame.with_columns(_flaw=flaw)
 
 
 def _header_again(file: SourceFile) -> pl.Expr:

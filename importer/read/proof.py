@@ -22,6 +22,7 @@ CHUNK = 1 << 19  # bytes, a multiple of 64; the masks of one stay in a core's ca
 _AT_ONCE = 2
 _LONGEST_LINE = 1 << 26
 _BAD_SAMPLE = 1 << 16
+BOM_INSIDE = "byte order marks inside the file"
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 _ONE, _TOP = np.uint64(1), np.uint64(63)
@@ -130,7 +131,7 @@ def _look(chunk: bytes, delimiter: int, inside: bool, before: int) -> Proof:
         found.unproved.add("NUL bytes")
     # One byte is found faster than three, and most files have none.
     if chunk.find(_BOM[0]) >= 0 and chunk.find(_BOM) >= 0:
-        found.unproved.add("byte order marks inside the file")
+        found.unproved.add(BOM_INSIDE)
     if not chunk.isascii():
         _look_at_text(found, chunk)
     return found

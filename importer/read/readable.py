@@ -1,47 +1,47 @@
 """Source files become files that polars reads right: proved as they are, or copied."""
 
-import csv
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from importer.errors import SourceError
-from importer.read.files import SourceFile, with_encoding_of
-from importer.read.proof import Proof, prove
-from importer.read.rows import Flaw, rows
+from importer.read.files import SourceFile, row_writer, with_encoding_of
+from importer.read.proof import BOM_INSIDE, Proof, prove
+from importer.read.rows import rows
 
 
 @dataclass(frozen=True, slots=True)
 class Readable:
     """A file that polars can read. `records` are those that the bytes have, header and all; `why` says what
-    made a row by row copy necessary; `flaws` counts what was found in it."""
+    made a row by row copy necessary."""
 
     file: SourceFile
     records: int | None = None
     why: tuple[str, ...] = ()
-    flaws: Counter[Flaw] = field(default_factory=Counter)
 
 
-def readable(file: SourceFile, workdir: Path, *, delimiter: str | None, found_out: bool) -> Readable:
-    """What polars shall read of a file. `found_out` says that nobody set its encoding, so that another may be
-    taken where its bytes turn out to be no UTF-8. Raises SourceError for what cannot be read to its end."""
+def readable(
+    file: SourceFile, workdir: Path, *, delimiter: str | None, found_out: bool, exact: bool = False
+) -> Readable:
+    """What polars shall read of a file; with `exact` row by row, whatever its bytes prove. `found_out` says
+    that nobody set its encoding, so that another may be taken where its bytes turn out to be no UTF-8. Raises
+    SourceError for what cannot be read to its end."""
     if file.kind == "parquet":
         return Readable(file)
     name = f"{file.path.name}-{abs(hash(str(file.path))):x}"
     try:
         plain = _is_plain(file)
         source = file if plain else _transcoded(file, workdir / f"{name}.utf8.csv")
-        proof = _proof(source)
+        proof = Proof() if exact or _must_be_copied(file) else _proof(source)
         if plain and found_out and proof.no_utf8 and not proof.utf8:
             other = with_encoding_of(file, proof.no_utf8, delimiter)
             return readable(other, workdir, delimiter=delimiter, found_out=False)
-        if not proof.unproved and not _must_be_copied(file):
+        if not proof.unproved and not exact and not _must_be_copied(file):
             return Readable(source, proof.records)
-        why = tuple(sorted(proof.unproved))
-        copy, flaws = _copied(file, workdir / f"{name}.rows.csv")
-        return Readable(copy, None, why, flaws)
+        copy, marked = _copied(file, workdir / f"{name}.rows.csv")
+        why = proof.unproved | ({BOM_INSIDE} if marked else set())
+        return Readable(copy, None, tuple(sorted(why)))
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SourceError(f"{file.path}: cannot be read to its end: {error}") from None
 
@@ -57,8 +57,6 @@ def _must_be_copied(file: SourceFile) -> bool:
 
 
 def _proof(file: SourceFile) -> Proof:
-    if _must_be_copied(file):
-        return Proof()
     with file.plain_bytes() as stream:
         return prove(stream, file.dialect.delimiter, len(file.header))
 
@@ -71,20 +69,21 @@ def _transcoded(file: SourceFile, path: Path) -> SourceFile:
     return replace(file, readable=path)
 
 
-def _copied(file: SourceFile, path: Path) -> tuple[SourceFile, Counter[Flaw]]:
-    """A copy whose rows all have the header's width, each with its flaw in front."""
+def _copied(file: SourceFile, path: Path) -> tuple[SourceFile, bool]:
+    """A copy whose rows all have the header's width, each with its flaw in front; and whether byte order
+    marks stood in it."""
     width = len(file.header)
-    flaws: Counter[Flaw] = Counter()
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["_flaw", *file.header])
+    marked = False
+    with path.open("w", encoding="utf-8", newline="") as out:
+        write = row_writer(out)
+        write(["_flaw", *file.header])
         for row in rows(file):
+            marked |= row.marked
             cells = row.cells[:width] + ("",) * (width - len(row.cells))
             if row.flaw is not None:
-                flaws[row.flaw] += 1
                 cells = tuple(cell.replace("\0", "") for cell in cells)
-            writer.writerow([row.flaw or "", *(_safe(cell) for cell in cells)])
-    return replace(file, readable=path, is_copy=True), flaws
+            write([row.flaw or "", *(_safe(cell) for cell in cells)])
+    return replace(file, readable=path, is_copy=True), marked
 
 
 def _safe(cell: str) -> str:

@@ -7,9 +7,10 @@ that is broken ends where its line ends, so that it takes no others with it.
 import csv
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from importer.read.dialect import has_undecoded
 from importer.read.files import SourceFile, unguarded
 
 
@@ -49,12 +50,14 @@ _ROWS_HELD = 64
 @dataclass(frozen=True, slots=True)
 class Row:
     """`number` counts from 0, without the header; `line` from 1. `cells` are as the file has them, however
-    many; bytes that are no text stand in them as lone surrogates."""
+    many; bytes that are no text stand in them as lone surrogates. `marked` says that a byte order mark stood
+    before the row, and is taken off."""
 
     number: int
     line: int
     cells: tuple[str, ...]
     flaw: Flaw | None = None
+    marked: bool = False
 
 
 def rows(file: SourceFile) -> Iterator[Row]:
@@ -76,12 +79,17 @@ class _Lines:
         self.taken: list[str] = []
         self.number = 0
         self.size = 0
+        self.marked = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         line = self._back.popleft() if self._back else next(self._stream)
+        if not self.taken and line.startswith("\ufeff"):
+            # Files were put one behind the other, byte order marks and all.
+            line = line.lstrip("\ufeff")
+            self.marked = True
         self.taken.append(line)
         self.number += 1
         self.size += len(line)
@@ -91,7 +99,7 @@ class _Lines:
 
     def begin(self) -> None:
         """A new record begins here."""
-        self.taken, self.size = [], 0
+        self.taken, self.size, self.marked = [], 0, False
 
     def give_back(self, count: int) -> None:
         """All lines of the record but the first `count`."""
@@ -120,7 +128,7 @@ def _kept_returns(lines: _Lines) -> Iterator[str]:
         yield line if "\r" not in line else _hide_returns(line)
 
 
-_HIDDEN = "\ue00d"  # of the private use area, and put back at once
+_HIDDEN = "\ud800"  # a lone surrogate that no text has; put back at once
 
 
 def _hide_returns(line: str) -> str:
@@ -142,17 +150,16 @@ def _judged(lines: _Lines, file: SourceFile) -> Iterator[Row]:
         cells = _shown(cells)
         taken = lines.taken
         flaw = None if sound else Flaw.QUOTES
-        if sound and len(taken) > 1 and len(cells) != width and _swallowed(taken, file):
+        if sound and len(taken) > 1 and not _fits(cells, width) and _swallowed(taken, file):
             lines.give_back(1)
             cells, flaw = _shown(_as_it_stands(taken[0], file)), Flaw.QUOTES
-        if cells and cells[0].startswith("\ufeff"):
-            cells[0] = cells[0].lstrip("\ufeff")
         if file.is_rejects:
             cells = [*cells[: file.reasons], *map(unguarded, cells[file.reasons :])]
         cut = not lines.taken[-1].endswith("\n")
         if flaw and cut:
             flaw = Flaw.CUT_OFF
-        yield Row(number, line, tuple(cells), flaw or _flaw(cells, file, width, cut=cut))
+        flaw = flaw or _flaw(cells, file, width, cut=cut)
+        yield Row(number, line, tuple(cells), flaw, lines.marked)
 
 
 def _shown(cells: list[str]) -> list[str]:
@@ -163,6 +170,8 @@ def _swallowed(taken: list[str], file: SourceFile) -> bool:
     """Whether a line after the first one is a whole record of its own."""
     width = len(file.header)
     for line in taken[1:]:
+        if line.count('"') % 2:
+            continue
         try:
             if len(next(file.dialect.reader(iter([_hide_returns(line)]), strict=True), [])) == width > 1:
                 return True
@@ -178,20 +187,16 @@ def _flaw(cells: list[str], file: SourceFile, width: int, *, cut: bool) -> Flaw 
         return Flaw.NUL
     if [cell.strip() for cell in cells] == list(file.titles):
         return Flaw.HEADER
-    if any(_has_no_text(cell, file.dialect.is_wide) for cell in cells):
+    if any(map(has_undecoded, cells)):
         return Flaw.ENCODING
-    if len(cells) > width and not any(cells[width:]):
-        return None  # delimiters behind the last column
     if len(cells) < width and cut:
         return Flaw.CUT_OFF
-    return None if len(cells) == width else Flaw.WIDTH
+    return None if _fits(cells, width) else Flaw.WIDTH
 
 
-def _has_no_text(cell: str, is_wide: bool) -> bool:
-    """Undecoded bytes are lone surrogates, of UTF-16 and UTF-32 the replacement character."""
-    if cell.isascii():
-        return False
-    return any("\udc80" <= sign <= "\udcff" for sign in cell) or (is_wide and "\ufffd" in cell)
+def _fits(cells: list[str], width: int) -> bool:
+    """Delimiters behind the last column are no cells."""
+    return len(cells) == width or (len(cells) > width and not any(cells[width:]))
 
 
 def _without_footer(judged: Iterator[Row], width: int) -> Iterator[Row]:
@@ -209,5 +214,5 @@ def _without_footer(judged: Iterator[Row], width: int) -> Iterator[Row]:
     short = all(row.flaw is Flaw.BLANK or len(row.cells) < max(width // 2, 2) for row in held)
     is_footer = short and sum(row.flaw is not Flaw.BLANK for row in held) <= _FOOTER_LINES
     for row in held:
-        flaw = Flaw.FOOTER if is_footer and row.flaw is not Flaw.BLANK else row.flaw
-        yield Row(row.number, row.line, row.cells, flaw)
+        is_line = is_footer and row.flaw is not Flaw.BLANK
+        yield replace(row, flaw=Flaw.FOOTER) if is_line else row

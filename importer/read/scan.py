@@ -1,7 +1,7 @@
 """Source files become one LazyFrame per table: provenance, skip reason, and the canonical columns as text."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -42,6 +42,7 @@ class Scanned:
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
     every canonical column as text, absent ones null; `custom.<name>` behind them. `unused` are headers that
     nothing takes. `derived` says that tickets are gathered out of message rows. `notes` say what was decided.
+    `exactly` scans the table again, row by row, for files that polars cannot read after all.
     """
 
     schema: TableSchema
@@ -50,6 +51,7 @@ class Scanned:
     unused: tuple[str, ...]
     derived: bool = False
     notes: tuple[str, ...] = ()
+    exactly: Callable[[], "Scanned | None"] | None = None
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
@@ -63,18 +65,20 @@ class Scanned:
 def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:
     """Every table that the migration names. Raises one SourceError that names all that is wrong."""
     files = _Files(folder, workdir)
+    exact_files = _Files(folder, workdir, exact=True)
     problems: list[str] = []
     tables: dict[str, Scanned] = {}
     for name in TABLES:
         try:
             scanned = _Tables(source, files, load(name)).scanned()
+            exactly = _Tables(source, exact_files, load(name)).scanned
         except SourceError as error:
             problems.append(str(error))
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             problems.append(f"source.{name}: its files cannot be read as a table: {error}")
         else:
             if scanned is not None:
-                tables[name] = scanned
+                tables[name] = replace(scanned, exactly=exactly)
     if problems:
         raise SourceError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
     return tables
@@ -86,6 +90,7 @@ class _Files:
 
     folder: Path
     workdir: Path
+    exact: bool = False
     known: dict[tuple[Path, str | None, str | None], Readable] = field(default_factory=dict)
 
     def of(self, table: Table | LookupTable) -> Iterator[Readable | str]:
@@ -107,7 +112,7 @@ class _Files:
         if (encoding or delimiter) and is_rejects(path):
             encoding = delimiter = None
         file = look(path, encoding=encoding, delimiter=delimiter)
-        return readable(file, self.workdir, delimiter=delimiter, found_out=encoding is None)
+        return readable(file, self.workdir, delimiter=delimiter, found_out=encoding is None, exact=self.exact)
 
 
 @dataclass(slots=True)

@@ -124,7 +124,7 @@ def skipped(
     if superseded:
         record = pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
         reasons.append(pl.when(record.is_in(list(superseded))).then(pl.lit("mended")))
-    blank = pl.all_horizontal(pl.col(name).is_null() for name in names)
+    blank = pl.all_horizontal(pl.col(name).str.len_bytes().fill_null(0) == 0 for name in names)
     reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
     return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values)])
 

@@ -1,6 +1,5 @@
 """The rejected rows, with the source's own columns behind the reason, so that a mended file can be fed in."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -99,8 +98,8 @@ def _write_table(
     header = list(dict.fromkeys(name for file in files for name in _own_header(file)))
     titles = {name: title for file in files for name, title in zip(file.header, file.titles, strict=True)}
     with writing(path) as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*REASON_COLUMNS, *(read.guarded(titles[name]) for name in header)])
+        write = read.row_writer(out)
+        write([*REASON_COLUMNS, *(read.guarded(titles[name]) for name in header)])
         for number, origin in enumerate(table.scanned.origins):
             rules = rejected.filter(pl.col("_file") == number)
             for record, names in _records(origin, rules):
@@ -110,7 +109,7 @@ def _write_table(
                     _, examples = first.setdefault(name, (record.line, []))
                     if len(examples) < EXAMPLES:
                         examples.append(example(origin.file, record.line, column, name, value))
-                writer.writerow(
+                write(
                     [
                         record.line,
                         read.guarded(", ".join(dict.fromkeys(column for column, _, _ in reasons))),

@@ -1,0 +1,53 @@
+"""Reads a Parquet file to its end with pyarrow and prints its columns' names: a program of its own, since a
+hostile file may end the process that reads it.
+
+    python parquet_check.py FILE
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# No column of an export unpacks to so many times its size; a damaged count of bytes would take all memory.
+_MOST_UNPACKED = 10_000
+
+
+def main(path: Path) -> None:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            fault = next(_faults(file.metadata, path.stat().st_size), None)
+            if fault is None:
+                rows = sum(batch.num_rows for batch in file.iter_batches(1 << 14))
+                if rows != file.metadata.num_rows:
+                    fault = f"it has {rows:,} rows, its footer says {file.metadata.num_rows:,}"
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        text = str(error).strip()
+        fault = text.splitlines()[0] if text else type(error).__name__
+    if fault is not None:
+        sys.exit(fault)
+    json.dump(names, sys.stdout)
+
+
+def _faults(metadata: pq.FileMetaData, size: int) -> Iterator[str]:
+    """What the sizes and places in the footer say that cannot be."""
+    if not metadata.num_columns:
+        yield "it has no column"
+    for group in range(metadata.num_row_groups):
+        part = metadata.row_group(group)
+        for number in range(part.num_columns):
+            chunk = part.column(number)
+            packed, unpacked = chunk.total_compressed_size, chunk.total_uncompressed_size
+            starts = (chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset)
+            if min(*starts, packed, unpacked) < 0 or max(starts) + 1 > size or packed > size:
+                yield f"column {chunk.path_in_schema!r} would lie outside the file"
+            if unpacked > max(packed, 1 << 16) * _MOST_UNPACKED:
+                yield f"column {chunk.path_in_schema!r} would unpack to {unpacked:,} bytes"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
