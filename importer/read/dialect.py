@@ -55,8 +55,8 @@ def has_undecoded(text: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How a CSV file is written. `encoding` is a codec's name, `newline` what ends its lines (a bare CR, or
-    LF with or without CR), `escape` what a backslash escapes (quotes, or itself too), `preamble` the lines before
-    the header."""
+    LF with or without CR), `escape` what a backslash escapes (quotes, or itself too), `preamble` the lines
+    before the header."""
 
     encoding: str = "utf-8-sig"
     delimiter: str = ","
