@@ -110,14 +110,16 @@ def with_encoding(sample: bytes, wanted: str | None) -> Dialect:
             )
     if wide := _wide(sample):
         return Dialect(wide, notes=(f"{wide}, found out by its zero bytes",))
-    whole = sample[: sample.rfind(b"\n") + 1] or sample
-    return Dialect() if mostly_utf8(whole) else other_encoding(sample)
+    return Dialect() if _mostly_utf8(sample) else other_encoding(sample)
 
 
-def mostly_utf8(data: bytes) -> bool:
+def _mostly_utf8(sample: bytes) -> bool:
     """Whether most lines with characters beyond ASCII are UTF-8: then the others are damaged, and
     it is not the encoding that is another one."""
-    lines = [line for line in data.split(b"\n") if not line.isascii()]
+    *whole, last = re.split(rb"[\r\n]+", sample)
+    # The last line may end in the middle of a character.
+    whole.append(last if _is_utf8(last) else re.sub(rb"[\xc2-\xf4][\x80-\xbf]{0,2}$", b"", last))
+    lines = [line for line in whole if not line.isascii()]
     # In a file of rejects, rows that were rejected for their bytes are what they are.
     good = sum(_is_utf8(line) or b"row.encoding" in line for line in lines)
     return good * 2 >= len(lines)
@@ -179,9 +181,10 @@ def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=lambda d: _fit(replace(dialect, delimiter=d), start))
     dialect = replace(dialect, delimiter=delimiter)
-    # Who escapes backslashes too leaves none alone, but before a quote.
+    # Who escapes backslashes too leaves none alone, but before a quote, and doubles no quotes.
+    doubled = re.search(rf'[^{re.escape(delimiter)}\r\n"](?:"")+[^{re.escape(delimiter)}\r\n"]', start)
     alone = re.search(r'(?<!\\)(?:\\\\)*\\(?![\\"])', start)
-    escaped = replace(dialect, escape="quotes" if alone else "all")
+    escaped = replace(dialect, escape="quotes" if alone or doubled else "all")
     if '\\"' in start and not _reads(dialect, start) and _fit(escaped, start) > _fit(dialect, start):
         return replace(escaped, notes=(*dialect.notes, r"quotes are escaped with backslashes (\")"))
     return dialect
