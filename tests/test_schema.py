@@ -10,9 +10,7 @@ def parsed(
     column: str, cells: list[str | None], table: str = "messages", timezone: str | None = None
 ) -> list:
     fields = [field.name for field in schema.load(table).fields if field.type != "string"]
-    frame = pl.LazyFrame(
-        dict.fromkeys(fields, cells), schema_overrides=dict.fromkeys(fields, pl.String)
-    )
+    frame = pl.LazyFrame(dict.fromkeys(fields, cells), schema_overrides=dict.fromkeys(fields, pl.String))
     return schema.load(table).typed(frame, timezone).collect()[column].to_list()
 
 
