@@ -36,8 +36,8 @@ endpoint = "+4512345678"
 [people]
 default_agent = "migration@nordlys.example"
 """
-few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-many = settings(max_examples=400, deadline=None)
+few = settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=400, derandomize=True, deadline=None)
 
 # NUL is no text, and a mark of the byte order within a cell is a finding in CSV alone.
 letters = st.characters(exclude_categories=("Cs",), exclude_characters="\0\ufeff")
@@ -245,7 +245,7 @@ def test_mended_rejects_become_good(table: list[tuple[str, ...]]) -> None:
         assert again.rejects == []
         assert len(again.good) == len(first.good) + len(first.rejects)
         assert [row for (file, _), row in again.good.items() if file == 0] == list(first.good.values())
-        kept = [unguarded(row["Note"]).strip() or None for row in first.rejects]
+        kept = [unguarded(row["Note"]) for row in first.rejects]
         assert [row["custom.Note"] for (file, _), row in sorted(again.good.items()) if file == 1] == [
             same_blanks(note) for note in kept
         ]
