@@ -80,34 +80,14 @@ def validate(
     schema = scanned.schema
     rules = [*_FLAW_RULES, *schema.rules(timezone)]
     good_path, bad_path = workdir / f"{schema.name}.good.parquet", workdir / f"{schema.name}.bad.parquet"
-    bodies_path = workdir / f"{schema.name}.bodies.parquet"
+    bodies_path = workdir / f"{schema.name}.bodies.parquet" if bodies and schema.name in BODIES else None
     frame = _judged(scanned, rules, timezone)
-    own_bodies = BODIES.get(schema.name, ())
-    traces = _traces(*own_bodies, words=words) if own_bodies else []
-    bad = pl.col("_broken") != 0
-    out = pl.col("_skip").is_not_null() | bad
-    read_on = _collect(
-        scanned,
-        [
-            frame.filter(~out)
-            .with_columns(traces)
-            .drop("_skip", "_flaw", "_broken", "^(raw|state|twice)\\..*$", *own_bodies)
-            .sink_parquet(good_path, compression="lz4", statistics=False, lazy=True),
-            frame.filter(out)
-            .select(*_identity(schema.name), "_skip", "_broken")
-            .sink_parquet(bad_path, lazy=True),
-            *(
-                [
-                    frame.filter(~out & pl.coalesce(own_bodies).is_not_null())
-                    .select("_file", "_record", text=own_bodies[0], html=own_bodies[1])
-                    .sink_parquet(bodies_path, compression="lz4", statistics=False, lazy=True)
-                ]
-                if own_bodies and bodies
-                else []
-            ),
-        ],
-    )
-    if not read_on and scanned.exactly is not None and (again := scanned.exactly()) is not None:
+    read_on = _collect(scanned, _sinks(frame, schema.name, good_path, bad_path, bodies_path, words=words))
+    rows = _rows_by_file(good_path, bad_path) if read_on else {}
+    # What polars read must be what the bytes have, or the proof was none.
+    if not read_on or any(_differs(origin, rows.get(n, 0)) for n, origin in enumerate(scanned.origins)):
+        if scanned.exactly is None or (again := scanned.exactly()) is None:
+            raise AssertionError(f"{schema.name}: read row by row, and still not as its bytes are")
         return validate(again, timezone=timezone, workdir=workdir, bodies=bodies, words=words)
     good = pl.scan_parquet(good_path, glob=False)
     fates = _fates(pl.scan_parquet(bad_path, glob=False), rules)
@@ -119,7 +99,6 @@ def validate(
     for column in schema.unique:
         name = f"{column}.unique"
         named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
-    rows = _rows_by_file(good_path, bad_path)
     return Checked(
         scanned,
         named,
@@ -128,8 +107,35 @@ def validate(
         good,
         fates,
         _differing(scanned, good),
-        pl.scan_parquet(bodies_path, glob=False) if own_bodies and bodies else None,
+        pl.scan_parquet(bodies_path, glob=False) if bodies_path else None,
     )
+
+
+def _sinks(
+    frame: pl.LazyFrame, table: str, good_path: Path, bad_path: Path, bodies_path: Path | None, *, words: bool
+) -> list[pl.LazyFrame]:
+    """One pass over the judged rows: the good ones, the others, and the texts of the good ones."""
+    own = BODIES.get(table)
+    out = pl.col("_skip").is_not_null() | (pl.col("_broken") != 0)
+    sinks = [
+        frame.filter(~out)
+        .with_columns(_traces(*own, words=words) if own else [])
+        .drop("_skip", "_flaw", "_broken", "^(raw|state|twice)\\..*$", *(own or ()))
+        .sink_parquet(good_path, compression="lz4", statistics=False, lazy=True),
+        frame.filter(out).select(*_identity(table), "_skip", "_broken").sink_parquet(bad_path, lazy=True),
+    ]
+    if own and bodies_path:
+        sinks.append(
+            frame.filter(~out & pl.coalesce(own).is_not_null())
+            .select("_file", "_record", text=own[0], html=own[1])
+            .sink_parquet(bodies_path, compression="lz4", statistics=False, lazy=True)
+        )
+    return sinks
+
+
+def _differs(origin: read.Origin, rows: int) -> bool:
+    """Whether a file that was proved has other rows than its bytes have records behind the header."""
+    return origin.records is not None and rows != origin.records - 1
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
