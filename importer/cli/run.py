@@ -326,7 +326,7 @@ def _lines(
             "In doubt: sent, and it cannot be told whether Dixa created it; failed.csv has the evidence."
         )
     if ran.not_in_export:
-        named = ", ".join(ran.not_in_export[:5]) + (" …" if len(ran.not_in_export) > 5 else "")
+        named = text.some(ran.not_in_export, 5)
         lines.append(
             f"{len(ran.not_in_export):,} ticket(s) that an earlier run began are not in this export, so what "
             f"they lack is not in Dixa: {named}"
@@ -344,9 +344,5 @@ def _lines(
     return [*lines, f"Next: {command_line('run' if again else 'status', path)}"]
 
 
-def _agents(title: str, keys: tuple[str, ...], shown: int = 10) -> list[str]:
-    if not keys:
-        return []
-    names = [key.partition(":")[2] for key in keys[:shown]]
-    more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
-    return [f"{title}: {', '.join(names)}{more}"]
+def _agents(title: str, keys: tuple[str, ...]) -> list[str]:
+    return [f"{title}: {text.some([key.partition(':')[2] for key in keys])}"] if keys else []

@@ -77,8 +77,12 @@ class Header:
 def _together(names: Sequence[str]) -> pl.Expr:
     """The cells of repeated columns as a JSON list; null where all are empty."""
     cells = pl.concat_list(pl.when(pl.col(name) != "").then(name) for name in names).list.drop_nulls()
-    listed = pl.struct(x=cells).struct.json_encode().str.slice(5).str.head(-1)
-    return pl.when(cells.list.len() > 0).then(listed)
+    return pl.when(cells.list.len() > 0).then(as_json(cells))
+
+
+def as_json(value: pl.Expr) -> pl.Expr:
+    """A list or struct as JSON. polars encodes structs alone, so it is wrapped in one and taken out."""
+    return pl.struct(value.alias("x")).struct.json_encode().str.slice(len('{"x":')).str.head(-1)
 
 
 def inside(cell: pl.Expr, steps: Sequence[str]) -> pl.Expr:

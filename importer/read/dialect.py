@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -119,10 +119,15 @@ def _mostly_utf8(sample: bytes) -> bool:
     *whole, last = re.split(rb"[\r\n]+", sample)
     # The last line may end in the middle of a character.
     whole.append(last if _is_utf8(last) else re.sub(rb"[\xc2-\xf4][\x80-\xbf]{0,2}$", b"", last))
-    lines = [line for line in whole if not line.isascii()]
+    bad = no_utf8(whole)
     # In a file of rejects, rows that were rejected for their bytes are what they are.
-    good = sum(_is_utf8(line) or b"row.encoding" in line for line in lines)
-    return good * 2 >= len(lines)
+    bad = [line for line in bad if b"row.encoding" not in line]
+    return len(bad) * 2 <= sum(not line.isascii() for line in whole)
+
+
+def no_utf8(lines: Iterable[bytes]) -> list[bytes]:
+    """The lines that are no UTF-8."""
+    return [line for line in lines if not line.isascii() and not _is_utf8(line)]
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -137,9 +142,9 @@ def other_encoding(sample: bytes) -> Dialect:
     """The encoding of bytes that are no UTF-8, as charset-normalizer finds it. Raises UnicodeError where none
     fits.
 
-    Where it holds cp1252 for about as likely as another, that is taken: in
-    small samples it cannot tell the Western languages from the Central European ones, and most exports that
-    are no Unicode come from a Windows of the West."""
+    Where it holds cp1252 for about as likely as another, that is taken: in small samples it cannot tell the
+    Western languages from the Central European ones, and most exports that are no Unicode come from a Windows
+    of the West."""
     matches = from_bytes(sample, chunk_size=4096)
     likely = {name: match.chaos for match in matches for name in match.could_be_from_charset}
     best = matches.best()

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from importer.errors import SourceError
+from importer.read.columns import as_json
 
 
 def header(path: Path) -> tuple[str, ...]:
@@ -45,6 +46,5 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Binary:
         return column.cast(pl.String, strict=False)
     if dtype.is_nested():
-        wrapped = pl.struct(column.alias("x")).struct.json_encode()
-        return pl.when(column.is_not_null()).then(wrapped.str.slice(5).str.head(-1))
+        return pl.when(column.is_not_null()).then(as_json(column))
     return column.cast(pl.String, strict=False)

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from importer.read.dialect import no_utf8
+
 CHUNK = 1 << 19  # bytes, a multiple of 64; the masks of one stay in a core's cache
 _AT_ONCE = 2
 _LONGEST_LINE = 1 << 26
@@ -143,7 +145,7 @@ def _look_at_text(found: Proof, chunk: bytes) -> None:
         return
     found.unproved.add("bytes that are no text")
     lines = [line for line in chunk.split(b"\n") if not line.isascii()]
-    bad = [line for line in lines if not _is_utf8(line)]
+    bad = no_utf8(lines)
     found.utf8 = len(bad) * 2 <= len(lines)
     found.no_utf8 = b"\n".join(line[:4096] for line in bad[:64]) + b"\n"
 

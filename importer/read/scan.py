@@ -19,8 +19,6 @@ from importer.read.readable import Readable, readable
 from importer.schema import TABLES, TableSchema, load
 from importer.times import Form, to_iso
 
-PROVENANCE = ("_file", "_record")
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:

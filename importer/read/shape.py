@@ -24,6 +24,11 @@ def record_of(number: int, part: Part) -> int:
     return number >> _PLACE_BITS if part.each else number
 
 
+def _source_row(part: Part) -> pl.Expr:
+    """The same as an expression."""
+    return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
+
+
 def tidied(name: str, column: pl.Expr) -> pl.Expr:
     stripped = column.str.strip_chars()
     return pl.when(stripped != "").then(column if name in _BODIES else stripped)
@@ -122,8 +127,7 @@ def skipped(
     """Why a row is left out, or null."""
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
-        record = pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
-        reasons.append(pl.when(record.is_in(list(superseded))).then(pl.lit("mended")))
+        reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit("mended")))
     blank = pl.all_horizontal(pl.col(name).str.len_bytes().fill_null(0) == 0 for name in names)
     reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
     return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values)])
@@ -162,8 +166,7 @@ def newest(frame: pl.LazyFrame, key: str, part: Part) -> pl.LazyFrame:
     one; of equal ones the last. The others are left out, also where the newest is skipped: a ticket that was
     deleted is not what it was before."""
     order = ["_number", "_newest", "_file", "_row"]
-    row = pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
-    frame = frame.with_columns(row.alias("_row"))
+    frame = frame.with_columns(_source_row(part).alias("_row"))
     keyed = frame.filter(pl.col(key).is_not_null()).select(
         key, *order[1:], _number=pl.col("_newest").cast(pl.Float64, strict=False)
     )
@@ -183,9 +186,8 @@ def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
     values = pl.col("_value").sort_by("_at")
     if not is_list:
         return frame.group_by("_key").agg(values.last().alias(name))
-    listed = pl.struct(x=pl.col("_value")).struct.json_encode().str.slice(5).str.head(-1)
     several = frame.group_by("_key").agg(values.unique(maintain_order=True))
-    return several.select("_key", listed.alias(name))
+    return several.select("_key", columns.as_json(pl.col("_value")).alias(name))
 
 
 # -- what the cells say

@@ -65,10 +65,12 @@ def finding_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _examples(finding: Finding, table: Checked) -> Iterator[str]:
-    for place in sorted(finding.places, key=lambda p: (p.file, p.record)):
-        origin = table.scanned.origins[place.file]
-        column = origin.columns.get(place.column, "")
-        for record in read.fetch(origin.file, [read.record_of(place.record, origin.part)]):
+    """Each file is read once for all its rows."""
+    for number, origin in enumerate(table.scanned.origins):
+        places = [place for place in finding.places if place.file == number]
+        records = sorted({read.record_of(place.record, origin.part) for place in places})
+        column = origin.columns.get(places[0].column, "") if places else ""
+        for record in read.fetch(origin.file, records) if records else ():
             cells = dict(zip(origin.file.header, record.cells, strict=False))
             yield example(origin.file, record.line, column, finding.name, cells.get(column, ""))
 
