@@ -42,7 +42,6 @@ class Finding:
     places: tuple[Place, ...] = ()
 
 
-_EATEN = r"^\d(?:[.,]\d+)?[eE]\+\d+$|^\d+\.0$"
 # Below this the numbers say nothing.
 _ENOUGH_ROWS, _ENOUGH_TICKETS, _ENOUGH_MESSAGES = 1_000, 20, 100
 _LIMITS = {65_535: "the rows of an old spreadsheet", 1_048_575: "the rows of a spreadsheet"}
@@ -107,7 +106,7 @@ def _row_kinds(
             yield (
                 f"eaten_ids:{field.name}",
                 (
-                    cell.str.contains(_EATEN).fill_null(value=False),
+                    pl.col(f"{PREFIX}eaten.{field.name}"),
                     field.name,
                     f"values of {field.name} look as if a spreadsheet had rounded them (3.7E+11, 1000.0), so "
                     "they may not be the real ids; export again without opening the file in one, or set "
@@ -231,7 +230,8 @@ def _openings(related: Related, opening: str) -> Iterator[Finding]:
 def _at_night(related: Related, timezone: str | None) -> Iterator[Finding]:
     zone = timezone or "UTC"
     at = pl.col("created_at").dt.convert_time_zone(ZoneInfo(zone).key).dt.hour()
-    sent = related.messages.filter(pl.col("is_agent") & (pl.col("direction") == Direction.OUTBOUND))
+    agents = related.authors.filter(pl.col("is_agent") & (pl.col("direction") == Direction.OUTBOUND))
+    sent = related.going.join(agents, on="case", how="semi")
     total, night = (
         sent.select(pl.col("created_at").count(), at.is_in(list(_NIGHT_HOURS)).sum().alias("night"))
         .collect(engine="streaming")

@@ -1,5 +1,6 @@
 """Marks of damage on single rows, as expressions: made while rows are judged, so that texts are read once."""
 
+import re
 from collections.abc import Collection, Iterator
 
 import polars as pl
@@ -13,6 +14,8 @@ _MOJIBAKE = (
     *(f"Ã{second}" for second in "©¨¤¶¼¸¥¦±³¡ªº§´®¯²Ÿ"),
     "â€™", "â€œ", "â€“", "â€”", "â€¦", "â‚¬", "Â\u00a0", "Â°", "ï¿½", "\ufffd",
 )  # fmt: skip
+_GARBLED = "|".join(map(re.escape, _MOJIBAKE))
+_EATEN = r"^\d(?:[.,]\d+)?[eE]\+\d+$|^\d+\.0$"
 _HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
 _TEXTS = ("text", "html", "opening_text", "opening_html")
 
@@ -25,9 +28,21 @@ def marks(schema: TableSchema, given: Collection[str]) -> Iterator[pl.Expr]:
         yield holes.fill_null(value=False).alias(f"{PREFIX}template_holes")
     read = [*texts, *([pl.col("subject")] if "subject" in given else [])]
     if read:
-        garbled = pl.any_horizontal(text.str.contains_any(list(_MOJIBAKE)) for text in read)
+        garbled = pl.any_horizontal(text.str.contains(_GARBLED) for text in read)
         yield garbled.fill_null(value=False).alias(f"{PREFIX}mojibake")
+    for field in schema.fields:
+        if field.name in given and field.name.endswith("_id"):
+            eaten = pl.col(field.name).map_batches(_eaten, return_dtype=pl.Boolean, is_elementwise=True)
+            yield eaten.alias(f"{PREFIX}eaten.{field.name}")
     times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
     if times:
         twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
         yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")
+
+
+def _eaten(cells: pl.Series) -> pl.Series:
+    """Ids as a spreadsheet rounds them (3.7E+11, 1000.0). The pattern is dear, and most exports have none."""
+    suspects = cells.str.ends_with(".0") | cells.str.contains_any(["E+", "e+"])
+    if suspects.any():
+        suspects = cells.str.contains(_EATEN)
+    return suspects.fill_null(value=False)

@@ -7,9 +7,11 @@ import polars as pl
 
 from importer.model import Direction
 from importer.presets import Opening
+from importer.validate import CASE, case, key
 
 # A mail that opens a ticket and the ticket's own row are written within this time.
 _TOGETHER = timedelta(minutes=10)
+_NEVER = 1 << 61
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,64 +25,78 @@ class Openings:
     begun_by_agents: int
 
 
-def counted(messages: pl.LazyFrame, going: pl.LazyFrame) -> Openings:
-    count = _rows(messages.filter("_opening"))
-    twice = _rows(repeated(messages, "unless_repeated")) if count else 0
-    first = (
-        going.filter(pl.col("direction") != Direction.INTERNAL)
-        .select(
-            "ticket_id", "direction", order=pl.struct("created_at", ~pl.col("_opening"), "_file", "_record")
-        )
-        .group_by("ticket_id")
-        .agg(pl.col("direction").sort_by("order").first())
-        .select(pl.len().alias("all"), (pl.col("direction") == Direction.OUTBOUND).sum().alias("ours"))
-    )
-    conversations, ours = first.collect(engine="streaming").row(0)
-    return Openings(count, twice, conversations, ours)
+def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame) -> Openings:
+    """`opened` are the openings, `messages` all messages, with their direction; `tickets` those that go (see
+    by_ticket)."""
+    count = _rows(opened)
+    twice = repeated(opened, messages, "unless_repeated") if count else None
+    begun = tickets.filter(pl.col("first_public").is_not_null())
+    ours = (pl.col("first_public") % 2).sum()
+    conversations, by_agents = begun.select(pl.len(), ours=ours).collect(engine="streaming").row(0)
+    return Openings(count, _rows(twice) if twice is not None else 0, conversations, by_agents)
 
 
 def _rows(frame: pl.LazyFrame) -> int:
     return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
-def with_openings(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
-    """The messages, and the opening messages of the tickets: the requester's own, in public."""
-    openings = tickets.filter(pl.col("body.bytes").is_not_null()).select(
-        "_file",
-        "_record",
-        "ticket_id",
-        "created_at",
-        "channel",
-        "body.bytes",
-        "body.hash",
-        "body.words",
-        message_id=pl.col("ticket_id") + ":opening",
-        author_id="requester_id",
-        author_email="requester_email",
-        author_name="requester_name",
-        direction=pl.lit(Direction.INBOUND.value),
-        _opening=pl.lit(value=True),
+def by_ticket(messages: pl.LazyFrame) -> pl.LazyFrame:
+    """By `parent` the number of `messages`, and of the `first_public` its instant (µs) twice, plus one where
+    it is ours: of several in one instant the customer's counts."""
+    at = pl.col("created_at").dt.timestamp("us").fill_null(_NEVER)
+    is_public = pl.col("direction") != Direction.INTERNAL
+    place = pl.when(is_public).then(at * 2 + (pl.col("direction") == Direction.OUTBOUND))
+    return messages.group_by("parent").agg(pl.len().alias("messages"), place.min().alias("first_public"))
+
+
+def messages(tickets: pl.LazyFrame) -> pl.LazyFrame:
+    """The opening messages of tickets: the requester's own, in public."""
+    return (
+        tickets.filter(pl.col("body.bytes").is_not_null())
+        .select(
+            "_file",
+            "_record",
+            "ticket_id",
+            "parent",
+            "created_at",
+            "channel",
+            "body.bytes",
+            "body.hash",
+            "body.words",
+            message_id=pl.col("ticket_id") + ":opening",
+            author_id="requester_id",
+            author_email="requester_email",
+            author_name="requester_name",
+            author_role=pl.lit(None, pl.String),
+            from_email=pl.lit(None, pl.String),
+            direction=pl.lit(Direction.INBOUND.value),
+            public=pl.lit(None, pl.Boolean),
+            items=pl.lit(0, pl.UInt32),
+            _opening=pl.lit(value=True),
+        )
+        .with_columns(key=key("message_id"), case=case(CASE))
     )
-    return pl.concat([messages.with_columns(pl.lit(value=False).alias("_opening")), openings], how="diagonal")
 
 
-def repeated(messages: pl.LazyFrame, opening: Opening) -> pl.LazyFrame:
-    """The openings among messages whose direction is decided that must not be told twice."""
-    openings, others = messages.filter("_opening"), messages.filter(~pl.col("_opening"))
+def repeated(opened: pl.LazyFrame, messages: pl.LazyFrame, opening: Opening) -> pl.LazyFrame | None:
+    """The openings that must not be told twice, since they stand among the messages (with their direction)
+    too; None where that is not asked."""
+    others = messages.filter(~pl.col("_opening"))
     if opening == "always":
-        return openings.clear()
+        return None
     if opening == "unless_messages":
-        return openings.join(others, on="ticket_id", how="semi")
+        return opened.join(others, on="parent", how="semi")
     first = (
         others.filter(pl.col("direction") != Direction.INTERNAL)
-        .select("ticket_id", "direction", "created_at", "_file", "_record", words="body.words")
+        .select("parent", "direction", "created_at", "_file", "_record", words="body.words")
+        .join(opened, on="parent", how="semi")
         .sort("created_at", "_file", "_record")
-        .group_by("ticket_id", maintain_order=True)
+        .group_by("parent", maintain_order=True)
         .agg(pl.first("direction", "created_at", "words").name.prefix("first."))
     )
     near = (pl.col("first.created_at") - pl.col("created_at")).abs() <= _TOGETHER
     same = (pl.col("first.words") == pl.col("body.words")) | (
         (pl.col("first.direction") == Direction.INBOUND) & near
     )
-    kept = messages.collect_schema().names()
-    return openings.join(first, on="ticket_id", how="inner").filter(same).select(kept)
+    kept = opened.collect_schema().names()
+    return opened.join(first, on="parent", how="inner").filter(same).select(kept)

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from importer import account, agents, checkpoint, read
+from importer.authors import Names
 from importer.config import Migration
 from importer.dixa import APIS
 from importer.dixa.api import Account, created_id
@@ -88,13 +89,18 @@ def prepare(
     cannot be read to its end."""
     _check_attributes(migration, scanned["tickets"])
     tables = {}
+    imported = checkpoint.marks(migration.checkpoint, maker=MARKS)
     has_openings = any(
         name in columns for columns in scanned["tickets"].columns for name in ("opening_text", "opening_html")
     )
     for name, table in scanned.items():
         say(f"reading {name} ({len(table.files)} file{'s' * (len(table.files) > 1)})")
         tables[name] = validate(
-            table, timezone=migration.source.timezone, workdir=workdir, bodies=jobs, words=has_openings
+            table,
+            timezone=migration.source.timezone,
+            workdir=workdir,
+            whole=jobs or bool(imported),
+            words=has_openings,
         )
     say("joining the tables")
     api = APIS[migration.target.api]
@@ -103,14 +109,15 @@ def prepare(
         default_agent=migration.people.default_agent,
         import_empty=migration.conversation.empty == "import",
         with_holes=with_holes,
-        agents=agents.read(migration.agents_file),
-        external_prefix=f"{migration.name}:" if api.HAS_EXTERNAL_IDS else None,
+        names=Names(
+            agents.read(migration.agents_file),
+            f"{migration.name}:" if api.HAS_EXTERNAL_IDS else None,
+        ),
         times_required=api.NEEDS_TIMES,
         opening=migration.source.opening,
     )
     related = relate(tables, rules=rules, workdir=workdir)
     say("planning")
-    imported = checkpoint.marks(migration.checkpoint, maker=MARKS)
     parts = plan(
         related,
         default_agent=migration.people.default_agent,
@@ -166,7 +173,7 @@ def _listed(tables: Mapping[str, Checked]) -> int:
     if "messages" not in tables:
         return 0
     messages = tables["messages"]
-    good = messages.good.select(pl.col("attachments").list.len().sum())
+    good = messages.good.select(pl.col("items").sum())
     bad = messages.fates.unique(["_file", "_record"]).select(pl.col("items").sum())
     return sum(int(frame.collect(engine="streaming").item() or 0) for frame in (good, bad))
 
@@ -527,11 +534,11 @@ def _not_in_export(prepared: Prepared) -> tuple[str, ...]:
         return ()
     ids = pl.concat(
         [
-            prepared.related.tickets.select(id="ticket_id"),
-            prepared.related.fates["tickets"].select("id"),
+            prepared.related.tickets.select("ticket_id"),
+            prepared.related.fates["tickets"].select("ticket_id"),
         ]
     )
-    there = set(ids.filter(pl.col("id").is_in(begun)).collect(engine="streaming")["id"])
+    there = set(ids.filter(pl.col("ticket_id").is_in(begun)).collect(engine="streaming")["ticket_id"])
     return tuple(ticket_id for ticket_id in begun if ticket_id not in there)
 
 
@@ -543,13 +550,13 @@ def unknown_agents(prepared: Prepared, keys: AbstractSet[str]) -> list[agents.Un
     """The agents with these keys, and those without an address, with what they wrote."""
     wanted = pl.col("key").is_in(sorted(keys)) | (pl.col("key").is_null() & pl.col("person").is_not_null())
     found = (
-        prepared.related.written_by_agents.filter(wanted)
+        prepared.related.authors.filter(pl.col("is_agent") & wanted)
         .group_by("person")
         .agg(
-            pl.col("name").drop_nulls().first(),
-            pl.len().alias("messages"),
-            pl.col("created_at").min().alias("first"),
-            pl.col("created_at").max().alias("last"),
+            pl.col("author_name").drop_nulls().min(),
+            pl.col("messages").sum(),
+            pl.col("first").min(),
+            pl.col("last").max(),
         )
         .collect(engine="streaming")
     )

@@ -101,7 +101,7 @@ def plan(
         return Parts(workdir, 0, *_sums(order), already_there=_sums(there), default_agent=default_agent)
     frames = {
         "tickets": related.tickets.select(*_TICKET_COLUMNS, cs.starts_with("custom.")),
-        "messages": related.messages,
+        "messages": _whole(related),
         "attachments": _linked(related),
     }
     folder = workdir / "plan"
@@ -109,7 +109,7 @@ def plan(
     for name, frame in frames.items():
         target = pl.PartitionBy(folder / name, key="part", include_key=False)
         frame.join(places, on="ticket_id", how="inner").sink_parquet(target, mkdir=True, engine="streaming")
-    of_bodies = related.messages.join(places, on="ticket_id", how="inner").select(*_ROW, "part")
+    of_bodies = _whole(related).join(places, on="ticket_id", how="inner").select(*_ROW, "part")
     related.bodies.join(of_bodies, on=_ROW, how="inner").sink_parquet(
         pl.PartitionBy(folder / "bodies", key="part", include_key=False), mkdir=True, engine="streaming"
     )
@@ -118,13 +118,12 @@ def plan(
 
 
 def _counted(related: Related, workdir: Path) -> Parts:
-    listed = related.messages.select(
-        pl.len().alias("rows"), pl.col("attachments").list.len().sum().alias("n")
+    listed = related.going.select(pl.len().alias("rows"), pl.col("items").sum())
+    linked = related.attachments.join(related.going, left_on="parent", right_on="key", how="semi")
+    tickets, messages, linked_count = pl.collect_all(
+        [related.tickets.select(pl.len()), listed, linked.select(pl.len())], engine="streaming"
     )
-    tickets, messages, linked = pl.collect_all(
-        [related.tickets.select(pl.len()), listed, _linked(related).select(pl.len())], engine="streaming"
-    )
-    attachments = int(messages["n"][0] or 0) + int(linked.item())
+    attachments = int(messages["items"][0] or 0) + int(linked_count.item())
     return Parts(workdir, 0, int(tickets.item()), int(messages["rows"][0]), attachments, (0, 0, 0), None)
 
 
@@ -132,9 +131,15 @@ def _sums(tickets: pl.DataFrame) -> tuple[int, int, int]:
     return tickets.height, int(tickets["messages"].sum()), int(tickets["attachments"].sum())
 
 
+def _whole(related: Related) -> pl.LazyFrame:
+    if related.messages is None:
+        raise AssertionError("the messages were not kept")
+    return related.messages
+
+
 def _linked(related: Related) -> pl.LazyFrame:
     """Rows of the attachments table with their ticket."""
-    ids = related.messages.select("message_id", "ticket_id").filter(pl.col("message_id").is_not_null())
+    ids = _whole(related).select("message_id", "ticket_id").filter(pl.col("message_id").is_not_null())
     return related.attachments.join(ids, on="message_id", how="inner")
 
 
@@ -145,8 +150,9 @@ def _marked(related: Related) -> pl.LazyFrame:
     A mark is for comparing two runs of the same polars only: its hashes may change from version to version.
     """
     listed = pl.col("attachments").list.len().fill_null(0)
+    whole = _whole(related)
     messages = (
-        related.messages.select("ticket_id", "created_at", listed=listed, hash=_hash(related.messages))
+        whole.select("ticket_id", "created_at", listed=listed, hash=_hash(whole))
         .group_by("ticket_id")
         .agg(
             pl.len().alias("messages"),
@@ -190,7 +196,7 @@ def _hash(frame: pl.LazyFrame) -> pl.Expr:
             pl.col(name).list.join("\x1e") if dtype == pl.List(pl.String) else pl.col(name).cast(pl.String)
         ).fill_null("\x00")
         for name, dtype in frame.collect_schema().items()
-        if name not in ("_file", "_record")
+        if name not in ("_file", "_record", "key", "parent")
     ]
     return pl.concat_str(cells, separator="\x1f").hash()
 

@@ -10,7 +10,7 @@ zone where none is configured, and `<column>.format`.
 import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -74,25 +74,29 @@ class TableSchema:
     def unique(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields if field.constraints.get("unique"))
 
-    def typed(self, frame: pl.LazyFrame, timezone: str | None) -> pl.LazyFrame:
-        """The frame with each column that is not text parsed, null where it cannot be, and as it came in
-        `raw.<column>`; for times also `state.<column>` (instants.State) and `twice.<column>`, whether the
-        clock shows this time twice."""
-        raw = {field.name: f"raw.{field.name}" for field in self.fields if field.type != "string"}
-        frame = frame.rename(raw).with_columns(
-            _parsed(field, timezone).alias(field.name) for field in self.fields if field.type != "string"
-        )
-        times = [field.name for field in self.fields if field.type == "datetime"]
+    def typed(self, frame: pl.LazyFrame, given: Collection[str], timezone: str | None) -> pl.LazyFrame:
+        """The frame with each of the given columns that is not text parsed, null where it cannot be, and as
+        it came in `raw.<column>`; for times also `state.<column>` (instants.State) and `twice.<column>`,
+        whether the clock shows this time twice."""
+        fields = [field for field in self.fields if field.name in given and field.type != "string"]
+        frame = frame.rename({field.name: f"raw.{field.name}" for field in fields})
+        frame = frame.with_columns(_parsed(field, timezone).alias(field.name) for field in fields)
+        times = [field.name for field in fields if field.type == "datetime"]
         return frame.with_columns(
             *(pl.col(name).struct.field("state").alias(f"state.{name}") for name in times),
             *(pl.col(name).struct.field("twice").alias(f"twice.{name}") for name in times),
             *(pl.col(name).struct.field("at").alias(name) for name in times),
         )
 
-    def rules(self, timezone: str | None) -> list[Rule]:
-        """Every rule that looks at one row alone; uniqueness and foreign keys are for `validate` and
-        `relate`."""
-        return [rule for field in self.fields for rule in _rules(field, timezone)]
+    def rules(self, given: Collection[str], timezone: str | None) -> list[Rule]:
+        """Every rule that looks at one row alone and at a given column; uniqueness and foreign keys are for
+        `validate` and `relate`."""
+        return [rule for field in self.fields if field.name in given for rule in _rules(field, timezone)]
+
+    def dtype(self, name: str) -> pl.DataType:
+        """What the column holds once it is typed."""
+        kind = next(field.type for field in self.fields if field.name == name)
+        return _DTYPES.get(kind, pl.String())
 
 
 @cache
@@ -183,6 +187,12 @@ def _lists(cells: pl.Series) -> pl.Series:
 _known_items = lru_cache(1 << 16)(cell_items)
 
 
+_DTYPES: Mapping[str, pl.DataType] = {
+    "datetime": pl.Datetime("us", "UTC"),
+    "boolean": pl.Boolean(),
+    "integer": pl.Int64(),
+    "array": pl.List(pl.String),
+}
 _TYPE_WORDS = {
     "datetime": "no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
     "boolean": "neither true nor false",

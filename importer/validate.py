@@ -1,11 +1,18 @@
 """Tables × schemas → good rows, and every other row with the reason that keeps it out.
 
-One streaming pass a table: the rows go to Parquet files in a work folder, so memory does not grow with the
-export. Data never raises here; a file that cannot be read at all does (SourceError, with the line).
+One streaming pass a table: what is kept of the rows goes to Parquet files in a work folder, so memory does
+not grow with the export. Data never raises here; a file that cannot be read at all does (SourceError, with
+the line).
+
+Rows are known to each other by keys, 64 bit hashes of their ids: of 10 million ids two share a key with a
+probability of one in 400,000. Uniqueness is decided by the ids themselves, and what is sent is joined by
+them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import polars as pl
@@ -14,18 +21,20 @@ from importer import read
 from importer.errors import SourceError
 from importer.marks import marks
 from importer.model import State
-from importer.schema import Rule, TableSchema
+from importer.schema import Rule
 
-# What a reject or a filtered row keeps: enough to find it again and to know what hangs on it.
+# What a reject or a filtered row keeps: enough to find it again and to know what hangs on it. `ticket_id` is
+# that of a ticket's own row.
 FATE_SCHEMA = pl.Schema(
     {
         "_file": pl.UInt16,
         "_record": pl.UInt64,
-        "id": pl.String,
-        "parent": pl.String,
+        "key": pl.UInt64,
+        "parent": pl.UInt64,
         "items": pl.UInt32,
         "state": pl.String,
         "rule": pl.String,
+        "ticket_id": pl.String,
     }
 )
 # Where texts stand. They are most of an export and no rule looks at them, so they go their own way.
@@ -33,7 +42,17 @@ BODIES: Mapping[str, tuple[str, str]] = {
     "messages": ("text", "html"),
     "tickets": ("opening_text", "opening_html"),
 }
-_IDENTITY = ("_file", "_record", "id", "parent", "items")
+# What says who wrote a message to whom. Few of these are different, so messages name them by a hash, `case`.
+CASE: Mapping[str, pl.DataType] = {
+    "author_id": pl.String(),
+    "author_email": pl.String(),
+    "author_name": pl.String(),
+    "author_role": pl.String(),
+    "from_email": pl.String(),
+    "direction": pl.String(),
+    "public": pl.Boolean(),
+}
+_FACTORS = (31, 37, 41, 43, 47, 53, 59)
 _IDS: Mapping[str, tuple[str | None, str]] = {
     "tickets": ("ticket_id", "ticket_id"),
     "messages": ("message_id", "ticket_id"),
@@ -52,14 +71,16 @@ _FLAW_RULES = [
 class Checked:
     """One table after the rules that look at it alone.
 
-    `good` has the canonical columns, typed, with `_file`, `_record` and the marks of damage. `fates`
-    (FATE_SCHEMA) has a line for every other row and every rule that it breaks: `id` is its own, `parent` what
-    it belongs to (the ticket, for attachments the message), `items` counts the attachments in a message's
-    cell. Every row read is in exactly one of them.
+    `good` has `_file`, `_record`, `key` (of its own id), `parent` (of what it belongs to: the ticket, for
+    attachments the message) and the marks of damage; of messages also `created_at`, `case`, `items` (how many
+    attachments its cell lists) and `channel` where given; of other tables all given columns, typed. `fates`
+    (FATE_SCHEMA) has a line for every other row and every rule that it breaks. Every row read is in exactly
+    one of them.
 
     In place of its texts a good row has `body.bytes` (null without any), `body.hash` and, where asked for,
     `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `text`
-    and `html`, where they are kept.
+    and `html`, and `whole` the good messages with all their other columns, where they are kept. `cases` are
+    the different ones among messages, by `case`.
     """
 
     scanned: read.Scanned
@@ -69,32 +90,48 @@ class Checked:
     good: pl.LazyFrame
     fates: pl.LazyFrame
     differing: Mapping[str, int]
+    cases: pl.LazyFrame | None = None
+    whole: pl.LazyFrame | None = None
     bodies: pl.LazyFrame | None = None
 
 
+def key(name: str) -> pl.Expr:
+    """The key of an id; null without one."""
+    return pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash())
+
+
+def case(columns: Collection[str]) -> pl.Expr:
+    """A hash of those columns of CASE that are there; one that is not counts as null."""
+    hashes = [
+        pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash() * factor).otherwise(pl.lit(0, pl.UInt64))
+        for name, factor in zip(CASE, _FACTORS, strict=True)
+        if name in columns
+    ]
+    return reduce(add, hashes, pl.lit(0, pl.UInt64))
+
+
 def validate(
-    scanned: read.Scanned, *, timezone: str | None, workdir: Path, bodies: bool = True, words: bool = False
+    scanned: read.Scanned, *, timezone: str | None, workdir: Path, whole: bool = True, words: bool = False
 ) -> Checked:
-    """Judge one table. Its good rows and the fates of the others are written below `workdir`, their texts
-    only with `bodies`."""
+    """Judge one table. What is kept of it is written below `workdir`; texts and whole messages only where
+    `whole`."""
     schema = scanned.schema
-    rules = [*_FLAW_RULES, *schema.rules(timezone)]
-    good_path, bad_path = workdir / f"{schema.name}.good.parquet", workdir / f"{schema.name}.bad.parquet"
-    bodies_path = workdir / f"{schema.name}.bodies.parquet" if bodies and schema.name in BODIES else None
-    frame = _judged(scanned, rules, timezone)
-    read_on = _collect(scanned, _sinks(frame, schema.name, good_path, bad_path, bodies_path, words=words))
-    rows = _rows_by_file(good_path, bad_path) if read_on else {}
+    rules = [*_FLAW_RULES, *schema.rules(scanned.given, timezone)]
+    sinks = _Sinks(scanned, workdir, whole=whole, words=words)
+    read_on = _collect(scanned, list(sinks.of(_judged(scanned, rules, timezone))))
+    rows = _rows_by_file(sinks.good, sinks.bad) if read_on else {}
     # What polars read must be what the bytes have, or the proof was none.
     if not read_on or any(_differs(origin, rows.get(n, 0)) for n, origin in enumerate(scanned.origins)):
         if scanned.exactly is None or (again := scanned.exactly()) is None:
             raise AssertionError(f"{schema.name}: read row by row, and still not as its bytes are")
-        return validate(again, timezone=timezone, workdir=workdir, bodies=bodies, words=words)
-    good = pl.scan_parquet(good_path, glob=False)
-    fates = _fates(pl.scan_parquet(bad_path, glob=False), rules)
-    doubles = [_doubles(good, schema.name, column) for column in schema.unique]
-    for double in doubles:
-        good = good.join(double.lazy(), on=["_file", "_record"], how="anti")
-    fates = pl.concat([_apart(fates, good, schema), *(double.lazy() for double in doubles)])
+        return validate(again, timezone=timezone, workdir=workdir, whole=whole, words=words)
+    good = pl.scan_parquet(sinks.good, glob=False)
+    fates = _fates(pl.scan_parquet(sinks.bad, glob=False), rules)
+    doubles = _doubles(scanned, good) if schema.primary else FATE_SCHEMA.to_frame()
+    if not doubles.is_empty():
+        good = good.join(doubles.lazy(), on=["_file", "_record"], how="anti")
+    if schema.primary:
+        fates = pl.concat([_apart(fates, good), doubles.lazy()])
     named = {rule.name: rule for rule in rules}
     for column in schema.unique:
         name = f"{column}.unique"
@@ -107,30 +144,100 @@ def validate(
         good,
         fates,
         _differing(scanned, good),
-        pl.scan_parquet(bodies_path, glob=False) if bodies_path else None,
+        *(pl.scan_parquet(path, glob=False) if path else None for path in sinks.more),
     )
 
 
-def _sinks(
-    frame: pl.LazyFrame, table: str, good_path: Path, bad_path: Path, bodies_path: Path | None, *, words: bool
-) -> list[pl.LazyFrame]:
-    """One pass over the judged rows: the good ones, the others, and the texts of the good ones."""
-    own = BODIES.get(table)
-    out = pl.col("_skip").is_not_null() | (pl.col("_broken") != 0)
-    sinks = [
-        frame.filter(~out)
-        .with_columns(_traces(*own, words=words) if own else [])
-        .drop("_skip", "_flaw", "_broken", "^(raw|state|twice)\\..*$", *(own or ()))
-        .sink_parquet(good_path, compression="lz4", statistics=False, lazy=True),
-        frame.filter(out).select(*_identity(table), "_skip", "_broken").sink_parquet(bad_path, lazy=True),
-    ]
-    if own and bodies_path:
-        sinks.append(
-            frame.filter(~out & pl.coalesce(own).is_not_null())
-            .select("_file", "_record", text=own[0], html=own[1])
-            .sink_parquet(bodies_path, compression="lz4", statistics=False, lazy=True)
+@dataclass(slots=True)
+class _Sinks:
+    """Where the rows of a table go, in one pass over them."""
+
+    scanned: read.Scanned
+    workdir: Path
+    whole: bool
+    words: bool
+
+    @property
+    def table(self) -> str:
+        return self.scanned.schema.name
+
+    @property
+    def good(self) -> Path:
+        return self.workdir / f"{self.table}.good.parquet"
+
+    @property
+    def bad(self) -> Path:
+        return self.workdir / f"{self.table}.bad.parquet"
+
+    @property
+    def more(self) -> tuple[Path | None, ...]:
+        """Cases, whole messages, texts: where the table has them."""
+        there = (self.table == "messages", self.table == "messages" and self.whole, self._keeps_texts)
+        names = ("cases", "whole", "bodies")
+        return tuple(
+            self.workdir / f"{self.table}.{name}.parquet" if is_there else None
+            for name, is_there in zip(names, there, strict=True)
         )
-    return sinks
+
+    @property
+    def _keeps_texts(self) -> bool:
+        return self.whole and bool(self._texts)
+
+    @property
+    def _texts(self) -> list[str]:
+        return [name for name in BODIES.get(self.table, ()) if name in self.scanned.given]
+
+    def of(self, frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
+        bad = frame.filter("_out").select(*_identity(self.table, self.scanned.given), "_skip", "_broken")
+        yield bad.sink_parquet(self.bad, lazy=True)
+        good = frame.filter(~pl.col("_out")).with_columns(
+            *self._traces(),
+            *(() if self.table == "messages" else _identity(self.table, self.scanned.given)[2:4]),
+        )
+        good = good.drop(r"^(raw|state|twice|fails)\..*$", "_skip", "_flaw", "_broken", "_out")
+        cases, whole, bodies = self.more
+        if bodies:
+            text, html = (name if name in self._texts else None for name in BODIES[self.table])
+            columns = {"text": _or_null(text), "html": _or_null(html)}
+            texts = good.filter(pl.any_horizontal(pl.col(self._texts).is_not_null()))
+            yield _sunk(texts.select("_file", "_record", **columns), bodies)
+        good = good.drop(self._texts)
+        if cases:
+            named = [name for name in CASE if name in self.scanned.given]
+            good = good.with_columns(*_identity(self.table, self.scanned.given)[2:5], case=case(named))
+            yield _sunk(good.group_by("case").agg(pl.first(*named)), cases)
+        if whole:
+            yield _sunk(good, whole)
+        yield _sunk(good.select(self._kept(good)) if cases else good, self.good)
+
+    def _kept(self, good: pl.LazyFrame) -> list[str]:
+        kept = {"_file", "_record", "key", "parent", "items", "case", "created_at", "channel"}
+        there = good.collect_schema().names()
+        return [name for name in there if name in kept or name.startswith(("damage.", "body."))]
+
+    def _traces(self) -> Iterator[pl.Expr]:
+        """What stands for a text where only its being there, its size and its sameness matter."""
+        if self.table not in BODIES:
+            return
+        null = pl.lit(None, pl.UInt64)
+        texts = [pl.col(name) for name in self._texts]
+        size = pl.sum_horizontal(text.str.len_bytes() for text in texts).cast(pl.UInt64) if texts else null
+        there = pl.any_horizontal(text.is_not_null() for text in texts) if texts else pl.lit(value=False)
+        yield pl.when(there).then(size).alias("body.bytes")
+        own = dict(zip(BODIES[self.table], (1, 31), strict=True))
+        hashes = [pl.col(name).hash() * own[name] for name in self._texts] if self.whole else []
+        yield (reduce(add, hashes) if hashes else null).alias("body.hash")
+        plain = pl.coalesce(*texts, pl.lit(None, pl.String)).str.replace_all(r"<[^>]*>", " ")
+        plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
+        yield (plain.hash() if self.words and texts else null).alias("body.words")
+
+
+def _or_null(name: str | None) -> pl.Expr:
+    return pl.col(name) if name else pl.lit(None, pl.String)
+
+
+def _sunk(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
+    return frame.sink_parquet(path, compression="lz4", statistics=False, lazy=True)
 
 
 def _differs(origin: read.Origin, rows: int) -> bool:
@@ -139,33 +246,31 @@ def _differs(origin: read.Origin, rows: int) -> bool:
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
-    """The frame with its typed columns, and in `_broken` a bit for every rule that a row breaks."""
+    """The frame with its typed columns; `_out` of a row that is not good, and in `_broken` a bit for every
+    rule that it breaks."""
     schema = scanned.schema
     if len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
-    bits = [pl.when(rule.fails).then(pl.lit(1 << i, pl.UInt64)) for i, rule in enumerate(rules)]
+    names = [f"fails.{i}" for i in range(len(rules))]
+    bits = [
+        pl.when(name).then(pl.lit(1 << i, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
+        for i, name in enumerate(names)
+    ]
     # Of a row whose shape is broken nothing else can be said: its cells may stand in the wrong columns.
     of_shape, of_cells = bits[: len(_FLAW_RULES)], bits[len(_FLAW_RULES) :]
     broken = (
         pl.when(pl.col("_flaw").is_not_null())
-        .then(pl.sum_horizontal(of_shape, ignore_nulls=True))
-        .otherwise(pl.sum_horizontal(of_cells, ignore_nulls=True))
+        .then(pl.sum_horizontal(of_shape))
+        .otherwise(pl.sum_horizontal(of_cells))
     )
     given = {name for columns in scanned.columns for name in columns}
-    typed = schema.typed(scanned.frame, timezone)
-    return typed.with_columns(broken.alias("_broken"), *marks(schema, given))
-
-
-def _traces(text: str, html: str, *, words: bool) -> list[pl.Expr]:
-    """What stands for a text where only its being there, its size and its sameness matter."""
-    size = pl.sum_horizontal(pl.col(name).str.len_bytes() for name in (text, html))
-    plain = pl.coalesce(text, html).str.replace_all(r"<[^>]*>", " ")
-    plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
-    return [
-        pl.when(pl.coalesce(text, html).is_not_null()).then(size).cast(pl.UInt64).alias("body.bytes"),
-        (pl.col(text).hash() * 31 + pl.col(html).hash()).alias("body.hash"),
-        (plain.hash() if words else pl.lit(None, pl.UInt64)).alias("body.words"),
-    ]
+    typed = schema.typed(scanned.frame, scanned.given, timezone)
+    judged = typed.with_columns(
+        *(rule.fails.alias(name) for rule, name in zip(rules, names, strict=True)), *marks(schema, given)
+    )
+    out = pl.any_horizontal(pl.col("_skip").is_not_null(), pl.col("_flaw").is_not_null(), *names)
+    # Several sinks take from it; without this each would judge all rows for itself.
+    return judged.with_columns(_out=out, _broken=broken).cache()
 
 
 def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> bool:
@@ -184,8 +289,9 @@ def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> bool:
 
 def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
     """A line for each broken rule; for a skipped row, one line with the reason."""
+    identity = [name for name in FATE_SCHEMA if name not in ("state", "rule")]
     skipped = bad.filter(pl.col("_skip").is_not_null()).select(
-        *_IDENTITY, pl.lit(State.FILTERED.value).alias("state"), rule="_skip"
+        *identity, state=pl.lit(State.FILTERED.value), rule="_skip"
     )
     names = [
         pl.when((pl.col("_broken") & (1 << i)) != 0).then(pl.lit(rule.name)) for i, rule in enumerate(rules)
@@ -194,54 +300,64 @@ def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
         bad.filter(pl.col("_skip").is_null())
         .with_columns(rule=pl.concat_list(names).list.drop_nulls())
         .explode("rule")
-        .select(*_IDENTITY, pl.lit(State.REJECTED.value).alias("state"), "rule")
+        .select(*identity, "rule", state=pl.lit(State.REJECTED.value))
     )
-    return pl.concat([skipped, rejected]).cast(FATE_SCHEMA)
+    return pl.concat([frame.select(*FATE_SCHEMA).cast(FATE_SCHEMA) for frame in (skipped, rejected)])
 
 
-def _apart(fates: pl.LazyFrame, good: pl.LazyFrame, schema: TableSchema) -> pl.LazyFrame:
+def _apart(fates: pl.LazyFrame, good: pl.LazyFrame) -> pl.LazyFrame:
     """A row that is left out or rejected beside a good one of the same record (an older version, one that was
-    mended) says nothing about that record, so it has no id."""
-    if schema.primary is None:
-        return fates
-    there = good.select(id=schema.primary, _there=pl.lit(value=True)).unique("id")
+    mended) says nothing about that record, so it has no key."""
+    own = fates.select("key").drop_nulls()
+    there = good.select("key").join(own, on="key", how="semi").unique().with_columns(_there=True)
+    known = pl.col("_there").is_null()
     return (
-        fates.join(there, on="id", how="left")
-        .with_columns(id=pl.when(pl.col("_there").is_null()).then("id"))
+        fates.join(there, on="key", how="left")
+        .with_columns(key=pl.when(known).then("key"), ticket_id=pl.when(known).then("ticket_id"))
         .select(*FATE_SCHEMA)
     )
 
 
-def _doubles(good: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
-    """The rows that share an id with another, as fates. Hashes find the few candidates, ids decide."""
-    hashes = good.select(pl.col(column).drop_nulls().hash().alias("hash")).collect(engine="streaming")["hash"]
-    ordered = hashes.sort()
+def _doubles(scanned: read.Scanned, good: pl.LazyFrame) -> pl.DataFrame:
+    """The good rows that share an id with another, as fates. Keys find the few candidates, ids decide."""
+    table, column = scanned.schema.name, scanned.schema.primary
+    ordered = good.select(pl.col("key").drop_nulls()).collect(engine="streaming")["key"].sort()
     twice = ordered.filter(ordered == ordered.shift()).unique().to_frame()
-    if twice.is_empty():
+    if twice.is_empty() or column is None:
         return FATE_SCHEMA.to_frame()
+    candidates = good.join(twice.lazy(), on="key", how="semi")
+    if column not in good.collect_schema():
+        ids = scanned.frame.select("_file", "_record", column).with_columns(key=key(column))
+        ids = ids.join(twice.lazy(), on="key", how="semi").drop("key")
+        candidates = candidates.join(ids, on=["_file", "_record"], how="inner")
+    candidates = candidates.collect(engine="streaming").lazy()
     return (
-        good.with_columns(pl.col(column).hash().alias("hash"))
-        .join(twice.lazy(), on="hash", how="semi")
-        .filter(pl.col(column).is_not_null() & pl.col(column).is_duplicated())
+        candidates.filter(pl.col(column).is_duplicated())
         .select(
-            *_identity(table),
-            pl.lit(State.REJECTED.value).alias("state"),
-            pl.lit(f"{column}.unique").alias("rule"),
+            "_file",
+            "_record",
+            "key",
+            "parent",
+            items="items" if table == "messages" else pl.lit(0),
+            state=pl.lit(State.REJECTED.value),
+            rule=pl.lit(f"{column}.unique"),
+            ticket_id="ticket_id" if table == "tickets" else pl.lit(None),
         )
         .cast(FATE_SCHEMA)
-        .collect(engine="streaming")
+        .collect()
     )
 
 
-def _identity(table: str) -> list[pl.Expr]:
+def _identity(table: str, given: Collection[str]) -> list[pl.Expr]:
     own, parent = _IDS[table]
-    count = pl.col("attachments").list.len().fill_null(0) if table == "messages" else pl.lit(0)
+    listed = pl.col("attachments").list.len().fill_null(0) if "attachments" in given else pl.lit(0)
     return [
         pl.col("_file"),
         pl.col("_record"),
-        (pl.col(own) if own else pl.lit(None, pl.String)).alias("id"),
-        pl.col(parent).alias("parent"),
-        count.cast(pl.UInt32).alias("items"),
+        (key(own) if own and own in given else pl.lit(None, pl.UInt64)).alias("key"),
+        key(parent).alias("parent"),
+        listed.cast(pl.UInt32).alias("items"),
+        _or_null("ticket_id" if table == "tickets" else None).alias("ticket_id"),
     ]
 
 

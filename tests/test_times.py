@@ -346,7 +346,7 @@ def test_a_time_in_the_other_order_is_rejected_not_turned_round(migration: Migra
         tickets="ticket_id,subject,requester_email,created_at,opening_text\n"
         "1,a,a@b.example,13/01/2024,hi\n2,b,a@b.example,14/01/2024,hi\n3,c,a@b.example,01/15/2024,hi\n"
     )
-    fates = prepare(path).related.fates["tickets"].select("id", "state", "rule").collect().rows()
+    fates = prepare(path).related.fates["tickets"].select("ticket_id", "state", "rule").collect().rows()
     assert fates == [("3", "rejected", "created_at.type")]
 
 
@@ -359,7 +359,7 @@ ROW = "ticket_id,subject,requester_email,created_at,opening_text"
 def test_a_time_that_the_clock_skips_is_rejected(migration: Migration, prepare) -> None:
     gap, sound = "1,a,a@b.example,2024-03-31 02:30:00,hi", "2,b,a@b.example,2024-03-31 03:30:00,hi"
     ready = prepare(migration(timezone=ZONE, tickets=f"{ROW}\n{gap}\n{sound}\n"))
-    fates = ready.related.fates["tickets"].select("id", "state", "rule").collect().rows()
+    fates = ready.related.fates["tickets"].select("ticket_id", "state", "rule").collect().rows()
     assert fates == [("1", "rejected", "created_at.timezone")]
     assert ready.tables["tickets"].rules["created_at.timezone"].message == (
         "a time that Europe/Copenhagen skips (the clock goes forward)"
@@ -395,7 +395,7 @@ def test_a_time_without_a_zone_needs_one(migration: Migration, prepare) -> None:
             tickets=f"{ROW}\n1,a,a@b.example,2024-03-31 09:15:00,hi\n2,b,a@b.example,2024-03-31T09:15:00Z,hi\n",
         )
     )
-    assert ready.related.fates["tickets"].select("id", "rule").collect().rows() == [
+    assert ready.related.fates["tickets"].select("ticket_id", "rule").collect().rows() == [
         ("1", "created_at.timezone")
     ]
 

@@ -244,7 +244,11 @@ def _code(ran: pipeline.Ran) -> int:
 def _rejected(ready: pipeline.Prepared) -> list[str]:
     """The tickets that are rejected before anything is sent."""
     fates = ready.related.fates["tickets"].filter(pl.col("state") == State.REJECTED)
-    return fates.select(pl.col("id").drop_nulls().unique()).collect(engine="streaming")["id"].to_list()
+    return (
+        fates.select(pl.col("ticket_id").drop_nulls().unique())
+        .collect(engine="streaming")["ticket_id"]
+        .to_list()
+    )
 
 
 def _summary(

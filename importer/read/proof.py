@@ -8,6 +8,7 @@ Quotes become a mask of the bytes inside them by prefix-xor, 64 bytes a word, as
 (https://arxiv.org/abs/1902.08318, section 3.1).
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,18 +17,19 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+import polars as pl
 
 from importer.read.dialect import no_utf8
 
-CHUNK = 1 << 19  # bytes, a multiple of 64; the masks of one stay in a core's cache
+CHUNK = 1 << 20  # bytes: smaller ones wait for each other, larger ones leave the cache
 _AT_ONCE = 2
+_HELD = 8  # pieces that may be looked at together, and some more
 _LONGEST_LINE = 1 << 26
 _BAD_SAMPLE = 1 << 16
 BOM_INSIDE = "byte order marks inside the file"
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
-_ONE, _TOP = np.uint64(1), np.uint64(63)
+_ONE, _TOP, _HIGH = np.uint64(1), np.uint64(63), np.uint64(0x8080_8080_8080_8080)
 
 _Words = npt.NDArray[np.uint64]
 
@@ -48,20 +50,22 @@ class Proof:
 def prove(stream: IO[bytes], delimiter: str, width: int) -> Proof:
     """Look at the bytes of a UTF-8 file with `width` columns, from its beginning."""
     proof = Proof()
-    inside, before = False, _NEWLINE
+    before = _NEWLINE
+    # Whether a piece begins inside quotes is known as soon as the quotes before it are counted.
+    inside: Future[bool] = Future()
+    inside.set_result(False)
     pending: deque[Future[Proof]] = deque()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for number, chunk in enumerate(_chunks(stream)):
-            if number == 0:
-                chunk = chunk.removeprefix(_BOM)
-            pending.append(pool.submit(_look, chunk, ord(delimiter), inside, before))
-            inside ^= bool(np.count_nonzero(np.frombuffer(chunk, np.uint8) == _QUOTE) & 1)
-            before = chunk[-1] if chunk else before
+        for chunk, size in _chunks(stream):
+            ends_inside: Future[bool] = Future()
+            look = _Look(chunk, size, ord(delimiter), before, inside, ends_inside)
+            pending.append(pool.submit(look.found))
+            inside, before = ends_inside, chunk[size - 1]
             if len(pending) > _AT_ONCE * 2:
                 _add(proof, pending.popleft().result())
         for future in pending:
             _add(proof, future.result())
-    if inside:
+    if inside.result():
         proof.unproved.add("an unclosed quote")
     proof.records += before != _NEWLINE
     if proof.delimiters != proof.records * (width - 1):
@@ -77,10 +81,10 @@ def lines(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[int]:
     if wanted and wanted[0] == 0:
         yield 1
         wanted.popleft()
-    for chunk in _chunks(stream):
-        data = np.frombuffer(chunk.ljust(-(-len(chunk) // 64) * 64, b"\0"), np.uint8)
-        newline = _mask(data == _NEWLINE)
-        quote = _mask(data == _QUOTE)
+    for chunk, size in _chunks(stream):
+        data = _words_of(chunk, size)
+        newline = _equal(data, _NEWLINE) & _first(size)
+        quote = _equal(data, _QUOTE)
         ends = newline & ~_prefix_xor(quote, inside)
         count = _count(ends)
         # Record n begins behind the n-th line end outside quotes.
@@ -98,23 +102,42 @@ def lines(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[int]:
 
 
 def _places(mask: _Words) -> npt.NDArray[np.int64]:
-    return np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little"))
+    words = np.flatnonzero(mask != 0)
+    bits = np.unpackbits(mask[words].view(np.uint8), bitorder="little").view(np.bool_)
+    found = np.flatnonzero(bits)
+    places: npt.NDArray[np.int64] = (words[found >> 6] << 6) + (found & 63)
+    return places
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Pieces that end with a line end, so that no character and no CR LF is cut."""
-    rest: list[bytes] = []
-    held = 0
-    while data := stream.read(CHUNK):
-        end = data.rfind(b"\n") + 1
-        if end == 0 and held < _LONGEST_LINE:
-            rest.append(data)
-            held += len(data)
+def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
+    """Pieces that end with a line end, so that no character and no CR LF is cut: a buffer, and how many of
+    its bytes are the piece; behind them stand line ends up to a whole word. A byte order mark at the
+    beginning is left out. A buffer is used again for the piece that comes _HELD later."""
+    buffers = deque(bytearray(2 * CHUNK) for _ in range(_HELD))
+    rest: bytes | bytearray = stream.read(len(_BOM)).removeprefix(_BOM)
+    while True:
+        held = len(rest)
+        room = buffers.popleft()
+        if len(room) < held + CHUNK + 64:
+            room = bytearray(held + CHUNK + 64)
+        buffers.append(room)
+        room[:held] = rest
+        with memoryview(room) as view, view[held : held + CHUNK] as free:
+            count = stream.readinto(free)  # type: ignore[attr-defined]
+        size = held + count
+        end = room.rfind(b"\n", held, size) + 1
+        if count and end == 0 and held < _LONGEST_LINE:
+            rest = room[:size]
             continue
-        yield b"".join([*rest, data[:end]])
-        rest, held = [data[end:]], len(data) - end
-    if last := b"".join(rest):
-        yield last
+        end = end if count and end else size
+        if end:
+            # Any closing quote may have a line end behind it.
+            rest = room[end:size]
+            fill = -end % 64
+            room[end : end + fill] = b"\n" * fill
+            yield room, end
+        if not count:
+            return
 
 
 def _add(proof: Proof, part: Proof) -> None:
@@ -125,18 +148,72 @@ def _add(proof: Proof, part: Proof) -> None:
     proof.utf8 |= part.utf8
 
 
-def _look(chunk: bytes, delimiter: int, inside: bool, before: int) -> Proof:
-    """One piece, of which is known whether it begins inside quotes and which byte comes before it."""
-    found = Proof()
-    _look_at_quotes(found, chunk, delimiter, inside, before)
-    if chunk.find(0) >= 0:
-        found.unproved.add("NUL bytes")
-    # One byte is found faster than three, and most files have none.
-    if chunk.find(_BOM[0]) >= 0 and chunk.find(_BOM) >= 0:
-        found.unproved.add(BOM_INSIDE)
-    if not chunk.isascii():
-        _look_at_text(found, chunk)
-    return found
+@dataclass(slots=True)
+class _Look:
+    """One look at one piece of `size` bytes, filled up to whole words; `before` is the byte before it. It
+    waits for `inside`, whether the piece begins inside quotes, and sets `ends_inside` for the next."""
+
+    chunk: bytearray
+    size: int
+    delimiter: int
+    before: int
+    inside: Future[bool]
+    ends_inside: Future[bool]
+
+    def found(self) -> Proof:
+        found = Proof()
+        try:
+            self._look_at_structure(found)
+        except BaseException as error:
+            if not self.ends_inside.done():
+                self.ends_inside.set_exception(error)
+            raise
+        if self.chunk.find(0, 0, self.size) >= 0:
+            found.unproved.add("NUL bytes")
+        # One byte is found faster than three, and most files have none.
+        if self.chunk.find(_BOM[0], 0, self.size) >= 0 and self.chunk.find(_BOM, 0, self.size) >= 0:
+            found.unproved.add(BOM_INSIDE)
+        if _some(_words_of(self.chunk, self.size).view(np.uint64) & _HIGH):
+            _look_at_text(found, bytes(memoryview(self.chunk)[: self.size]))
+        return found
+
+    def _look_at_structure(self, found: Proof) -> None:
+        """Quotes, line ends and delimiters, as bits, the first byte lowest."""
+        size = self.size
+        data = _words_of(self.chunk, size)
+        quote = _equal(data, _QUOTE)
+        quotes = _count(quote)
+        was_inside = self.inside.result()
+        self.ends_inside.set_result(was_inside ^ bool(quotes & 1))
+        newline, parts = _equal(data, _NEWLINE), _equal(data, self.delimiter)
+        boundary = quote | newline | parts
+        if has_returns := self.chunk.find(_RETURN, 0, self.size) >= 0:
+            returns = _equal(data, _RETURN)
+            boundary |= returns
+        outside, ends = ~quote, newline
+        if quotes or was_inside:
+            inside = _prefix_xor(quote, was_inside)
+            outside = ~inside
+            before_is_boundary = self.before in (_QUOTE, _NEWLINE, _RETURN, self.delimiter)
+            # An opening quote comes after a boundary or, as the second one of a doubled quote, after a quote.
+            openers = quote & inside & ~_earlier(boundary, before_is_boundary)
+            closers = quote & outside & ~_later(boundary, carry=True)
+            if _some(openers | closers):
+                found.unproved.add("quotes inside cells")
+            ends, parts = newline & outside, parts & outside
+        real = _first(size)
+        bare = ends
+        if has_returns:
+            returning = returns & outside
+            bare = ends | returning
+            if _some(returning & ~_later(newline, carry=size % 64 != 0)):
+                found.unproved.add("carriage returns alone")
+        line_starts = _earlier(ends, self.before == _NEWLINE and not was_inside)
+        if _some(line_starts & bare & real):
+            found.unproved.add("blank lines")
+        ends &= real
+        found.records = _count(ends)
+        found.delimiters = _count(parts)
 
 
 def _look_at_text(found: Proof, chunk: bytes) -> None:
@@ -151,43 +228,32 @@ def _look_at_text(found: Proof, chunk: bytes) -> None:
 
 
 def _is_utf8(data: bytes) -> bool:
-    offsets = pa.py_buffer(np.array([0, len(data)], np.int64).tobytes())
-    text = pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)])
     try:
-        text.validate(full=True)
-    except pa.ArrowInvalid:
+        pl.Series([data], dtype=pl.Binary).cast(pl.String)
+    except pl.exceptions.ComputeError:
         return False
     return True
 
 
-def _look_at_quotes(found: Proof, chunk: bytes, delimiter: int, was_inside: bool, before: int) -> None:
-    """Quotes, line ends and delimiters, as bits, the first byte lowest."""
-    size = len(chunk)
-    if size == 0:
-        return
-    data = np.frombuffer(chunk.ljust(-(-size // 64) * 64, b"\n"), np.uint8)
-    quote, newline = _mask(data == _QUOTE), _mask(data == _NEWLINE)
-    returns, parts = _mask(data == _RETURN), _mask(data == delimiter)
-    inside = _prefix_xor(quote, was_inside)
-    outside = ~inside
-    ends = newline & outside
-    returning = returns & outside
-    boundary = quote | newline | returns | parts
-    before_is_boundary = before in (_QUOTE, _NEWLINE, _RETURN, delimiter)
-    # An opening quote comes after a boundary or, as the second one of a doubled quote, after a quote.
-    openers = quote & inside & ~_earlier(boundary, before_is_boundary)
-    # What was added to fill the last word are line ends, which any closing quote may have behind it.
-    closers = quote & outside & ~_later(boundary, carry=True)
-    if np.any(openers) or np.any(closers):
-        found.unproved.add("quotes inside cells")
-    if np.any(returning & ~_later(newline, carry=size % 64 != 0)):
-        found.unproved.add("carriage returns alone")
-    line_starts = _earlier(ends, before == _NEWLINE and not was_inside)
-    real = _first(size)
-    if np.any(line_starts & (ends | returning) & real):
-        found.unproved.add("blank lines")
-    found.records = _count(ends & real)
-    found.delimiters = _count(parts & outside)
+# New memory for each piece costs more than the comparison that goes into it.
+_kept = threading.local()
+
+
+def _scratch(size: int) -> npt.NDArray[np.bool_]:
+    """Room for that many hits, which the next call in this thread uses again."""
+    room: npt.NDArray[np.bool_] | None = getattr(_kept, "room", None)
+    if room is None or room.size < size:
+        room = _kept.room = np.empty(max(size, 2 * CHUNK), np.bool_)
+    return room[:size]
+
+
+def _words_of(chunk: bytearray, size: int) -> npt.NDArray[np.uint8]:
+    """The bytes of a piece with what fills its last word."""
+    return np.frombuffer(chunk, np.uint8, -(-size // 64) * 64)
+
+
+def _equal(data: npt.NDArray[np.uint8], byte: int) -> _Words:
+    return _mask(np.equal(data, np.uint8(byte), out=_scratch(data.size)))
 
 
 def _mask(hits: npt.NDArray[np.bool_]) -> _Words:
@@ -198,11 +264,13 @@ def _mask(hits: npt.NDArray[np.bool_]) -> _Words:
 def _prefix_xor(quote: _Words, inside: bool) -> _Words:
     """The bytes inside quotes, an opening quote with them and a closing one not."""
     mask = quote.copy()
+    shifted = np.empty_like(mask)
     for shift in (1, 2, 4, 8, 16, 32):
-        mask ^= mask << np.uint64(shift)
-    odd = (mask >> _TOP).astype(np.bool_)
-    carried = np.concatenate(([inside], np.logical_xor.accumulate(odd)[:-1] ^ inside))
-    mask[carried] = ~mask[carried]
+        mask ^= np.left_shift(mask, np.uint64(shift), out=shifted)
+    odd = (mask >> _TOP).view(np.int64)
+    carried = np.cumsum(odd) - odd + inside
+    # Minus one has all bits: it turns a word that begins inside quotes round.
+    mask ^= (-(carried & 1)).view(np.uint64)
     return mask
 
 
@@ -228,6 +296,10 @@ def _first(size: int) -> _Words:
     if size % 64:
         words[-1] = (_ONE << np.uint64(size % 64)) - _ONE
     return words
+
+
+def _some(mask: _Words) -> bool:
+    return bool(mask.max())
 
 
 def _count(mask: _Words) -> int:

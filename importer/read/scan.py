@@ -38,9 +38,10 @@ class Scanned:
 
     `frame` has `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
-    every canonical column as text, absent ones null; `custom.<name>` behind them. `unused` are headers that
-    nothing takes. `derived` says that tickets are gathered out of message rows. `notes` say what was decided.
-    `exactly` scans the table again, row by row, for files that polars cannot read after all.
+    the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
+    them. `unused` are headers that nothing takes. `derived` says that tickets are gathered out of message
+    rows. `notes` say what was decided. `exactly` scans the table again, row by row, for files that polars
+    cannot read after all.
     """
 
     schema: TableSchema
@@ -50,6 +51,7 @@ class Scanned:
     derived: bool = False
     notes: tuple[str, ...] = ()
     exactly: Callable[[], "Scanned | None"] | None = None
+    given: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
@@ -167,7 +169,7 @@ class _Tables:
         if not entries:
             return None
         custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
-        names = [*self.schema.columns, *custom]
+        names = [*self._given(entries), *custom]
         superseded = mended.superseded([entry.file for entry in entries])
         decided = self._forms(entries)
         frames: dict[int, list[pl.LazyFrame]] = {}
@@ -182,7 +184,13 @@ class _Tables:
             self._unused(entries),
             any(entry.part.gather for entry in entries),
             tuple(dict.fromkeys(self.notes)),
+            given=tuple(names),
         )
+
+    def _given(self, entries: Sequence[_Entry]) -> list[str]:
+        """The canonical columns that some file has or some word of the migration fills."""
+        given = {name for e in entries for name in (*e.values, *e.part.defaults, *e.part.lookups)}
+        return [name for name in self.schema.columns if name in given or name in self.schema.required]
 
     def _unused(self, entries: Sequence[_Entry]) -> tuple[str, ...]:
         """Headers of the table's own files that nothing takes; tickets keep them all, unless gathered."""

@@ -216,7 +216,7 @@ def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema) -> pl.Laz
     spelled = [
         pl.col(field.name).map_batches(_spelled, return_dtype=pl.String, is_elementwise=True)
         for field in schema.fields
-        if "enum" in field.constraints
+        if "enum" in field.constraints and field.name in there
     ]
     frame = frame.with_columns(spelled) if spelled else frame
     filled = [pl.col(name).fill_null(value) for name, value in part.defaults.items() if name in there]

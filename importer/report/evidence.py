@@ -77,26 +77,24 @@ def _examples(finding: Finding, table: Checked) -> Iterator[str]:
 
 def statistics(related: Related) -> dict[str, Any]:
     """Numbers of what goes: messages by month, channel and direction, sizes of texts, messages a ticket."""
-    messages = related.messages
-    size = pl.col("body.bytes")
-    month = pl.col("created_at").dt.strftime("%Y-%m")
+    size, at, count = pl.col("body.bytes"), pl.col("created_at"), pl.col("messages")
     by_month, by_direction, sizes, by_ticket, by_channel = pl.collect_all(
         [
-            messages.group_by(month.alias("key")).len().drop_nulls().sort("key"),
-            messages.group_by(pl.col("direction").alias("key"))
+            related.going.group_by(key=at.dt.year().cast(pl.Int32) * 12 + at.dt.month().cast(pl.Int32) - 1)
             .len()
-            .sort("len", "key", descending=[True, False]),
-            messages.select(
-                size.sum().alias("total"), size.mean().alias("mean"), size.max().alias("largest")
-            ),
-            messages.group_by("ticket_id")
-            .len()
-            .select(mean=pl.col("len").mean(), largest=pl.col("len").max()),
-            related.tickets.select("ticket_id", key="channel")
-            .join(messages.group_by("ticket_id").len(), on="ticket_id")
-            .group_by("key")
-            .agg(pl.col("len").sum())
-            .sort("len", "key", descending=[True, False]),
+            .drop_nulls()
+            .sort("key"),
+            related.authors.group_by(key="direction")
+            .agg(pl.col("going").sum())
+            .filter(pl.col("going") > 0)
+            .sort("going", "key", descending=[True, False]),
+            related.going.select(total=size.sum(), mean=size.mean(), largest=size.max()),
+            related.by_ticket.select(mean=count.mean(), largest=count.max()),
+            related.tickets.select("key", "channel")
+            .join(related.by_ticket, left_on="key", right_on="parent")
+            .group_by("channel")
+            .agg(count.sum())
+            .sort("messages", "channel", descending=[True, False]),
         ],
         engine="streaming",
     )
@@ -108,7 +106,7 @@ def statistics(related: Related) -> dict[str, Any]:
         return {key: round(value or 0, 1) for key, value in frame.row(0, named=True).items()}
 
     return {
-        "messages_per_month": pairs(by_month),
+        "messages_per_month": [[f"{m // 12:04}-{m % 12 + 1:02}", n] for m, n in by_month.iter_rows()],
         "by_channel": pairs(by_channel),
         "by_direction": pairs(by_direction),
         "text_bytes": rounded(sizes),

@@ -87,11 +87,11 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
                 state = ticket.state or State.LEFT
                 failed.writerow([ticket.ticket_id, state, ticket.reason, ticket.dixa_id])
         kept = (
-            fates.drop_nulls("id")
-            .group_by("id")
+            fates.drop_nulls("ticket_id")
+            .group_by("ticket_id")
             .agg(pl.col("state").first(), pl.col("rule").unique().sort().str.join(", "))
         )
-        for ticket_id, state, rules in kept.sort("id").collect(engine="streaming").iter_rows():
+        for ticket_id, state, rules in kept.sort("ticket_id").collect(engine="streaming").iter_rows():
             failed.writerow([ticket_id, state, rules, ""])
 
 

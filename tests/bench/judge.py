@@ -122,8 +122,9 @@ def generate(folder: Path, count: int) -> None:
     )
     write(frame, folder, "tickets")
     number = pl.int_range(count).alias("n")
-    words = [pl.lit(pl.Series(WORDS)).gather(pl.col("n").hash(k) % len(WORDS)) for k in range(50)]
-    texts = [pl.concat_str(words[: 10 + 5 * k], separator=" ") for k in range(9)]
+    # Texts of about 50 to 500 characters.
+    words = [pl.lit(pl.Series(WORDS)).gather(pl.col("n").hash(k) % len(WORDS)) for k in range(80)]
+    texts = [pl.concat_str(words[: 8 + 9 * k], separator=" ") for k in range(9)]
     text = texts[0]
     for k in range(1, 9):
         text = pl.when(pl.col("n") % 9 == k).then(texts[k]).otherwise(text)
