@@ -24,7 +24,9 @@ def marks(schema: TableSchema, given: Collection[str]) -> Iterator[pl.Expr]:
     """`damage.<mark>`, true or false, for the columns that the export has."""
     texts = [pl.col(name) for name in _TEXTS if name in given]
     if texts:
-        holes = pl.any_horizontal(text.str.contains(_HOLE) for text in texts)
+        holes = pl.any_horizontal(
+            text.map_batches(_holes, return_dtype=pl.Boolean, is_elementwise=True) for text in texts
+        )
         yield holes.fill_null(value=False).alias(f"{PREFIX}template_holes")
     read = [*texts, *([pl.col("subject")] if "subject" in given else [])]
     if read:
@@ -40,9 +42,14 @@ def marks(schema: TableSchema, given: Collection[str]) -> Iterator[pl.Expr]:
         yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")
 
 
+def _holes(texts: pl.Series) -> pl.Series:
+    suspects = texts.str.contains_any(["{{", "{%", "<%="])
+    return texts.str.contains(_HOLE) if suspects.any() else suspects
+
+
 def _eaten(cells: pl.Series) -> pl.Series:
     """Ids as a spreadsheet rounds them (3.7E+11, 1000.0). The pattern is dear, and most exports have none."""
-    suspects = cells.str.ends_with(".0") | cells.str.contains_any(["E+", "e+"])
+    suspects = cells.str.ends_with(".0") | cells.str.contains("+", literal=True)
     if suspects.any():
         suspects = cells.str.contains(_EATEN)
     return suspects.fill_null(value=False)

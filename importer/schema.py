@@ -12,12 +12,13 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
+from importer.cells import Change, changed, hits, nowhere
 from importer.instants import DTYPE, State, instants
 from importer.resources import SCHEMAS
 
@@ -165,14 +166,22 @@ def _parsed(field: Field, timezone: str | None) -> pl.Expr:
                 lambda cells: instants(cells, timezone), return_dtype=DTYPE, is_elementwise=True
             )
         case "boolean":
-            folded = raw.str.to_lowercase()
-            return pl.when(folded.is_in(_TRUE)).then(True).when(folded.is_in(_FALSE)).then(False)
+            return raw.map_batches(_booleans, return_dtype=pl.Boolean, is_elementwise=True)
         case "integer":
             return raw.cast(pl.Int64, strict=False)
         case "array":
             return raw.map_batches(_lists, return_dtype=pl.List(pl.String), is_elementwise=True)
         case _:
             raise AssertionError(field.type)
+
+
+def _booleans(cells: pl.Series) -> pl.Series:
+    def read(part: pl.Series) -> pl.Series:
+        folded = part.str.to_lowercase()
+        true = folded.is_in(_TRUE)
+        return true.zip_with(true | folded.is_in(_FALSE), pl.Series([None], dtype=pl.Boolean))
+
+    return changed(cells, read)
 
 
 def _lists(cells: pl.Series) -> pl.Series:
@@ -218,7 +227,7 @@ def _rules(field: Field, timezone: str | None) -> list[Rule]:
     ]
     if field.format in _FORMATS:
         message, pattern = _FORMATS[field.format]
-        rules.append(rule("format", message, ~given.str.contains(pattern)))
+        rules.append(rule("format", message, _where(given, lambda part: ~part.str.contains(pattern))))
     return rules
 
 
@@ -244,6 +253,18 @@ def _type_rules(field: Field, timezone: str | None, rule: Callable[[str, str, pl
     ]
 
 
+def _where(cell: pl.Expr, test: Change) -> pl.Expr:
+    return cell.map_batches(lambda part: hits(part, test), return_dtype=pl.Boolean, is_elementwise=True)
+
+
+def _too_long(cells: pl.Series, *, limit: int) -> pl.Series:
+    """A text has no more characters than bytes, and those are counted at once."""
+    longest = cells.str.len_bytes().max()
+    if not isinstance(longest, int) or longest <= limit:
+        return nowhere(cells)
+    return (cells.str.len_chars() > limit).fill_null(value=False)
+
+
 _FORMATS = {
     "email": ("no e-mail address", EMAIL),
     "uri": ("no http(s) URL", URL),
@@ -254,7 +275,7 @@ _CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any], tuple[str, pl.Expr]]]
     "enum": lambda cell, field, values: (f"must be one of {', '.join(values)}", ~cell.is_in(values)),
     "pattern": lambda cell, field, pattern: (
         f"must look like {pattern}",
-        ~cell.str.contains(f"^(?:{pattern})$"),
+        _where(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
     ),
     "minLength": lambda cell, field, limit: (
         f"is shorter than {limit} characters",
@@ -262,7 +283,7 @@ _CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any], tuple[str, pl.Expr]]]
     ),
     "maxLength": lambda cell, field, limit: (
         f"is longer than {limit} characters",
-        cell.str.len_chars() > limit,
+        cell.map_batches(partial(_too_long, limit=limit), return_dtype=pl.Boolean, is_elementwise=True),
     ),
     "minimum": lambda cell, field, limit: (f"is less than {limit}", pl.col(field.name) < limit),
     "maximum": lambda cell, field, limit: (f"is more than {limit}", pl.col(field.name) > limit),

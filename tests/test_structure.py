@@ -11,7 +11,7 @@ import importer
 ROOT = Path(importer.__file__).parent
 # From the ground up; a package may import only what stands on lines above its own, and its own files.
 LAYERS = (
-    ("errors", "model", "resources"),
+    ("errors", "model", "resources", "cells"),
     ("instants",),
     ("text", "schema", "pace", "times", "hosts"),
     ("presets", "marks"),
@@ -32,6 +32,7 @@ LAYERS = (
 )
 PURE = (
     "model",
+    "cells",
     "instants",
     "schema",
     "validate",

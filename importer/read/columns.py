@@ -12,6 +12,7 @@ from typing import Any
 import phonenumbers
 import polars as pl
 
+from importer.cells import changed
 from importer.schema import Field, fold
 
 # Stands for the number of the row, for a file that has no ids.
@@ -142,12 +143,15 @@ def address(cell: pl.Expr) -> pl.Expr:
 
     def read(cells: pl.Series) -> pl.Series:
         # Most columns hold bare addresses, and the pattern is dear.
-        if not cells.str.contains_any(["<", "mailto:"]).any():
+        if not (cells.str.contains("<", literal=True) | cells.str.starts_with("mailto:")).any():
             return cells
         inner = cells.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
         return inner.zip_with(inner.is_not_null(), cells.str.strip_prefix("mailto:"))
 
-    return cell.map_batches(read, return_dtype=pl.String, is_elementwise=True)
+    def different(cells: pl.Series) -> pl.Series:
+        return changed(cells, read)
+
+    return cell.map_batches(different, return_dtype=pl.String, is_elementwise=True)
 
 
 def addresses(cell: pl.Expr) -> pl.Expr:

@@ -1,10 +1,32 @@
 """A file's own columns as a LazyFrame of text, CSV and Parquet alike."""
 
-import polars as pl
+from collections.abc import Iterator
 
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from importer.cells import nowhere
 from importer.read.files import SourceFile
 from importer.read.parquet import parquet_frame
 from importer.read.rows import Flaw
+
+
+_BATCH = 100_000  # rows
+
+
+def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The same rows, but handed on many at a time: polars reads a CSV in pieces of a few thousand rows, and
+    what Python has to say of each piece would cost more than the work on it."""
+
+    def batches(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        wanted = frame if columns is None else frame.select(columns)
+        wanted = wanted if rows is None else wanted.head(rows)
+        for batch in wanted.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
+            yield batch if predicate is None else batch.filter(predicate)
+
+    return register_io_source(batches, schema=frame.collect_schema(), is_pure=True)
 
 
 def raw_frame(file: SourceFile) -> pl.LazyFrame:
@@ -12,12 +34,14 @@ def raw_frame(file: SourceFile) -> pl.LazyFrame:
     if file.kind == "parquet":
         return parquet_frame(file.readable, file.header).with_columns(_flaw=pl.lit(None, pl.String))
     names = ["_flaw", *file.header] if file.is_copy else list(file.header)
-    frame = pl.scan_csv(
-        file.readable,
-        separator="," if file.is_copy else file.dialect.delimiter,
-        infer_schema=False,
-        row_index_name="_record",
-        with_column_names=lambda _: names,
+    frame = in_batches(
+        pl.scan_csv(
+            file.readable,
+            separator="," if file.is_copy else file.dialect.delimiter,
+            infer_schema=False,
+            row_index_name="_record",
+            with_column_names=lambda _: names,
+        )
     )
     flaw = pl.when(pl.col("_flaw") != "").then("_flaw") if file.is_copy else _header_again(file)
     return frame.with_columns(_flaw=flaw)
@@ -25,5 +49,18 @@ def raw_frame(file: SourceFile) -> pl.LazyFrame:
 
 def _header_again(file: SourceFile) -> pl.Expr:
     """A header inside a file, as of several that were put one behind the other."""
-    same = [pl.col(name) == title for name, title in zip(file.header, file.titles, strict=True) if title]
-    return pl.when(pl.all_horizontal(same)).then(pl.lit(Flaw.HEADER.value))
+    titles = {name: title for name, title in zip(file.header, file.titles, strict=True) if title}
+    if not titles:
+        return pl.lit(None, pl.String)
+
+    def repeats(rows: pl.Series) -> pl.Series:
+        found: pl.Series | None = None
+        for name, title in titles.items():
+            same = rows.struct.field(name) == title
+            found = same if found is None else found & same
+            if not found.any():
+                return nowhere(rows)
+        return nowhere(rows) if found is None else found.fill_null(value=False)
+
+    again = pl.struct(list(titles)).map_batches(repeats, return_dtype=pl.Boolean, is_elementwise=True)
+    return pl.when(again).then(pl.lit(Flaw.HEADER.value))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
+from importer import cells
 from importer.presets import Each, Part
 from importer.read import columns
 from importer.read.columns import Header
@@ -30,8 +31,8 @@ def _source_row(part: Part) -> pl.Expr:
 
 
 def tidied(name: str, column: pl.Expr) -> pl.Expr:
-    stripped = column.str.strip_chars()
-    return pl.when(stripped != "").then(column if name in _BODIES else stripped)
+    tidy = cells.spoken if name in _BODIES else cells.tidied
+    return column.map_batches(tidy, return_dtype=pl.String, is_elementwise=True)
 
 
 def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFrame:
@@ -128,9 +129,20 @@ def skipped(
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
         reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit("mended")))
-    blank = pl.all_horizontal(pl.col(name).str.len_bytes().fill_null(0) == 0 for name in names)
+    blank = pl.struct(names).map_batches(_blank, return_dtype=pl.Boolean, is_elementwise=True)
     reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
     return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values)])
+
+
+def _blank(rows: pl.Series) -> pl.Series:
+    """Rows without any text. In most files the first column alone says that there are none."""
+    found: pl.Series | None = None
+    for name in rows.struct.fields:
+        empty = (rows.struct.field(name).str.len_bytes() == 0).fill_null(value=True)
+        found = empty if found is None else found & empty
+        if not found.any():
+            break
+    return cells.nowhere(rows) if found is None else found
 
 
 def left_out(
@@ -223,13 +235,9 @@ def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema) -> pl.Laz
     return frame.with_columns(filled) if filled else frame
 
 
-def _spelled(cells: pl.Series) -> pl.Series:
-    """Enumerations as the schema spells them. Their values are few, so each is spelled once."""
-    different = cells.drop_nulls().unique()
-    spelled = different.str.to_lowercase().str.replace_all(r"[\s\-]+", "_")
-    if (different == spelled).all():
-        return cells
-    return cells.replace_strict(different, spelled, default=None, return_dtype=pl.String)
+def _spelled(column: pl.Series) -> pl.Series:
+    """Enumerations as the schema spells them."""
+    return cells.changed(column, lambda part: part.str.to_lowercase().str.replace_all(r"[\s\-]+", "_"))
 
 
 def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:

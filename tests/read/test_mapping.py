@@ -25,7 +25,7 @@ def scan(path: Path) -> dict[str, read.Scanned]:
 def rows(path: Path, table: str, *columns: str) -> list[Any]:
     """The rows of a table in order; of one column its values. Nothing stands in columns that no file has."""
     scanned = scan(path)[table]
-    absent = {name: pl.lit(None) for name in columns if name not in (*scanned.given, "_skip", "_flaw")}
+    absent = {name: pl.lit(None) for name in columns if name not in scanned.frame.collect_schema()}
     frame = scanned.frame.with_columns(**absent).sort("_file", "_record").select(columns).collect()
     return frame.to_series().to_list() if len(columns) == 1 else frame.rows()
 

@@ -1,0 +1,62 @@
+"""Work on a column's cells, done where it has to be done: on the different ones of many that are alike, on
+those that a cheap look leaves over. Pure; the results are those of the work on every cell."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+Change = Callable[[pl.Series], pl.Series]
+
+_SAMPLE = 2_000
+
+
+def changed(cells: pl.Series, change: Change) -> pl.Series:
+    """Every cell changed; `change` looks at each alone, and leaves null what is null."""
+    if not _are_alike(cells):
+        return change(cells)
+    different = cells.drop_nulls().unique()
+    after = change(different)
+    if after.dtype == cells.dtype and after.equals(different, null_equal=True):
+        return cells
+    return cells.replace_strict(different, after, default=None, return_dtype=after.dtype)
+
+
+def hits(cells: pl.Series, test: Change) -> pl.Series:
+    """Which cells the test is true for; it looks at each alone, and a null is none."""
+    if not _are_alike(cells):
+        return test(cells).fill_null(value=False)
+    different = cells.drop_nulls().unique()
+    found = different.filter(test(different))
+    return nowhere(cells) if found.is_empty() else cells.is_in(found.implode()).fill_null(value=False)
+
+
+def nowhere(cells: pl.Series) -> pl.Series:
+    """False for every cell."""
+    return pl.Series(cells.name, [False], dtype=pl.Boolean).new_from_index(0, len(cells))
+
+
+def tidied(cells: pl.Series) -> pl.Series:
+    """Without blanks at the edges; null where nothing is left."""
+    return changed(cells, _stripped)
+
+
+def spoken(texts: pl.Series) -> pl.Series:
+    """Null for texts of blanks alone; the others stay as they are."""
+    suspects = texts.str.contains(r"^\s") | (texts.str.len_bytes() == 0)
+    if not suspects.any():
+        return texts
+    blank = suspects & (texts.str.strip_chars() == "")
+    return texts.zip_with(~blank.fill_null(value=False), pl.Series([None], dtype=pl.String))
+
+
+def _stripped(cells: pl.Series) -> pl.Series:
+    stripped = cells.str.strip_chars()
+    sizes = stripped.str.len_bytes()
+    if sizes.min() != 0:
+        return cells if sizes.sum() == cells.str.len_bytes().sum() else stripped
+    return stripped.zip_with((sizes > 0).fill_null(value=False), pl.Series([None], dtype=pl.String))
+
+
+def _are_alike(cells: pl.Series) -> bool:
+    sample = cells.head(_SAMPLE)
+    return len(cells) > _SAMPLE and sample.n_unique() * 2 < len(sample)
