@@ -42,10 +42,9 @@ def tidied(cells: pl.Series) -> pl.Series:
 
 def spoken(texts: pl.Series) -> pl.Series:
     """Null for texts of blanks alone; the others stay as they are."""
-    suspects = texts.str.contains(r"^\s") | (texts.str.len_bytes() == 0)
-    if not suspects.any():
+    blank = texts.str.strip_chars() == ""
+    if not blank.any():
         return texts
-    blank = suspects & (texts.str.strip_chars() == "")
     return texts.zip_with(~blank.fill_null(value=False), pl.Series([None], dtype=pl.String))
 
 

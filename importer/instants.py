@@ -5,7 +5,7 @@ which few are different. These are read with a fixed format, which is several ti
 that reads all forms; the pattern reads the others.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 import polars as pl
@@ -15,6 +15,10 @@ _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
 _FRACTION = r"(?P<fraction>[.,]\d{1,9})?"
 _TAIL = rf"^{_FRACTION}\s*{_ZONE}$"
 _YEARS = (1, 9998)
+_REACH = tuple(
+    datetime.fromisoformat(f"{year:04}-{day}")
+    for year, day in zip(_YEARS, ("01-01", "12-31T23:59:59"), strict=True)
+)
 _WHOLE = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})"
     rf"(?:[T ]+(?P<clock>\d{{2}}:\d{{2}})(?P<seconds>:\d{{2}})?{_FRACTION})?\s*{_ZONE}$"
@@ -68,16 +72,19 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
 
 def _all_alike(cells: pl.Series) -> pl.Series | None:
     """The same where all cells have one and the same zone and no fraction, as most columns do."""
-    tails = cells.str.slice(_FIXED_LENGTH).drop_nulls().unique()
-    if len(tails) != 1:
+    there = cells.drop_nulls()
+    if there.is_empty():
         return None
-    minutes = pl.select(_minutes(pl.lit(tails[0]).str.extract(f"^{_ZONE}$", 1))).item()
-    sign = cells.drop_nulls()[0][10:11]
-    form = _FIXED.replace("T", " ") if sign == " " else _FIXED
-    naive = cells.str.slice(0, _FIXED_LENGTH).str.to_datetime(form, strict=False, time_unit="us")
-    if minutes is None or naive.null_count() != cells.null_count() or _odd(cells).any():
+    head, tail = there[0][:_FIXED_LENGTH], there[0][_FIXED_LENGTH:]
+    minutes = pl.select(_minutes(pl.lit(tail).str.extract(f"^{_ZONE}$", 1))).item()
+    size = len(there[0].encode())
+    if minutes is None or (there.str.len_bytes() != size).any() or not there.str.ends_with(tail).all():
         return None
-    if not naive.dt.year().is_between(*_YEARS).all():
+    form = (_FIXED.replace("T", " ") if head[10:11] == " " else _FIXED) + tail
+    naive = cells.str.to_datetime(form, strict=False, time_unit="us")
+    if naive.null_count() != cells.null_count() or _are_odd(there, form):
+        return None
+    if not naive.is_between(*_REACH).drop_nulls().all():
         return None
     at = (naive - timedelta(minutes=minutes) if minutes else naive).dt.replace_time_zone("UTC")
     read = (
@@ -86,6 +93,13 @@ def _all_alike(cells: pl.Series) -> pl.Series | None:
         .with_columns(state=pl.lit(State.READ.value, pl.UInt8), twice=pl.lit(value=False))
     )
     return read.to_struct(cells.name)
+
+
+def _are_odd(cells: pl.Series, form: str) -> bool:
+    """Whether any cell is odd, looked at closely only where the form itself has such signs."""
+    if " " in form or "+" in form:
+        return bool(_odd(cells).any())
+    return bool(cells.str.contains_any([" ", "+"]).any())
 
 
 def _alike(cells: pl.Series) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 
 import polars as pl
 
+from importer.cells import Change
 from importer.schema import TableSchema
 
 PREFIX = "damage."
@@ -22,16 +23,12 @@ _TEXTS = ("text", "html", "opening_text", "opening_html")
 
 def marks(schema: TableSchema, given: Collection[str]) -> Iterator[pl.Expr]:
     """`damage.<mark>`, true or false, for the columns that the export has."""
-    texts = [pl.col(name) for name in _TEXTS if name in given]
+    texts = [name for name in _TEXTS if name in given]
     if texts:
-        holes = pl.any_horizontal(
-            text.map_batches(_holes, return_dtype=pl.Boolean, is_elementwise=True) for text in texts
-        )
-        yield holes.fill_null(value=False).alias(f"{PREFIX}template_holes")
-    read = [*texts, *([pl.col("subject")] if "subject" in given else [])]
+        yield _mark("template_holes", texts, _holes)
+    read = [*texts, *(["subject"] if "subject" in given else [])]
     if read:
-        garbled = pl.any_horizontal(text.str.contains(_GARBLED) for text in read)
-        yield garbled.fill_null(value=False).alias(f"{PREFIX}mojibake")
+        yield _mark("mojibake", read, _garbled)
     for field in schema.fields:
         if field.name in given and field.name.endswith("_id"):
             eaten = pl.col(field.name).map_batches(_eaten, return_dtype=pl.Boolean, is_elementwise=True)
@@ -42,9 +39,22 @@ def marks(schema: TableSchema, given: Collection[str]) -> Iterator[pl.Expr]:
         yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")
 
 
+def _mark(name: str, texts: Collection[str], test: Change) -> pl.Expr:
+    found = (pl.col(text).map_batches(test, return_dtype=pl.Boolean, is_elementwise=True) for text in texts)
+    return pl.any_horizontal(found).fill_null(value=False).alias(f"{PREFIX}{name}")
+
+
+# A few signs that are rare in sound texts are looked for first, since that is much faster than all patterns.
+
+
 def _holes(texts: pl.Series) -> pl.Series:
-    suspects = texts.str.contains_any(["{{", "{%", "<%="])
+    suspects = texts.str.contains(r"\{\{|\{%|<%=")
     return texts.str.contains(_HOLE) if suspects.any() else suspects
+
+
+def _garbled(texts: pl.Series) -> pl.Series:
+    suspects = texts.str.contains("Ã|â€|â‚|Â|ï¿½|\ufffd")
+    return texts.str.contains(_GARBLED) if suspects.any() else suspects
 
 
 def _eaten(cells: pl.Series) -> pl.Series:

@@ -68,8 +68,8 @@ class Related:
     `_opening`, `_file`, `_record`, `key`, `parent` (their ticket's), `created_at`, `items`, `body.bytes`,
     `case`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
     saying on which side the author stands; `bodies` are the texts of all good rows (`_opening`, `_file`,
-    `_record`, `text`, `html`); neither where they were not kept. `attachments` are those of these messages. `fates` has
-    every other row, by table.
+    `_record`, `text`, `html`); neither where they were not kept. `attachments` are those of these messages.
+    `fates` has every other row, by table.
     `contacts` are the distinct people these rows name: `key`, `email`, `phone`, `name`, `external`,
     `is_agent`, `is_end_user`.
     `authors` has a line for each case of a message: AUTHOR, `key`, `person` (see agents.py), how many

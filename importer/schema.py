@@ -186,13 +186,24 @@ def _booleans(cells: pl.Series) -> pl.Series:
 
 def _lists(cells: pl.Series) -> pl.Series:
     there = cells.is_not_null()
-    items = [_known_items(cell) for cell in cells.filter(there)]
-    # Most columns of lists are mostly empty: the empty ones all take the null behind the last list.
-    lists = pl.Series(cells.name, [*items, None], dtype=pl.List(pl.String))
-    places = pl.select(pl.when(there).then(there.cum_sum() - 1).otherwise(len(items))).to_series()
+    given = cells.filter(there)
+    # Most cells hold one item, and most columns of lists are mostly empty: the empty ones all take the null
+    # behind the last list.
+    several = given.str.contains(_SEVERAL) | (given == "")
+    lists = given.to_frame("x").select(pl.concat_list("x")).to_series()
+    if several.any():
+        items = pl.Series([_known_items(cell) for cell in given.filter(several)], dtype=pl.List(pl.String))
+        places = pl.select(
+            pl.when(several).then(several.cum_sum() - 1 + len(given)).otherwise(pl.int_range(len(given)))
+        ).to_series()
+        lists = pl.concat([lists, items]).gather(places)
+    lists = pl.concat([lists, pl.Series([None], dtype=pl.List(pl.String))]).alias(cells.name)
+    places = pl.select(pl.when(there).then(there.cum_sum() - 1).otherwise(len(given))).to_series()
     return lists.gather(places)
 
 
+# What parts the items of a list, or stands around them.
+_SEVERAL = r"[\n|;,\s]|^\["
 _known_items = lru_cache(1 << 16)(cell_items)
 
 

@@ -117,7 +117,7 @@ def validate(
     `whole`."""
     schema = scanned.schema
     rules = [*_FLAW_RULES, *schema.rules(scanned.given, timezone)]
-    sinks = _Sinks(scanned, workdir, whole=whole, words=words)
+    sinks = _Sinks(scanned, rules, workdir, whole=whole, words=words)
     read_on = _collect(scanned, list(sinks.of(_judged(scanned, rules, timezone))))
     rows = _rows_by_file(sinks.good, sinks.bad) if read_on else {}
     # What polars read must be what the bytes have, or the proof was none.
@@ -153,6 +153,7 @@ class _Sinks:
     """Where the rows of a table go, in one pass over them."""
 
     scanned: read.Scanned
+    rules: list[Rule]
     workdir: Path
     whole: bool
     words: bool
@@ -188,13 +189,15 @@ class _Sinks:
         return [name for name in BODIES.get(self.table, ()) if name in self.scanned.given]
 
     def of(self, frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
-        bad = frame.filter("_out").select(*_identity(self.table, self.scanned.given), "_skip", "_broken")
+        bad = frame.filter(pl.col("_out")).select(
+            *_identity(self.table, self.scanned.given), "_skip", _broken=_broken(self.rules)
+        )
         yield bad.sink_parquet(self.bad, lazy=True)
         good = frame.filter(~pl.col("_out")).with_columns(
             *self._traces(),
             *(() if self.table == "messages" else _identity(self.table, self.scanned.given)[2:4]),
         )
-        good = good.drop(r"^(raw|state|twice|fails)\..*$", "_skip", "_flaw", "_broken", "_out")
+        good = good.drop(r"^(raw|state|twice|fails)\..*$", "_skip", "_flaw", "_out")
         cases, whole, bodies = self.more
         if bodies:
             text, html = (name if name in self._texts else None for name in BODIES[self.table])
@@ -246,23 +249,11 @@ def _differs(origin: read.Origin, rows: int) -> bool:
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
-    """The frame with its typed columns; `_out` of a row that is not good, and in `_broken` a bit for every
-    rule that it breaks."""
+    """The frame with its typed columns, what each rule says of a row, and `_out` of one that is not good."""
     schema = scanned.schema
     if len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
-    names = [f"fails.{i}" for i in range(len(rules))]
-    bits = [
-        pl.when(name).then(pl.lit(1 << i, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
-        for i, name in enumerate(names)
-    ]
-    # Of a row whose shape is broken nothing else can be said: its cells may stand in the wrong columns.
-    of_shape, of_cells = bits[: len(_FLAW_RULES)], bits[len(_FLAW_RULES) :]
-    broken = (
-        pl.when(pl.col("_flaw").is_not_null())
-        .then(pl.sum_horizontal(of_shape))
-        .otherwise(pl.sum_horizontal(of_cells))
-    )
+    names = _fails(rules)
     given = {name for columns in scanned.columns for name in columns}
     typed = schema.typed(scanned.frame, scanned.given, timezone)
     judged = typed.with_columns(
@@ -270,7 +261,27 @@ def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> p
     )
     out = pl.any_horizontal(pl.col("_skip").is_not_null(), pl.col("_flaw").is_not_null(), *names)
     # Several sinks take from it; without this each would judge all rows for itself.
-    return judged.with_columns(_out=out, _broken=broken).cache()
+    return judged.with_columns(_out=out).cache()
+
+
+def _fails(rules: list[Rule]) -> list[str]:
+    """The columns that say which rules a row breaks."""
+    return [f"fails.{i}" for i in range(len(rules))]
+
+
+def _broken(rules: list[Rule]) -> pl.Expr:
+    """A bit for every rule that a row breaks."""
+    bits = [
+        pl.when(name).then(pl.lit(1 << i, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
+        for i, name in enumerate(_fails(rules))
+    ]
+    # Of a row whose shape is broken nothing else can be said: its cells may stand in the wrong columns.
+    of_shape, of_cells = bits[: len(_FLAW_RULES)], bits[len(_FLAW_RULES) :]
+    return (
+        pl.when(pl.col("_flaw").is_not_null())
+        .then(pl.sum_horizontal(of_shape))
+        .otherwise(pl.sum_horizontal(of_cells))
+    )
 
 
 def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> bool:

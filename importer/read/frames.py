@@ -10,13 +10,12 @@ from importer.read.files import SourceFile
 from importer.read.parquet import parquet_frame
 from importer.read.rows import Flaw
 
-
 _BATCH = 100_000  # rows
 
 
 def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The same rows, but handed on many at a time: polars reads a CSV in pieces of a few thousand rows, and
-    what Python has to say of each piece would cost more than the work on it."""
+    """The same rows with `_record`, their number, handed on many at a time: polars reads a CSV in pieces of a
+    few thousand rows, and what Python has to say of each would cost more than the work on it."""
 
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
@@ -26,7 +25,9 @@ def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
         for batch in wanted.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
             yield batch if predicate is None else batch.filter(predicate)
 
-    return register_io_source(batches, schema=frame.collect_schema(), is_pure=True)
+    source = register_io_source(batches, schema=frame.collect_schema(), is_pure=True)
+    # Filters must not go past the number: polars would have to carry our functions into the source.
+    return source.with_row_index("_record")
 
 
 def raw_frame(file: SourceFile) -> pl.LazyFrame:
@@ -39,7 +40,6 @@ def raw_frame(file: SourceFile) -> pl.LazyFrame:
             file.readable,
             separator="," if file.is_copy else file.dialect.delimiter,
             infer_schema=False,
-            row_index_name="_record",
             with_column_names=lambda _: names,
         )
     )
