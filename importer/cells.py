@@ -8,6 +8,9 @@ import polars as pl
 Change = Callable[[pl.Series], pl.Series]
 
 _SAMPLE = 2_000
+# Where a text that begins with a blank stands in the order of bytes: before the first sign of ASCII, or
+# between the first and the last of Unicode's other blanks.
+_FIRST_SIGN, _WIDE_BLANKS = "!", ("\u0085", "\u3001")
 
 
 def changed(cells: pl.Series, change: Change) -> pl.Series:
@@ -42,10 +45,12 @@ def tidied(cells: pl.Series) -> pl.Series:
 
 def spoken(texts: pl.Series) -> pl.Series:
     """Null for texts of blanks alone; the others stay as they are."""
-    blank = texts.str.strip_chars() == ""
-    if not blank.any():
+    suspects = (texts < _FIRST_SIGN) | texts.is_between(*_WIDE_BLANKS)
+    if not suspects.any():
         return texts
-    return texts.zip_with(~blank.fill_null(value=False), pl.Series([None], dtype=pl.String))
+    stripped = texts.set(~suspects.fill_null(value=False), None).str.strip_chars()
+    blank = (stripped == "").fill_null(value=False)
+    return texts.set(blank, None) if blank.any() else texts
 
 
 def _stripped(cells: pl.Series) -> pl.Series:

@@ -84,7 +84,7 @@ def _all_alike(cells: pl.Series) -> pl.Series | None:
     naive = cells.str.to_datetime(form, strict=False, time_unit="us")
     if naive.null_count() != cells.null_count() or _are_odd(there, form):
         return None
-    if not naive.is_between(*_REACH).drop_nulls().all():
+    if not naive.is_between(_REACH[0], _REACH[-1]).drop_nulls().all():
         return None
     at = (naive - timedelta(minutes=minutes) if minutes else naive).dt.replace_time_zone("UTC")
     read = (

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 import polars as pl
 
-from importer.cells import Change
+from importer.cells import Change, nowhere
 from importer.schema import TableSchema
 
 PREFIX = "damage."
@@ -59,7 +59,7 @@ def _garbled(texts: pl.Series) -> pl.Series:
 
 def _eaten(cells: pl.Series) -> pl.Series:
     """Ids as a spreadsheet rounds them (3.7E+11, 1000.0). The pattern is dear, and most exports have none."""
+    if not ((cells >= "0") & (cells < ":")).any():
+        return nowhere(cells)
     suspects = cells.str.ends_with(".0") | cells.str.contains("+", literal=True)
-    if suspects.any():
-        suspects = cells.str.contains(_EATEN)
-    return suspects.fill_null(value=False)
+    return (cells.str.contains(_EATEN) if suspects.any() else suspects).fill_null(value=False)

@@ -272,11 +272,10 @@ def _whole(
     wanted = {**_NARROW, "body.hash": pl.UInt64(), **columns}
     frames = [opened.frame] if opened.rows or "messages" not in tables else []
     if "messages" in tables:
-        if (own := tables["messages"].whole) is None:
+        own = tables["messages"]
+        if own.bodies is None:
             return None
-        doubles = tables["messages"].good.select("_file", "_record")
-        own = own.join(doubles, on=["_file", "_record"], how="semi")
-        frames = [own.with_columns(_opening=pl.lit(value=False)), *frames]
+        frames = [own.good.with_columns(_opening=pl.lit(value=False)), *frames]
     return settled(pl.concat(_filled(frame, wanted) for frame in frames))
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from importer import read
 from importer.errors import SourceError
-from importer.marks import marks
+from importer.marks import PREFIX, marks
 from importer.model import State
 from importer.schema import Rule
 
@@ -72,15 +73,14 @@ class Checked:
     """One table after the rules that look at it alone.
 
     `good` has `_file`, `_record`, `key` (of its own id), `parent` (of what it belongs to: the ticket, for
-    attachments the message) and the marks of damage; of messages also `created_at`, `case`, `items` (how many
-    attachments its cell lists) and `channel` where given; of other tables all given columns, typed. `fates`
-    (FATE_SCHEMA) has a line for every other row and every rule that it breaks. Every row read is in exactly
-    one of them.
+    attachments the message), `items` (how many attachments its cell lists) and the marks of damage; of
+    messages also `case` and `created_at`; of other tables, and of messages that are kept whole, all given
+    columns, typed. `fates` (FATE_SCHEMA) has a line for every other row and every rule that it breaks. Every
+    row read is in exactly one of them.
 
     In place of its texts a good row has `body.bytes` (null without any), `body.hash` and, where asked for,
     `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `text`
-    and `html`, and `whole` the good messages with all their other columns, where they are kept. `cases` are
-    the different ones among messages, by `case`.
+    and `html`, where they are kept. `cases` are the different ones among messages, by `case`.
     """
 
     scanned: read.Scanned
@@ -91,7 +91,6 @@ class Checked:
     fates: pl.LazyFrame
     differing: Mapping[str, int]
     cases: pl.LazyFrame | None = None
-    whole: pl.LazyFrame | None = None
     bodies: pl.LazyFrame | None = None
 
 
@@ -117,130 +116,122 @@ def validate(
     `whole`."""
     schema = scanned.schema
     rules = [*_FLAW_RULES, *schema.rules(scanned.given, timezone)]
-    sinks = _Sinks(scanned, rules, workdir, whole=whole, words=words)
-    read_on = _collect(scanned, list(sinks.of(_judged(scanned, rules, timezone))))
-    rows = _rows_by_file(sinks.good, sinks.bad) if read_on else {}
+    path = workdir / f"{schema.name}.rows.parquet"
+    judged = _judged(scanned, rules, timezone)
+    read_on = _written(scanned, _kept(scanned, judged, whole=whole, words=words), path)
+    rows = _rows_by_file(path) if read_on else {}
     # What polars read must be what the bytes have, or the proof was none.
     if not read_on or any(_differs(origin, rows.get(n, 0)) for n, origin in enumerate(scanned.origins)):
         if scanned.exactly is None or (again := scanned.exactly()) is None:
             raise AssertionError(f"{schema.name}: read row by row, and still not as its bytes are")
         return validate(again, timezone=timezone, workdir=workdir, whole=whole, words=words)
-    good = pl.scan_parquet(sinks.good, glob=False)
-    fates = _fates(pl.scan_parquet(sinks.bad, glob=False), rules)
-    doubles = _doubles(scanned, good) if schema.primary else FATE_SCHEMA.to_frame()
-    if not doubles.is_empty():
-        good = good.join(doubles.lazy(), on=["_file", "_record"], how="anti")
+    every = pl.scan_parquet(path, glob=False)
+    out = pl.col("_out")
+    good = every.filter(~out) if every.select(out.any()).collect(engine="streaming").item() else every
+    fates = _fates(every.filter(out), schema.name, rules)
     if schema.primary:
+        doubles = _doubles(scanned, good)
+        good = good.join(doubles.lazy(), on=_PLACE, how="anti") if not doubles.is_empty() else good
         fates = pl.concat([_apart(fates, good), doubles.lazy()])
     named = {rule.name: rule for rule in rules}
     for column in schema.unique:
         name = f"{column}.unique"
         named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
+    texts = _texts(scanned)
     return Checked(
         scanned,
         named,
         sum(rows.values()),
         rows,
-        good,
+        good.drop(*_JUDGED, *texts, strict=False),
         fates,
         _differing(scanned, good),
-        *(pl.scan_parquet(path, glob=False) if path else None for path in sinks.more),
+        cases=_cases(scanned, every) if schema.name == "messages" else None,
+        bodies=_bodies(schema.name, texts, good) if whole and schema.name in BODIES else None,
     )
 
 
-@dataclass(slots=True)
-class _Sinks:
-    """Where the rows of a table go, in one pass over them."""
+_PLACE = ["_file", "_record"]
+_JUDGED = ("_skip", "_flaw", "_broken", "_out", "_first")
 
-    scanned: read.Scanned
-    rules: list[Rule]
-    workdir: Path
-    whole: bool
-    words: bool
 
-    @property
-    def table(self) -> str:
-        return self.scanned.schema.name
+def _texts(scanned: read.Scanned) -> list[str]:
+    return [name for name in BODIES.get(scanned.schema.name, ()) if name in scanned.given]
 
-    @property
-    def good(self) -> Path:
-        return self.workdir / f"{self.table}.good.parquet"
 
-    @property
-    def bad(self) -> Path:
-        return self.workdir / f"{self.table}.bad.parquet"
+def _kept(scanned: read.Scanned, judged: pl.LazyFrame, *, whole: bool, words: bool) -> pl.LazyFrame:
+    """What is written of the rows: of messages as little as relations need, unless they are kept whole."""
+    table, given = scanned.schema.name, scanned.given
+    there = judged.collect_schema().names()
+    kept = [
+        *_PLACE,
+        "_skip",
+        "_broken",
+        "_out",
+        *(n for n in there if n.startswith(PREFIX) or n == "_differs"),
+    ]
+    kept += [name for name in given if whole or name not in _texts(scanned)]
+    frame = judged.with_columns(*_identity(table, given)).with_columns(
+        _traces(scanned, whole=whole, words=words)
+    )
+    kept += [
+        "key",
+        "parent",
+        "items",
+        *(("body.bytes", "body.hash", "body.words") if table in BODIES else ()),
+    ]
+    if table != "messages":
+        return frame.select(kept)
+    named = [name for name in CASE if name in given]
+    frame = frame.with_columns(case=case(named)).with_columns(_first=_first())
+    if not whole:
+        kept = [name for name in kept if name not in given or name == "created_at"]
+        frame = frame.with_columns(pl.when("_first").then(name).alias(name) for name in named)
+        kept += named
+    return frame.select(*kept, "case", "_first")
 
-    @property
-    def more(self) -> tuple[Path | None, ...]:
-        """Cases, whole messages, texts: where the table has them."""
-        there = (self.table == "messages", self.table == "messages" and self.whole, self._keeps_texts)
-        names = ("cases", "whole", "bodies")
-        return tuple(
-            self.workdir / f"{self.table}.{name}.parquet" if is_there else None
-            for name, is_there in zip(names, there, strict=True)
-        )
 
-    @property
-    def _keeps_texts(self) -> bool:
-        return self.whole and bool(self._texts)
+def _first() -> pl.Expr:
+    """Rows whose case is the first of its kind in the batch: enough to have each case once at least."""
+    return pl.col("case").map_batches(
+        lambda cases: cases.is_first_distinct(), return_dtype=pl.Boolean, is_elementwise=True
+    )
 
-    @property
-    def _texts(self) -> list[str]:
-        return [name for name in BODIES.get(self.table, ()) if name in self.scanned.given]
 
-    def of(self, frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
-        bad = frame.filter(pl.col("_out")).select(
-            *_identity(self.table, self.scanned.given), "_skip", _broken=_broken(self.rules)
-        )
-        yield bad.sink_parquet(self.bad, lazy=True)
-        good = frame.filter(~pl.col("_out")).with_columns(
-            *self._traces(),
-            *(() if self.table == "messages" else _identity(self.table, self.scanned.given)[2:4]),
-        )
-        good = good.drop(r"^(raw|state|twice|fails)\..*$", "_skip", "_flaw", "_out")
-        cases, whole, bodies = self.more
-        if bodies:
-            text, html = (name if name in self._texts else None for name in BODIES[self.table])
-            columns = {"text": _or_null(text), "html": _or_null(html)}
-            texts = good.filter(pl.any_horizontal(pl.col(self._texts).is_not_null()))
-            yield _sunk(texts.select("_file", "_record", **columns), bodies)
-        good = good.drop(self._texts)
-        if cases:
-            named = [name for name in CASE if name in self.scanned.given]
-            good = good.with_columns(*_identity(self.table, self.scanned.given)[2:5], case=case(named))
-            yield _sunk(good.group_by("case").agg(pl.first(*named)), cases)
-        if whole:
-            yield _sunk(good, whole)
-        yield _sunk(good.select(self._kept(good)) if cases else good, self.good)
+def _cases(scanned: read.Scanned, rows: pl.LazyFrame) -> pl.LazyFrame:
+    named = [name for name in CASE if name in scanned.given]
+    return rows.filter(pl.col("_first")).group_by("case").agg(pl.first(*named))
 
-    def _kept(self, good: pl.LazyFrame) -> list[str]:
-        kept = {"_file", "_record", "key", "parent", "items", "case", "created_at", "channel"}
-        there = good.collect_schema().names()
-        return [name for name in there if name in kept or name.startswith(("damage.", "body."))]
 
-    def _traces(self) -> Iterator[pl.Expr]:
-        """What stands for a text where only its being there, its size and its sameness matter."""
-        if self.table not in BODIES:
-            return
-        null = pl.lit(None, pl.UInt64)
-        texts = [pl.col(name) for name in self._texts]
-        size = pl.sum_horizontal(text.str.len_bytes() for text in texts).cast(pl.UInt64) if texts else null
-        there = pl.any_horizontal(text.is_not_null() for text in texts) if texts else pl.lit(value=False)
-        yield pl.when(there).then(size).alias("body.bytes")
-        own = dict(zip(BODIES[self.table], (1, 31), strict=True))
-        hashes = [pl.col(name).hash() * own[name] for name in self._texts] if self.whole else []
-        yield (reduce(add, hashes) if hashes else null).alias("body.hash")
-        plain = pl.coalesce(*texts, pl.lit(None, pl.String)).str.replace_all(r"<[^>]*>", " ")
-        plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
-        yield (plain.hash() if self.words and texts else null).alias("body.words")
+def _bodies(table: str, texts: list[str], good: pl.LazyFrame) -> pl.LazyFrame:
+    columns = {
+        name: _or_null(own if own in texts else None)
+        for name, own in zip(("text", "html"), BODIES[table], strict=True)
+    }
+    frame = good.select(*_PLACE, **columns)
+    return frame.filter(pl.col("text").is_not_null() | pl.col("html").is_not_null())
+
+
+def _traces(scanned: read.Scanned, *, whole: bool, words: bool) -> Iterator[pl.Expr]:
+    """What stands for a text where only its being there, its size and its sameness matter."""
+    if scanned.schema.name not in BODIES:
+        return
+    null = pl.lit(None, pl.UInt64)
+    names = _texts(scanned)
+    texts = [pl.col(name) for name in names]
+    size = pl.sum_horizontal(text.str.len_bytes() for text in texts).cast(pl.UInt64) if texts else null
+    there = pl.any_horizontal(text.is_not_null() for text in texts) if texts else pl.lit(value=False)
+    yield pl.when(there).then(size).alias("body.bytes")
+    own = dict(zip(BODIES[scanned.schema.name], (1, 31), strict=True))
+    hashes = [pl.col(name).hash() * own[name] for name in names] if whole else []
+    yield (reduce(add, hashes) if hashes else null).alias("body.hash")
+    plain = pl.coalesce(*texts, pl.lit(None, pl.String)).str.replace_all(r"<[^>]*>", " ")
+    plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
+    yield (plain.hash() if words and texts else null).alias("body.words")
 
 
 def _or_null(name: str | None) -> pl.Expr:
     return pl.col(name) if name else pl.lit(None, pl.String)
-
-
-def _sunk(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
-    return frame.sink_parquet(path, compression="lz4", statistics=False, lazy=True)
 
 
 def _differs(origin: read.Origin, rows: int) -> bool:
@@ -249,46 +240,43 @@ def _differs(origin: read.Origin, rows: int) -> bool:
 
 
 def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
-    """The frame with its typed columns, what each rule says of a row, and `_out` of one that is not good."""
+    """The frame with its typed columns; `_out` of a row that is not good, and in `_broken` a bit for every
+    rule that it breaks."""
     schema = scanned.schema
     if len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
-    names = _fails(rules)
     given = {name for columns in scanned.columns for name in columns}
     typed = schema.typed(scanned.frame, scanned.given, timezone)
+    fails = pl.struct(rule.fails.alias(f"{i}") for i, rule in enumerate(rules))
     judged = typed.with_columns(
-        *(rule.fails.alias(name) for rule, name in zip(rules, names, strict=True)), *marks(schema, given)
+        *marks(schema, given), _broken=fails.map_batches(_bits, return_dtype=pl.UInt64, is_elementwise=True)
     )
-    out = pl.any_horizontal(pl.col("_skip").is_not_null(), pl.col("_flaw").is_not_null(), *names)
-    # Several sinks take from it; without this each would judge all rows for itself.
-    return judged.with_columns(_out=out).cache()
+    return judged.with_columns(_out=pl.col("_skip").is_not_null() | (pl.col("_broken") != 0))
 
 
-def _fails(rules: list[Rule]) -> list[str]:
-    """The columns that say which rules a row breaks."""
-    return [f"fails.{i}" for i in range(len(rules))]
-
-
-def _broken(rules: list[Rule]) -> pl.Expr:
+def _bits(fails: pl.Series) -> pl.Series:
     """A bit for every rule that a row breaks."""
+    rules = fails.struct.unnest()
+    if not rules.select(pl.any_horizontal(pl.all())).to_series().any():
+        return pl.Series(fails.name, [0], dtype=pl.UInt64).new_from_index(0, len(fails))
     bits = [
         pl.when(name).then(pl.lit(1 << i, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
-        for i, name in enumerate(_fails(rules))
+        for i, name in enumerate(rules.columns)
     ]
     # Of a row whose shape is broken nothing else can be said: its cells may stand in the wrong columns.
-    of_shape, of_cells = bits[: len(_FLAW_RULES)], bits[len(_FLAW_RULES) :]
-    return (
-        pl.when(pl.col("_flaw").is_not_null())
-        .then(pl.sum_horizontal(of_shape))
-        .otherwise(pl.sum_horizontal(of_cells))
-    )
+    of_shape, all_bits = pl.sum_horizontal(bits[: len(_FLAW_RULES)]), pl.sum_horizontal(bits)
+    return rules.select(pl.when(of_shape != 0).then(of_shape).otherwise(all_bits)).to_series()
 
 
-def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> bool:
-    """Write what the sinks say; False where polars cannot read the files, and they may be read row by row.
-    Raises SourceError where that does not help either."""
+def _written(scanned: read.Scanned, frame: pl.LazyFrame, path: Path) -> bool:
+    """Write the rows; False where polars cannot read the files, and they may be read row by row. Raises
+    SourceError where that does not help either."""
     try:
-        pl.collect_all(sinks, engine="streaming")
+        # Hashes do not get smaller, and are read several times.
+        compression: Literal["lz4", "uncompressed"] = (
+            "lz4" if "text" in frame.collect_schema() else "uncompressed"
+        )
+        frame.sink_parquet(path, compression=compression, statistics=False, engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         if scanned.exactly is not None and any(file.kind == "csv" for file in scanned.files):
             return False
@@ -298,8 +286,9 @@ def _collect(scanned: read.Scanned, sinks: list[pl.LazyFrame]) -> bool:
     return True
 
 
-def _fates(bad: pl.LazyFrame, rules: list[Rule]) -> pl.LazyFrame:
+def _fates(bad: pl.LazyFrame, table: str, rules: list[Rule]) -> pl.LazyFrame:
     """A line for each broken rule; for a skipped row, one line with the reason."""
+    bad = bad.with_columns(ticket_id=_or_null("ticket_id" if table == "tickets" else None))
     identity = [name for name in FATE_SCHEMA if name not in ("state", "rule")]
     skipped = bad.filter(pl.col("_skip").is_not_null()).select(
         *identity, state=pl.lit(State.FILTERED.value), rule="_skip"
@@ -360,21 +349,20 @@ def _doubles(scanned: read.Scanned, good: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _identity(table: str, given: Collection[str]) -> list[pl.Expr]:
+    """The keys of a row, and how many attachments its cell lists."""
     own, parent = _IDS[table]
     listed = pl.col("attachments").list.len().fill_null(0) if "attachments" in given else pl.lit(0)
     return [
-        pl.col("_file"),
-        pl.col("_record"),
         (key(own) if own and own in given else pl.lit(None, pl.UInt64)).alias("key"),
         key(parent).alias("parent"),
         listed.cast(pl.UInt32).alias("items"),
-        _or_null("ticket_id" if table == "tickets" else None).alias("ticket_id"),
     ]
 
 
-def _rows_by_file(*paths: Path) -> Mapping[int, int]:
-    frames = [pl.scan_parquet(path, glob=False).select("_file") for path in paths]
-    counts = pl.concat(frames).group_by("_file").len().sort("_file").collect(engine="streaming")
+def _rows_by_file(path: Path) -> Mapping[int, int]:
+    counts = (
+        pl.scan_parquet(path, glob=False).group_by("_file").len().sort("_file").collect(engine="streaming")
+    )
     return {int(number): int(rows) for number, rows in counts.iter_rows()}
 
 

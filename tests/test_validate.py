@@ -21,4 +21,4 @@ def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tm
     assert again.scanned.files[0].is_copy
     assert again.read == first.read == 26
     columns = ["_record", "message_id", "created_at", "body.hash"]
-    assert again.whole.select(columns).collect().equals(first.whole.select(columns).collect())
+    assert again.good.select(columns).collect().equals(first.good.select(columns).collect())

@@ -135,11 +135,10 @@ def _of(checked: Checked) -> Reading:
 
 def _with_bodies(checked: Checked) -> pl.LazyFrame:
     """The good rows with their texts, which stand apart."""
-    good = checked.good if checked.whole is None else checked.whole
     if checked.bodies is None:
-        return good
+        return checked.good
     names = dict(zip(("text", "html"), BODIES[checked.scanned.schema.name], strict=True))
-    return good.join(checked.bodies.rename(names), on=["_file", "_record"], how="left")
+    return checked.good.join(checked.bodies.rename(names), on=["_file", "_record"], how="left")
 
 
 def _rows(good: pl.DataFrame) -> list[dict[str, Any]]:
