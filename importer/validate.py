@@ -162,24 +162,12 @@ def _texts(scanned: read.Scanned) -> list[str]:
 def _kept(scanned: read.Scanned, judged: pl.LazyFrame, *, whole: bool, words: bool) -> pl.LazyFrame:
     """What is written of the rows: of messages as little as relations need, unless they are kept whole."""
     table, given = scanned.schema.name, scanned.given
-    there = judged.collect_schema().names()
-    kept = [
-        *_PLACE,
-        "_skip",
-        "_broken",
-        "_out",
-        *(n for n in there if n.startswith(PREFIX) or n == "_differs"),
-    ]
+    found = [n for n in judged.collect_schema().names() if n.startswith(PREFIX) or n == "_differs"]
+    traces = list(_traces(scanned, whole=whole, words=words))
+    kept = [*_PLACE, "_skip", "_broken", "_out", *found, "key", "parent", "items"]
+    kept += [trace.meta.output_name() for trace in traces]
     kept += [name for name in given if whole or name not in _texts(scanned)]
-    frame = judged.with_columns(*_identity(table, given)).with_columns(
-        _traces(scanned, whole=whole, words=words)
-    )
-    kept += [
-        "key",
-        "parent",
-        "items",
-        *(("body.bytes", "body.hash", "body.words") if table in BODIES else ()),
-    ]
+    frame = judged.with_columns(*_identity(table, given), *traces)
     if table != "messages":
         return frame.select(kept)
     named = [name for name in CASE if name in given]
@@ -214,20 +202,19 @@ def _bodies(table: str, texts: list[str], good: pl.LazyFrame) -> pl.LazyFrame:
 
 def _traces(scanned: read.Scanned, *, whole: bool, words: bool) -> Iterator[pl.Expr]:
     """What stands for a text where only its being there, its size and its sameness matter."""
-    if scanned.schema.name not in BODIES:
+    texts = [pl.col(name) for name in _texts(scanned)]
+    if not texts:
         return
-    null = pl.lit(None, pl.UInt64)
-    names = _texts(scanned)
-    texts = [pl.col(name) for name in names]
-    size = pl.sum_horizontal(text.str.len_bytes() for text in texts).cast(pl.UInt64) if texts else null
-    there = pl.any_horizontal(text.is_not_null() for text in texts) if texts else pl.lit(value=False)
+    size = pl.sum_horizontal(text.str.len_bytes() for text in texts).cast(pl.UInt64)
+    there = pl.any_horizontal(text.is_not_null() for text in texts)
     yield pl.when(there).then(size).alias("body.bytes")
-    own = dict(zip(BODIES[scanned.schema.name], (1, 31), strict=True))
-    hashes = [pl.col(name).hash() * own[name] for name in names] if whole else []
-    yield (reduce(add, hashes) if hashes else null).alias("body.hash")
-    plain = pl.coalesce(*texts, pl.lit(None, pl.String)).str.replace_all(r"<[^>]*>", " ")
-    plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
-    yield (plain.hash() if words and texts else null).alias("body.words")
+    if whole:
+        own = dict(zip(BODIES[scanned.schema.name], (1, 31), strict=True))
+        yield reduce(add, (pl.col(name).hash() * own[name] for name in _texts(scanned))).alias("body.hash")
+    if words:
+        plain = pl.coalesce(*texts).str.replace_all(r"<[^>]*>", " ")
+        plain = plain.str.replace_all(r"\s+|&nbsp;", " ").str.strip_chars().str.to_lowercase()
+        yield plain.hash().alias("body.words")
 
 
 def _or_null(name: str | None) -> pl.Expr:

@@ -73,32 +73,45 @@ def prove(stream: IO[bytes], delimiter: str, width: int) -> Proof:
     return proof
 
 
-def lines(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[int]:
+def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """The lines (1-based, as an editor shows them) on which these records begin (0-based, the header counted
-    as the first, ascending), of a file that was proved."""
+    as the first, ascending), and their bytes, of a file that was proved."""
     wanted = deque(numbers)
-    inside, records, passed = False, 0, 0
+    inside, ended, passed = False, 0, 0
+    # A record that goes on in the next piece.
+    begun: tuple[int, list[bytes]] | None = None
     if wanted and wanted[0] == 0:
-        yield 1
         wanted.popleft()
+        begun = (1, [])
     for chunk, size in _chunks(stream):
         data = _words_of(chunk, size)
         newline = _equal(data, _NEWLINE) & _first(size)
         quote = _equal(data, _QUOTE)
         ends = newline & ~_prefix_xor(quote, inside)
         count = _count(ends)
-        # Record n begins behind the n-th line end outside quotes.
-        here = []
-        while wanted and wanted[0] <= records + count:
-            here.append(wanted.popleft())
-        if here:
-            places = _places(ends)[np.array(here) - records - 1]
-            yield from (passed + 2 + np.searchsorted(_places(newline), places)).tolist()
-        if not wanted:
+        if begun or (wanted and wanted[0] <= ended + count):
+            places, newlines = _places(ends), _places(newline)
+            if begun:
+                begun[1].append(bytes(chunk[: places[0] + 1 if count else size]))
+                if count:
+                    yield begun[0], b"".join(begun[1])
+                    begun = None
+            # Record n begins behind the n-th line end outside quotes.
+            while wanted and wanted[0] <= ended + count:
+                place = int(wanted.popleft()) - ended - 1
+                start = int(places[place]) + 1
+                line = passed + 1 + int(np.searchsorted(newlines, start))
+                if place + 1 < count:
+                    yield line, bytes(chunk[start : int(places[place + 1]) + 1])
+                else:
+                    begun = (line, [bytes(chunk[start:size])])
+        if not wanted and not begun:
             return
-        records += count
+        ended += count
         passed += _count(newline)
         inside ^= bool(_count(quote) & 1)
+    if begun:
+        yield begun[0], b"".join(begun[1])
 
 
 def _places(mask: _Words) -> npt.NDArray[np.int64]:

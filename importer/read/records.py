@@ -3,15 +3,16 @@
 Only asked when something is wrong with a row, so it may read a file a second time.
 """
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from importer.read.files import SourceFile
 from importer.read.frames import raw_frame
-from importer.read.proof import lines
+from importer.read.proof import records
 from importer.read.rows import FLAWS, HARMLESS, rows
 
 
@@ -48,12 +49,13 @@ def fault(file: SourceFile) -> str | None:
 
 
 def _from_csv(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
-    """Out of a file that has one reading only: the cells as polars reads them, the lines by its bytes."""
-    cells = _cells(raw_frame(file), file, numbers)
+    """Out of a file that has one reading only, so that any reader of CSV has the same cells."""
     with file.plain_bytes() as stream:
-        where = lines(stream, [number + 1 for number in numbers])
-        for (number, *row), line in zip(cells, where, strict=True):
-            yield Record(number, line, tuple("" if cell is None else cell for cell in row))
+        found = records(stream, [number + 1 for number in numbers])
+        for number, (line, data) in zip(numbers, found, strict=True):
+            lines = io.StringIO(data.decode("utf-8").removesuffix("\n").removesuffix("\r"), newline="")
+            (cells,) = csv.reader(lines, delimiter=file.dialect.delimiter, strict=True)
+            yield Record(number, line, tuple(cells))
 
 
 def _from_rows(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
@@ -68,11 +70,10 @@ def _from_rows(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
 
 
 def _from_parquet(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
-    for number, *row in _cells(raw_frame(file), file, numbers):
-        yield Record(number, number + 1, tuple("" if cell is None else cell for cell in row))
-
-
-def _cells(frame: pl.LazyFrame, file: SourceFile, numbers: Sequence[int]) -> Iterator[tuple[Any, ...]]:
     wanted = pl.LazyFrame({"_record": numbers}, schema={"_record": pl.UInt64})
-    found = frame.with_columns(pl.col("_record").cast(pl.UInt64)).join(wanted, on="_record", how="semi")
-    return found.sort("_record").select("_record", *file.header).collect(engine="streaming").iter_rows()
+    found = (
+        raw_frame(file).with_columns(pl.col("_record").cast(pl.UInt64)).join(wanted, on="_record", how="semi")
+    )
+    cells = found.sort("_record").select("_record", *file.header).collect(engine="streaming")
+    for number, *row in cells.iter_rows():
+        yield Record(number, number + 1, tuple("" if cell is None else cell for cell in row))
