@@ -10,7 +10,7 @@ from importer.read.files import SourceFile
 from importer.read.parquet import parquet_frame
 from importer.read.rows import Flaw
 
-_BATCH = 100_000  # rows
+_BATCH = 40_000  # rows
 
 
 def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:

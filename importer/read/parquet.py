@@ -1,6 +1,7 @@
 """A Parquet file as the CSV that would hold the same data: every column text."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,10 @@ import polars as pl
 
 from importer.errors import SourceError
 from importer.read.columns import as_json
+
+
+# Row groups that polars reads ahead; each may be as large as all that else is in memory.
+os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 
 
 def header(path: Path) -> tuple[str, ...]:
@@ -25,7 +30,7 @@ def header(path: Path) -> tuple[str, ...]:
 
 def parquet_frame(path: Path, names: tuple[str, ...]) -> pl.LazyFrame:
     """`_record` (0-based) and every column as text, under these names."""
-    frame = pl.scan_parquet(path, row_index_name="_record", glob=False)
+    frame = pl.scan_parquet(path, row_index_name="_record", glob=False, low_memory=True)
     schema = frame.collect_schema()
     own = [name for name in schema if name != "_record"]
     return frame.select(

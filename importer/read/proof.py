@@ -23,7 +23,7 @@ from importer.read.dialect import no_utf8
 
 CHUNK = 1 << 20  # bytes: smaller ones wait for each other, larger ones leave the cache
 _AT_ONCE = 2
-_HELD = 8  # pieces that may be looked at together, and some more
+_HELD = 2 * _AT_ONCE + 4  # pieces that wait or are looked at, and some more
 _LONGEST_LINE = 1 << 26
 _BAD_SAMPLE = 1 << 16
 BOM_INSIDE = "byte order marks inside the file"
