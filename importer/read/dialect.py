@@ -185,13 +185,19 @@ def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
         start, delimiter = start[match.end() :], delimiter or match[1]
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=lambda d: _fit(replace(dialect, delimiter=d), start))
+        if not _fit(replace(dialect, delimiter=delimiter), start)[0]:
+            dialect = replace(dialect, notes=(*dialect.notes, "no delimiter parts its header"))
     dialect = replace(dialect, delimiter=delimiter)
     # Who escapes backslashes too leaves none alone, but before a quote, and doubles no quotes.
-    doubled = re.search(rf'[^{re.escape(delimiter)}\r\n"](?:"")+[^{re.escape(delimiter)}\r\n"]', start)
+    edge = rf"[{re.escape(delimiter)}\r\n]"
+    bare = re.sub(r"\\.", "__", start, flags=re.DOTALL)
+    doubled = re.search(rf'(?<!^)(?<!{edge})""|""(?!{edge}|$)', bare)
     alone = re.search(r'(?<!\\)(?:\\\\)*\\(?![\\"])', start)
     escaped = replace(dialect, escape="quotes" if alone or doubled else "all")
     if '\\"' in start and not _reads(dialect, start) and _fit(escaped, start) > _fit(dialect, start):
-        return replace(escaped, notes=(*dialect.notes, r"quotes are escaped with backslashes (\")"))
+        too = r", and so are backslashes (\\)" if escaped.escape == "all" else ""
+        note = rf"quotes are escaped with backslashes (\"){too}"
+        return replace(escaped, notes=(*dialect.notes, note))
     return dialect
 
 

@@ -11,7 +11,6 @@ import polars as pl
 from importer.errors import SourceError
 from importer.read.columns import as_json
 
-
 # Row groups that polars reads ahead; each may be as large as all that else is in memory.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 

@@ -269,7 +269,9 @@ def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
             pl.col("_skip").min(),
             *latest,
             *smallest,
-            pl.concat_list(differing).list.drop_nulls().list.join(", ").alias("_differs"),
+            (pl.concat_list(differing).list.drop_nulls().list.join(", ") if differing else pl.lit("")).alias(
+                "_differs"
+            ),
         )
         .select("_file", "_record", "_flaw", "_skip", "_differs", *names)
     )

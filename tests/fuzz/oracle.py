@@ -137,7 +137,8 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
         written = replace(written, encoding=seen.encoding)
     if own.delimiter != seen.delimiter:
         mixed = {"wrong_delimiter", "concatenated"} & set(case.damages) and seen.delimiter == ","
-        if not mixed and not _said(reading, f"delimiter: {seen.delimiter_name}"):
+        said = _said(reading, f"delimiter: {seen.delimiter_name}") or _said(reading, "no delimiter")
+        if not mixed and not said:
             return f"dialect: {own.delimiter!r} is read as {seen.delimiter!r}, and no note says so", written
         written = replace(written, delimiter=seen.delimiter)
     if (own.newline == "\r") != (seen.newline == "\r"):
@@ -147,7 +148,10 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
     if seen.escape and not own.escape:
         if not _said(reading, "backslash"):
             return "dialect: backslashes are read as escapes, and no note says so", written
-        written = replace(written, escape="quotes")
+        if seen.escape == "all" and not _said(reading, "so are backslashes"):
+            return "dialect: two backslashes are read as one, and no note says so", written
+        # The bytes of a single row cannot say more than that.
+        written = replace(written, escape=seen.escape)
     escapes = '\\"' in _decoded(data, written.encoding)
     if own.escape and not seen.escape and (_said(reading, "quotes inside cells") or not escapes):
         written = replace(written, escape=None)
