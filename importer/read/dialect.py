@@ -182,7 +182,7 @@ def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
         dialect = replace(
             dialect, preamble=1, delimiter=delimiter or match[1], notes=(*dialect.notes, "first line: sep=")
         )
-        start, delimiter = start[match.end() :], delimiter or match[1]
+        start, delimiter = start[match.end() :].lstrip("\ufeff"), delimiter or match[1]
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=lambda d: _fit(replace(dialect, delimiter=d), start))
         if not _fit(replace(dialect, delimiter=delimiter), start)[0]:
@@ -195,8 +195,8 @@ def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
     alone = re.search(r'(?<!\\)(?:\\\\)*\\(?![\\"])', start)
     escaped = replace(dialect, escape="quotes" if alone or doubled else "all")
     if '\\"' in start and not _reads(dialect, start) and _fit(escaped, start) > _fit(dialect, start):
-        too = r", and so are backslashes (\\)" if escaped.escape == "all" else ""
-        note = rf"quotes are escaped with backslashes (\"){too}"
+        others = "so are backslashes" if escaped.escape == "all" else "backslashes themselves are not"
+        note = rf"quotes are escaped with backslashes (\"), {others}"
         return replace(escaped, notes=(*dialect.notes, note))
     return dialect
 

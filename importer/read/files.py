@@ -177,6 +177,7 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     lines = io.StringIO(start, newline=None if dialect.newline == "\r" else "\n")
     for _ in range(dialect.preamble):
         lines.readline()
+    lines = io.StringIO(lines.read().lstrip("\ufeff"), newline="\n")
     try:
         titles = tuple(name.strip("\ufeff \t\r\n") for name in next(dialect.reader(lines, strict=True)))
     except (csv.Error, StopIteration):

@@ -152,6 +152,8 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
             return "dialect: two backslashes are read as one, and no note says so", written
         # The bytes of a single row cannot say more than that.
         written = replace(written, escape=seen.escape)
+    if seen.escape == "quotes" and own.escape == "all" and _said(reading, "themselves are not"):
+        written = replace(written, escape="quotes")
     escapes = '\\"' in _decoded(data, written.encoding)
     if own.escape and not seen.escape and (_said(reading, "quotes inside cells") or not escapes):
         written = replace(written, escape=None)
@@ -521,7 +523,8 @@ def _of_parquet(case: Case, reading: Reading) -> Iterator[str]:
 
 def _table(data: bytes) -> pa.Table | str:
     try:
-        table = pq.read_table(pa.BufferReader(data), partitioning=None)
+        # In nanoseconds, times that INT96 can hold and 64 bits cannot would be others.
+        table = pq.read_table(pa.BufferReader(data), partitioning=None, coerce_int96_timestamp_unit="us")
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         return f"{type(error).__name__}: {error}"[:200]
