@@ -108,14 +108,18 @@ def prepare(tmp_path: Path) -> Prepare:
     """Bring a migration file as far as the plan."""
     runs = 0
 
-    def prepare(path: Path, *, with_holes: bool = False, **overrides: Any) -> pipeline.Prepared:
+    def prepare(
+        path: Path, *, with_holes: bool = False, jobs: bool = True, **overrides: Any
+    ) -> pipeline.Prepared:
         nonlocal runs
         runs += 1
         workdir = tmp_path / f"work-{runs}"
         workdir.mkdir()
         migration = config.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
         scanned = read.scan(migration.source, migration.folder, workdir)
-        return pipeline.prepare(migration, scanned, workdir, with_holes=with_holes, say=lambda _: None)
+        return pipeline.prepare(
+            migration, scanned, workdir, with_holes=with_holes, say=lambda _: None, jobs=jobs
+        )
 
     return prepare
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from importer import presets
+from importer import pipeline, presets
 from importer.cli.init import migration_lines
 from importer.read import find, look
 from importer.recognise import recognise
@@ -76,6 +76,22 @@ def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
         for has, should in zip(messages, wanted["messages"], strict=True):
             assert [has[0], has[2][: len(should[2])], has[3]] == [should[0], should[2], should[3]]
             assert should[1] in (has[1], job.messages[messages.index(has)].author_name)
+    # A dry run keeps less of each message, and says the same.
+    assert said(prepare(path, jobs=False, **overrides)) == said(ready)
+
+
+def said(ready: pipeline.Prepared) -> dict[str, Any]:
+    related = ready.related
+    return {
+        "books": {kind: ledger.as_dict() for kind, ledger in ready.books.ledgers.items()},
+        "fates": {
+            name: sorted(map(repr, frame.select("_file", "_record", "state", "rule").collect().rows()))
+            for name, frame in related.fates.items()
+        },
+        "contacts": related.contacts.collect().rows(),
+        "authors": sorted(map(repr, related.authors.drop("case").collect().rows())),
+        "numbers": (related.openings, related.unsaid, related.default_agents, related.default_requesters),
+    }
 
 
 def fates(ready, kind: str) -> Any:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from importer import config, read
 from importer.read.files import guarded, unguarded
-from importer.read.proof import prove
+from importer.read.proof import prove, records
 from importer.report import rejects
 from importer.validate import FATE_SCHEMA, validate
 
@@ -205,6 +205,33 @@ def test_what_rfc_4180_allows_is_proved(table: list[tuple[str, str]], chunk: int
         patch.setattr("importer.read.proof.CHUNK", chunk)
         found = prove(io.BytesIO(out.getvalue().encode()), ",", 2)
     assert (found.unproved, found.records) == (set(), len(table) + 1)
+
+
+@many
+@given(
+    st.lists(st.tuples(texts, texts), min_size=1, max_size=20),
+    st.sampled_from([64, 1 << 19]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+    st.data(),
+)
+def test_records_of_a_proved_file_are_found_in_its_bytes(
+    table: list[tuple[str, str]], chunk: int, newline: str, ends: bool, data: st.DataObject
+) -> None:
+    out = io.StringIO()
+    csv.writer(out, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *table])
+    text = out.getvalue() if ends else out.getvalue().removesuffix(newline)
+    numbers = sorted(data.draw(st.sets(st.integers(0, len(table)), min_size=1)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("importer.read.proof.CHUNK", chunk)
+        found = list(records(io.BytesIO(text.encode()), numbers))
+    whole = [("a", "b"), *table]
+    for number, (line, content) in zip(numbers, found, strict=True):
+        (row,) = csv.reader(io.StringIO(content.decode().removesuffix(newline), newline=""), strict=True)
+        assert tuple(row) == whole[number]
+        before = io.StringIO()
+        csv.writer(before, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows(whole[:number])
+        assert line == before.getvalue().count("\n") + 1
 
 
 # -- the round trip of rejects

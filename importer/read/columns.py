@@ -77,7 +77,8 @@ class Header:
 
 def _together(names: Sequence[str]) -> pl.Expr:
     """The cells of repeated columns as a JSON list; null where all are empty."""
-    cells = pl.concat_list(pl.when(pl.col(name) != "").then(name) for name in names).list.drop_nulls()
+    given = (pl.when(pl.col(name).str.strip_chars() != "").then(name) for name in names)
+    cells = pl.concat_list(given).list.drop_nulls()
     return pl.when(cells.list.len() > 0).then(as_json(cells))
 
 

@@ -219,7 +219,10 @@ class Text:
         # With escapes of its own the csv module is strict no more: it takes what stands behind a closing quote.
         if self.written.escape == "all":
             body = body.replace("\\\\", self._backslash)
-        return (body.replace('\\"', self._quote) if self.written.escape else body) + end
+            return body.replace('\\"', self._quote) + end
+        # Where backslashes are not escaped, two before a quote still leave it alone.
+        escaped = re.sub(r'(?<!\\)((?:\\\\)*)\\"', rf"\1{self._quote}", body)
+        return (escaped if self.written.escape else body) + end
 
     def _shown(self, cell: str) -> str:
         return cell.replace(self._return, "\r").replace(self._quote, '"').replace(self._backslash, "\\")

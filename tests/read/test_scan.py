@@ -1,9 +1,11 @@
 import gzip
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from importer import config, read
@@ -118,6 +120,66 @@ def test_parquet_types_become_the_text_of_a_csv(migration: Migration, tmp_path: 
     path = migration('tickets.files = "t.parquet"')
     (row,) = rows(path, "tickets", "ticket_id", "created_at", "tags", "subject", "status")
     assert row == ("7", "2024-03-31T09:15:00.000000+02:00", '["a","b\\"c"]', "x", None)
+
+
+def int96(folder: Path, *times: datetime) -> Path:
+    ids = [str(number) for number, _ in enumerate(times)]
+    # In microseconds, which hold what nanoseconds cannot.
+    columns = {"ticket_id": ids, "created_at": pa.array(times, pa.timestamp("us"))}
+    pq.write_table(
+        pa.table(columns), folder / "t.parquet", use_deprecated_int96_timestamps=True, store_schema=False
+    )
+    return folder / "t.parquet"
+
+
+def test_a_time_beyond_those_of_64_bits_is_rejected_and_not_read_as_another(
+    migration: Migration, tmp_path: Path
+) -> None:
+    int96(tmp_path, datetime(2024, 5, 1, 12), datetime(9999, 12, 31))  # noqa: DTZ001 - Parquet's have no zone
+    path = migration('tickets.files = "t.parquet"')
+    (first,), (last,) = rows(path, "tickets", "created_at")
+    assert (first, str(last)[:6]) == ("2024-05-01T12:00:00.000000000", "beyond")
+
+
+def test_a_parquet_page_that_its_footer_contradicts_is_refused(migration: Migration, tmp_path: Path) -> None:
+    table = pa.table({"ticket_id": [str(n) for n in range(9)], "subject": [None, "a", "b"] * 3})
+    pq.write_table(table, tmp_path / "t.parquet", compression="none", use_dictionary=False)
+    data = (tmp_path / "t.parquet").read_bytes()
+    # The definition levels of `subject`: nine bits, of which each third is a null.
+    levels = bytes([0b10110110, 0b1])
+    assert data.count(levels) == 1
+    (tmp_path / "t.parquet").write_bytes(data.replace(levels, bytes([0b11110110, 0b1])))
+    with pytest.raises(SourceError, match="damaged"):
+        scan(migration('tickets.files = "t.parquet"'))
+
+
+def test_a_mark_of_the_byte_order_behind_the_separator_line_is_no_part_of_the_header(
+    migration: Migration,
+) -> None:
+    path = migration(tickets='sep=;\n\ufeff"ticket_id";"subject"\n1;a\n')
+    assert rows(path, "tickets", "ticket_id", "subject") == [("1", "a")]
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "said"),
+    [
+        (r'1;"a \"b\" c:\\d"', r'a "b" c:\d', "so are backslashes"),
+        (r'1;"a \"b\" c:\d"', r'a "b" c:\d', "backslashes themselves are not"),
+        (r'1;"a \"b\" c:\\d ""e"" f"', r'a "b" c:\\d "e" f', "backslashes themselves are not"),
+    ],
+)
+def test_what_backslashes_escape_is_found_out_and_said(
+    migration: Migration, row: str, text: str, said: str
+) -> None:
+    path = migration(tickets=f"ticket_id;subject\n{row}\n")
+    assert rows(path, "tickets", "subject") == [(text,)]
+    (origin,) = scan(path)["tickets"].origins
+    assert said in " ".join(origin.notes)
+
+
+def test_tickets_of_which_the_messages_say_the_id_alone_are_gathered(migration: Migration) -> None:
+    path = migration(messages="ticket_id,text\nA,one\nA,two\nB,one\n")
+    assert sorted(rows(path, "tickets", "ticket_id")) == [("A",), ("B",)]
 
 
 def test_all_that_is_missing_is_named_at_once(migration: Migration, tmp_path: Path) -> None:
