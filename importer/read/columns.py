@@ -77,8 +77,8 @@ class Header:
 
 def _together(names: Sequence[str]) -> pl.Expr:
     """The cells of repeated columns as a JSON list; null where all are empty."""
-    given = (pl.when(pl.col(name).str.strip_chars() != "").then(name) for name in names)
-    cells = pl.concat_list(given).list.drop_nulls()
+    tidy = (pl.col(name).str.strip_chars() for name in names)
+    cells = pl.concat_list(pl.when(cell != "").then(cell) for cell in tidy).list.drop_nulls()
     return pl.when(cells.list.len() > 0).then(as_json(cells))
 
 
