@@ -23,6 +23,7 @@ from importer.dixa.client import Client
 from importer.errors import CheckpointError, ConfigError, Invalid, RunError, Unauthorized
 from importer.exchange import Exchange, NotRead, Patience, Traffic
 from importer.hosts import needs_login
+from importer.joined import Rules
 from importer.model import (
     Answer,
     Contact,
@@ -39,7 +40,7 @@ from importer.pace import Pace, Stopped
 from importer.people import PEOPLE_AT_ONCE, People
 from importer.plan import Parts, plan
 from importer.push import BATCH, Allowance, Options, Pusher
-from importer.relate import Related, Rules, relate
+from importer.relate import Related, relate
 from importer.report.books import Books
 from importer.report.private import writing
 from importer.settle import Found, Settlement, Settler, put_down

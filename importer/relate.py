@@ -5,18 +5,17 @@ not at all (unless holes are allowed), because nothing can be put in its place i
 rows that go, and a fate for every row that does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from importer import openings
-from importer.authors import Authors, Names, authors, external, key, person, stood_for
-from importer.model import Direction, State
-from importer.presets import Opening
-from importer.schema import load
-from importer.validate import BODIES, CASE, FATE_SCHEMA, Checked
+from importer.authors import external, key, person
+from importer.joined import ROW, Joined, Rules, Summed, Written, count, good, join, summed, without, written
+from importer.model import State
+from importer.validate import FATE_SCHEMA, Checked
 
 # Rules that relations add to the schemas' own, with what each says.
 RULES: Mapping[str, str] = {
@@ -44,22 +43,6 @@ RULES: Mapping[str, str] = {
     "mended": "a mended row stands for it",
     "not_needed": "nothing that is imported names this person",
 }
-
-_PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the migration decides about relations. `names` says how people are called; `times_required` where
-    the API takes nothing without a time; `opening` says when a first message in a ticket's row counts."""
-
-    default_requester: str | None = None
-    default_agent: str | None = None
-    import_empty: bool = False
-    with_holes: bool = False
-    names: Names = field(default_factory=Names)
-    times_required: bool = False
-    opening: Opening = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,211 +79,75 @@ class Related:
     default_requesters: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A frame that is on disk, with the number of its rows."""
-
-    frame: pl.LazyFrame
-    rows: int
-
-
-def _written(frame: pl.LazyFrame, path: Path) -> _Written:
-    frame.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
-    there = pl.scan_parquet(path, glob=False)
-    return _Written(there, _count(there))
-
-
-def _count(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
-
-
-def _without(
-    frame: pl.LazyFrame, others: _Written, own: list[str], theirs: list[str] | None = None
-) -> pl.LazyFrame:
-    """The rows that the others do not have. Mostly there are no others, and nothing has to be looked up."""
-    if not others.rows:
-        return frame
-    return frame.join(others.frame.select(theirs or own), left_on=own, right_on=theirs or own, how="anti")
-
-
 def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Related:
     """Join the tables and settle what hangs on what. Frames are written below `workdir`."""
-    joined = _joined(tables, rules, workdir)
-    tickets, messages, attachments = joined.tickets, joined.messages, _good(tables, "attachments")
-    opened = joined.openings
-    repeated = openings.repeated(opened.frame, joined.sided(messages), rules.opening) if opened.rows else None
-    own = _written(
-        pl.concat(_message_fates(tables, joined, attachments, repeated, rules)),
-        workdir / "messages.own-fates.parquet",
-    )
-    broken = _fates(tables, "messages").with_columns(_opening=pl.lit(value=False)).select(_FATE)
-    message_fates = pl.concat([broken, own.frame])
-    attachment_own = _written(
-        _attachment_fates(tables, attachments, messages, message_fates),
-        workdir / "attachments.own-fates.parquet",
-    )
-    ticket_fates = _written(
-        pl.concat(
-            [
-                _fates(tables, "tickets"),
-                _ticket_fates(joined, own, message_fates, attachment_own, rules),
-            ]
-        ),
-        workdir / "tickets.fates.parquet",
-    )
-    sound = _without(messages, own, _ROW)
-    going = _without(sound, ticket_fates, ["parent"], ["key"])
-    summed = joined.summed
-    if own.rows or ticket_fates.rows:
-        going = _written(going, workdir / "messages.going.parquet").frame
-        message_fates = _written(
-            pl.concat([message_fates, _dragged(sound, ticket_fates.frame)]),
-            workdir / "messages.fates.parquet",
-        ).frame
-        summed = _summed(joined.sided(going), workdir, "going")
-    attachment_fates = _written(
-        pl.concat([attachment_own.frame, _dragged_attachments(attachments, attachment_own, message_fates)]),
-        workdir / "attachments.fates.parquet",
-    )
-    going_tickets = _without(tickets, ticket_fates, ["key"])
-    by_case = _by_case(joined, summed, workdir)
-    contacts = _written(_contacts(going_tickets, by_case), workdir / "contacts.parquet").frame
+    joined = join(tables, rules, workdir)
+    fates = _settled(tables, joined, rules, workdir)
+    tickets = without(joined.tickets, fates.tickets, ["key"])
+    going, numbers = joined.messages, joined.summed
+    if fates.own.rows or fates.tickets.rows:
+        left = without(without(going, fates.own, ROW), fates.tickets, ["parent"], ["key"])
+        going = written(left, workdir / "messages.going.parquet").frame
+        numbers = summed(joined.sided(going), workdir, "going")
+    by_case = _by_case(joined, numbers, workdir)
+    contacts = written(_contacts(tickets, by_case), workdir / "contacts.parquet").frame
     agentless = pl.col("is_agent") & pl.col("author_email").is_null()
     return Related(
-        tickets=going_tickets,
+        tickets=tickets,
         going=going,
-        messages=_authored(joined, own, ticket_fates, workdir),
+        messages=_authored(joined, fates, workdir),
         bodies=_bodies(tables),
-        attachments=_without(attachments, attachment_fates, ["_file", "_record"]),
+        attachments=without(good(tables, "attachments"), fates.attachments, ["_file", "_record"]),
         contacts=contacts,
         authors=by_case,
-        by_ticket=summed.by_ticket,
+        by_ticket=numbers.by_ticket,
         fates={
-            "tickets": ticket_fates.frame,
-            "messages": message_fates,
-            "attachments": attachment_fates.frame,
+            "tickets": fates.tickets.frame,
+            "messages": fates.messages,
+            "attachments": fates.attachments.frame,
             "people": _people_fates(tables, contacts, rules),
         },
-        openings=openings.counted(joined.openings.frame, joined.sided(messages), summed.by_ticket),
+        openings=openings.counted(joined.openings.frame, joined.sided(joined.messages), numbers.by_ticket),
         unsaid=_sum(by_case.filter("_unsaid"), "going"),
         default_agents=_sum(by_case.filter(agentless), "going"),
-        default_requesters=_count(going_tickets.filter("_default_requester")),
+        default_requesters=count(tickets.filter("_default_requester")),
     )
 
 
-# A message's identity: an opening message has the row of its ticket, so the numbers alone do not tell.
-_ROW = ["_opening", "_file", "_record"]
-_FATE = ["_opening", *FATE_SCHEMA.names()]
-_NARROW: Mapping[str, pl.DataType] = {
-    "_opening": pl.Boolean(),
-    "_file": pl.UInt16(),
-    "_record": pl.UInt64(),
-    "key": pl.UInt64(),
-    "parent": pl.UInt64(),
-    "items": pl.UInt32(),
-    "case": pl.UInt64(),
-    "created_at": pl.Datetime("us", "UTC"),
-    "body.bytes": pl.UInt64(),
-    "body.words": pl.UInt64(),
-}
-
-
 @dataclass(frozen=True, slots=True)
-class _Summed:
-    """Messages counted by `case` (`messages`, `first` and `last` when) and by ticket (openings.by_ticket)."""
+class _Fates:
+    """What does not go: good messages for reasons of their `own`, and all rows of each table."""
 
-    by_case: pl.LazyFrame
-    by_ticket: pl.LazyFrame
-
-
-@dataclass(frozen=True, slots=True)
-class _Joined:
-    """Good rows that know of each other: tickets with their requesters, messages (_NARROW, those out of
-    ticket rows among them) with their authors' cases; `whole` has the other columns of messages too."""
-
-    tickets: pl.LazyFrame
+    own: Written
     messages: pl.LazyFrame
-    whole: pl.LazyFrame | None
-    openings: _Written
-    authors: Authors
-    summed: _Summed
-
-    def sided(self, messages: pl.LazyFrame) -> pl.LazyFrame:
-        return messages.join(self.authors.frame.select("case", "direction"), on="case", how="left")
+    tickets: Written
+    attachments: Written
 
 
-def _joined(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> _Joined:
-    people = _good(tables, "people").select(_PEOPLE_COLUMNS)
-    tickets = _with_people(_good(tables, "tickets"), people if "people" in tables else None, rules)
-    if "people" in tables:
-        tickets = _written(tickets, workdir / "tickets.named.parquet").frame
-    opened = _written(openings.messages(tickets), workdir / "messages.openings.parquet")
-    frames, cases = [opened.frame], [opened.frame]
-    if "messages" in tables:
-        own, own_cases = tables["messages"].good, tables["messages"].cases
-        assert own_cases is not None
-        own = own.with_columns(_opening=pl.lit(value=False))
-        frames, cases = ([own, *frames], [own_cases, *cases]) if opened.rows else ([own], [own_cases])
-    messages = pl.concat(_filled(frame, _NARROW) for frame in frames)
-    different = pl.concat(_filled(frame, {"case": pl.UInt64(), **CASE}) for frame in cases).unique("case")
-    found = authors(different, messages, tickets, people, rules.names, workdir / "authors.parquet")
-    timeless = int(messages.select(pl.col("created_at").null_count()).collect(engine="streaming").item())
-
-    def settled(frame: pl.LazyFrame) -> pl.LazyFrame:
-        frame = found.asked(frame)
-        return _with_times(frame, tickets) if timeless else frame
-
-    if timeless or not found.asking.is_empty():
-        messages = _written(settled(messages), workdir / "messages.settled.parquet").frame
-    sided = messages.join(found.frame.select("case", "direction"), on="case", how="left")
-    return _Joined(
-        _with_fallback_requester(tickets, messages, found, rules, workdir),
-        messages,
-        _whole(tables, opened, settled),
-        opened,
-        found,
-        _summed(sided, workdir, "all"),
+def _settled(tables: Mapping[str, Checked], joined: Joined, rules: Rules, workdir: Path) -> _Fates:
+    """Messages first, then what their fates are for tickets, then what those are for messages."""
+    messages, attachments = joined.messages, good(tables, "attachments")
+    own = written(
+        pl.concat(_message_fates(tables, joined, attachments, rules)), workdir / "messages.own-fates.parquet"
     )
-
-
-def _whole(
-    tables: Mapping[str, Checked], opened: _Written, settled: Callable[[pl.LazyFrame], pl.LazyFrame]
-) -> pl.LazyFrame | None:
-    """The good messages with all columns but their texts; none where they were not kept."""
-    schema = load("messages")
-    columns = {name: schema.dtype(name) for name in _OF_MESSAGES}
-    wanted = {**_NARROW, "body.hash": pl.UInt64(), **columns}
-    frames = [opened.frame] if opened.rows or "messages" not in tables else []
-    if "messages" in tables:
-        own = tables["messages"]
-        if own.bodies is None:
-            return None
-        frames = [own.good.with_columns(_opening=pl.lit(value=False)), *frames]
-    return settled(pl.concat(_filled(frame, wanted) for frame in frames))
-
-
-# What of a message's own columns is sent.
-_OF_MESSAGES = ("message_id", "ticket_id", "channel", "from_email", "to_email", "cc", "bcc", "attachments")
-
-
-def _filled(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """These columns, null where the frame does not have them."""
-    there = frame.collect_schema()
-    return frame.select(
-        pl.col(name) if name in there else pl.lit(None, dtype).alias(name) for name, dtype in schema.items()
+    broken = _fates(tables, "messages").with_columns(_opening=pl.lit(value=False)).select(_FATE)
+    of_messages = pl.concat([broken, own.frame])
+    own_attachments = written(
+        _attachment_fates(tables, attachments, messages, of_messages),
+        workdir / "attachments.own-fates.parquet",
     )
+    held = _ticket_fates(joined, own, of_messages, own_attachments, rules)
+    tickets = written(pl.concat([_fates(tables, "tickets"), held]), workdir / "tickets.fates.parquet")
+    if tickets.rows:
+        dragged = _dragged(without(messages, own, ROW), tickets.frame)
+        path = workdir / "messages.fates.parquet"
+        of_messages = written(pl.concat([of_messages, dragged]), path).frame
+    dragged = _dragged_attachments(attachments, own_attachments, of_messages)
+    path = workdir / "attachments.fates.parquet"
+    return _Fates(own, of_messages, tickets, written(pl.concat([own_attachments.frame, dragged]), path))
 
 
-def _good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
-    """The good rows of a table with all columns of its schema, texts aside."""
-    schema = load(name)
-    keys = {"_file": pl.UInt16(), "_record": pl.UInt64(), "key": pl.UInt64(), "parent": pl.UInt64()}
-    columns = {n: schema.dtype(n) for n in schema.columns if n not in BODIES.get(name, ())}
-    traces = {f"body.{n}": pl.UInt64() for n in ("bytes", "hash", "words")} if name in BODIES else {}
-    if name not in tables:
-        return pl.LazyFrame(schema={**keys, **columns, **traces})
-    custom = {n: pl.String() for n in tables[name].scanned.given if n.startswith("custom.")}
-    return _filled(tables[name].good, {**keys, **columns, **custom, **traces})
+_FATE = ["_opening", *FATE_SCHEMA.names()]
 
 
 def _bodies(tables: Mapping[str, Checked]) -> pl.LazyFrame:
@@ -319,73 +166,6 @@ def _fates(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
 
 def _sum(frame: pl.LazyFrame, name: str) -> int:
     return int(frame.select(pl.col(name).sum()).collect(engine="streaming").item() or 0)
-
-
-# -- who is named
-
-
-def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: Rules) -> pl.LazyFrame:
-    """Requester and assignee: the ticket's own columns, else what people says of their ids."""
-    if people is None:
-        tickets = tickets.with_columns(assignee_phone=pl.lit(None, pl.String))
-    else:
-        known = people.select(pl.all().name.prefix("p_")).drop("p_role")
-        for who in ("requester", "assignee"):
-            own = ("email", "phone", "name") if who == "requester" else ("email", "name")
-            tickets = (
-                tickets.join(known, left_on=f"{who}_id", right_on="p_person_id", how="left")
-                .with_columns(
-                    *(pl.coalesce(f"{who}_{name}", f"p_{name}").alias(f"{who}_{name}") for name in own),
-                    *([] if who == "requester" else [pl.col("p_phone").alias("assignee_phone")]),
-                )
-                .drop("^p_.*$")
-            )
-    return tickets.with_columns(
-        external("requester_id", "requester_name", rules.names).alias("requester_external"),
-        *stood_for("assignee", rules.names),
-    )
-
-
-def _with_times(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
-    """A missing time becomes the ticket's."""
-    times = tickets.select(parent="key", _at="created_at").unique("parent")
-    return (
-        messages.join(times, on="parent", how="left")
-        .with_columns(created_at=pl.coalesce("created_at", "_at"))
-        .drop("_at")
-    )
-
-
-def _with_fallback_requester(
-    tickets: pl.LazyFrame, messages: pl.LazyFrame, found: Authors, rules: Rules, workdir: Path
-) -> pl.LazyFrame:
-    """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
-    nobody = key("requester_email", "requester_phone", "requester_external").is_null()
-    if not _count(tickets.filter(nobody)):
-        return tickets.with_columns(_default_requester=pl.lit(value=False))
-    someone = key("author_email", "author_phone", "author_external").is_not_null()
-    parts = ("email", "phone", "name", "external")
-    senders = found.frame.filter((pl.col("direction") == Direction.INBOUND) & someone)
-    first = (
-        messages.join(tickets.filter(nobody), left_on="parent", right_on="key", how="semi")
-        .join(senders.select("case", *(f"author_{name}" for name in parts)), on="case", how="inner")
-        .group_by("parent")
-        .agg(
-            pl.col(f"author_{name}").sort_by("created_at", "_file", "_record", nulls_last=True).first()
-            for name in parts
-        )
-    )
-    named = tickets.join(first, left_on="key", right_on="parent", how="left").with_columns(
-        pl.coalesce(f"requester_{name}", pl.when(nobody).then(f"author_{name}")).alias(f"requester_{name}")
-        for name in parts
-    )
-    named = named.with_columns(
-        _default_requester=nobody & pl.lit(rules.default_requester is not None),
-        requester_email=pl.when(nobody)
-        .then(pl.lit(rules.default_requester, pl.String))
-        .otherwise("requester_email"),
-    ).drop(*(f"author_{name}" for name in parts))
-    return _written(named, workdir / "tickets.requested.parquet").frame
 
 
 # -- what keeps a row from going
@@ -408,16 +188,16 @@ def _fate(frame: pl.LazyFrame, state: State, rule: str) -> pl.LazyFrame:
 
 def _message_fates(
     tables: Mapping[str, Checked],
-    joined: _Joined,
+    joined: Joined,
     attachments: pl.LazyFrame,
-    repeated: pl.LazyFrame | None,
     rules: Rules,
 ) -> Iterator[pl.LazyFrame]:
     """Openings told twice, orphans, messages that say nothing, and agents nobody can stand in for."""
-    messages = joined.messages
+    messages, opened = joined.messages, joined.openings
+    repeated = openings.repeated(opened.frame, joined.sided(messages), rules.opening) if opened.rows else None
     if repeated is not None:
         yield _fate(repeated, State.FILTERED, "opening_repeated")
-        messages = messages.join(repeated, on=_ROW, how="anti")
+        messages = messages.join(repeated, on=ROW, how="anti")
     known = pl.concat([joined.tickets.select("key"), _fates(tables, "tickets").select("key").drop_nulls()])
     homeless = joined.summed.by_ticket.join(known, left_on="parent", right_on="key", how="anti")
     orphaned = homeless.select("parent").collect(engine="streaming")
@@ -432,10 +212,10 @@ def _message_fates(
     nameless = joined.authors.frame.filter(lost).select("case").collect(engine="streaming")
     timeless = messages.filter(pl.col("created_at").is_null() & pl.lit(rules.times_required))
     if not nameless.is_empty():
-        unknown = messages.join(nameless.lazy(), on="case", how="semi").join(empty, on=_ROW, how="anti")
+        unknown = messages.join(nameless.lazy(), on="case", how="semi").join(empty, on=ROW, how="anti")
         yield _fate(unknown, State.REJECTED, "author_unknown")
         timeless = timeless.join(nameless.lazy(), on="case", how="anti")
-    yield _fate(timeless.join(empty, on=_ROW, how="anti"), State.REJECTED, "created_at.required")
+    yield _fate(timeless.join(empty, on=ROW, how="anti"), State.REJECTED, "created_at.required")
 
 
 def _attachment_fates(
@@ -469,10 +249,10 @@ def _as_fates(frame: pl.LazyFrame, state: State | None, rule: pl.Expr) -> pl.Laz
 
 
 def _ticket_fates(
-    joined: _Joined,
-    own: _Written,
+    joined: Joined,
+    own: Written,
     message_fates: pl.LazyFrame,
-    attachment_fates: _Written,
+    attachment_fates: Written,
     rules: Rules,
 ) -> pl.LazyFrame:
     """One line for each ticket that must stay, with the first reason that holds it."""
@@ -509,7 +289,7 @@ def _ticket_fates(
     )
 
 
-def _spoken(by_ticket: pl.LazyFrame, own: _Written) -> pl.LazyFrame:
+def _spoken(by_ticket: pl.LazyFrame, own: Written) -> pl.LazyFrame:
     """The tickets of which some message is left."""
     if not own.rows:
         return by_ticket
@@ -528,10 +308,10 @@ def _dragged(messages: pl.LazyFrame, ticket_fates: pl.LazyFrame) -> pl.LazyFrame
 
 
 def _dragged_attachments(
-    attachments: pl.LazyFrame, own: _Written, message_fates: pl.LazyFrame
+    attachments: pl.LazyFrame, own: Written, message_fates: pl.LazyFrame
 ) -> pl.LazyFrame:
     states = message_fates.filter(pl.col("key").is_not_null()).group_by("key").agg(pl.col("state").max())
-    dragged = _without(attachments, own, ["_file", "_record"]).join(
+    dragged = without(attachments, own, ["_file", "_record"]).join(
         states, left_on="parent", right_on="key", how="inner"
     )
     return _as_fates(dragged, None, pl.concat_str(pl.lit("message_"), "state"))
@@ -542,7 +322,7 @@ def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: 
     if "people" not in tables:
         return FATE_SCHEMA.to_frame().lazy()
     named = (
-        _good(tables, "people")
+        good(tables, "people")
         .with_columns(external=external("person_id", "name", rules.names))
         .with_columns(_contact=key("email", "phone", "external"))
     )
@@ -553,34 +333,16 @@ def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: 
 # -- what goes
 
 
-def _authored(joined: _Joined, own: _Written, ticket_fates: _Written, workdir: Path) -> pl.LazyFrame | None:
+def _authored(joined: Joined, fates: _Fates, workdir: Path) -> pl.LazyFrame | None:
     """The messages that go, whole, with their authors."""
     if joined.whole is None:
         return None
-    kept = _without(_without(joined.whole, own, _ROW), ticket_fates, ["parent"], ["key"])
+    kept = without(without(joined.whole, fates.own, ROW), fates.tickets, ["parent"], ["key"])
     kept = kept.join(joined.authors.frame, on="case", how="left").drop("case", "key", "parent", "items")
-    return _written(kept, workdir / "messages.whole-going.parquet").frame
+    return written(kept, workdir / "messages.whole-going.parquet").frame
 
 
-def _summed(sided: pl.LazyFrame, workdir: Path, name: str) -> _Summed:
-    sided = sided.cache()
-    by_case, by_ticket = (workdir / f"messages.{name}.by-{of}.parquet" for of in ("case", "ticket"))
-    cases = sided.group_by("case").agg(
-        pl.len().alias("messages"),
-        pl.col("created_at").min().alias("first"),
-        pl.col("created_at").max().alias("last"),
-    )
-    pl.collect_all(
-        [
-            cases.sink_parquet(by_case, lazy=True),
-            openings.by_ticket(sided).sink_parquet(by_ticket, statistics=False, lazy=True),
-        ],
-        engine="streaming",
-    )
-    return _Summed(pl.scan_parquet(by_case, glob=False), pl.scan_parquet(by_ticket, glob=False))
-
-
-def _by_case(joined: _Joined, going: _Summed, workdir: Path) -> pl.LazyFrame:
+def _by_case(joined: Joined, going: Summed, workdir: Path) -> pl.LazyFrame:
     frame = (
         joined.authors.frame.join(joined.summed.by_case, on="case", how="inner")
         .join(going.by_case.select("case", going="messages"), on="case", how="left")
@@ -590,7 +352,7 @@ def _by_case(joined: _Joined, going: _Summed, workdir: Path) -> pl.LazyFrame:
             person=person("author_email", "author_phone", "author_name"),
         )
     )
-    return _written(frame, workdir / "authors.counted.parquet").frame
+    return written(frame, workdir / "authors.counted.parquet").frame
 
 
 def _contacts(tickets: pl.LazyFrame, by_case: pl.LazyFrame) -> pl.LazyFrame:
