@@ -213,8 +213,8 @@ class Text:
 
     def _hidden(self, line: str) -> str:
         """A CR within a line belongs to its cell; the csv module would take it for the line's end."""
-        body = line.rstrip("\r\n")
-        end = line[len(body) :]
+        end = next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "")
+        body = line[: len(line) - len(end)]
         body = body.replace("\r", self._return)
         # With escapes of its own the csv module is strict no more: it takes what stands behind a closing quote.
         if self.written.escape == "all":
@@ -378,7 +378,7 @@ def _canonical(name: str, header: str, cells: Mapping[str, str], reading: Readin
     title = dict(zip(reading.header, reading.titles, strict=True))[header]
     several = [n for n, t in zip(reading.header, reading.titles, strict=True) if t == title]
     if len(several) > 1 and name.startswith("custom."):
-        listed = [cells[n] for n in several if cells.get(n)]
+        listed = [cell for n in several if (cell := (cells.get(n) or "").strip(_BLANKS))]
         return Json(listed) if listed else None
     return of_text(name, cells[header])
 
