@@ -15,10 +15,6 @@ from importer.read.columns import as_json
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 
 
-_LAST = (1 << 63) - 1
-_BEYOND = pl.lit("beyond the times that polars can read (1677 to 2262)")
-
-
 def header(path: Path) -> tuple[str, ...]:
     """The columns' names, of a file that was read to its end in a process of its own. Raises SourceError for
     a damaged one, at which polars might panic, or pyarrow end the process."""
@@ -48,9 +44,7 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.String:
         return pl.when(column != "").then(column)
     if isinstance(dtype, pl.Datetime):
-        text = column.dt.to_string("iso:strict")
-        # polars puts the last instant of 64 bits for those that INT96 can hold and they cannot.
-        return pl.when(column.to_physical() < _LAST).then(text).when(column.is_not_null()).then(_BEYOND)
+        return column.dt.to_string("iso:strict")
     if dtype == pl.Boolean:
         return pl.when(column).then(pl.lit("true")).when(~column).then(pl.lit("false"))
     if dtype == pl.Binary:

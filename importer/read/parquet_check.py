@@ -13,11 +13,13 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 # No column of an export unpacks to so many times its size; a damaged count of bytes would take all memory.
 _MOST_UNPACKED = 10_000
 _BATCH = 1 << 15  # rows
+_REACH_MICROSECONDS = ((1 << 63) - 1) // 1_000
 
 
 def main(path: Path) -> None:
@@ -41,24 +43,34 @@ def main(path: Path) -> None:
 def _rows(path: Path, group: int) -> int:
     """How many rows a row group has, all of them read."""
     rows = 0
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        empty: Counter[str] = Counter()
+    empty: Counter[str] = Counter()
+    with pq.ParquetFile(path, page_checksum_verification=True, coerce_int96_timestamp_unit="us") as file:
+        part = file.metadata.row_group(group)
+        chunks = {c.path_in_schema: c for c in (part.column(n) for n in range(part.num_columns))}
         for batch in file.iter_batches(_BATCH, row_groups=[group], use_threads=False):
             rows += batch.num_rows
             for name, cells in zip(batch.schema.names, batch.columns, strict=True):
                 empty[name] += cells.null_count
-        part = file.metadata.row_group(group)
-        for number in range(part.num_columns):
-            chunk = part.column(number)
-            # Without checksums, a page that was changed is still known by what its footer says of it.
-            known = chunk.statistics is not None and chunk.statistics.has_null_count
-            if known and chunk.path_in_schema in empty:
-                said, found = chunk.statistics.null_count, empty[chunk.path_in_schema]
-                if said != found:
-                    raise ValueError(
-                        f"column {chunk.path_in_schema!r} has {found:,} empty cells, its footer says {said:,}"
-                    )
+                if name in chunks and chunks[name].physical_type == "INT96":
+                    _check_reach(name, cells)
+    # Without checksums, a page that was changed is still known by what its footer says of it.
+    for name, chunk in chunks.items():
+        if name in empty and chunk.statistics is not None and chunk.statistics.has_null_count:
+            said, found = chunk.statistics.null_count, empty[name]
+            if said != found:
+                raise ValueError(f"column {name!r} has {found:,} empty cells, its footer says {said:,}")
     return rows
+
+
+def _check_reach(name: str, cells: pa.Array) -> None:
+    """INT96 holds more times than nanoseconds in 64 bits, to which polars turns it without a word."""
+    reach = pc.min_max(cells.view(pa.int64()))
+    least, most = reach["min"].as_py(), reach["max"].as_py()
+    if least is not None and max(-least, most) > _REACH_MICROSECONDS:
+        raise ValueError(
+            f"column {name!r} (INT96) has times outside of 1677 to 2262, which nanoseconds cannot hold; "
+            "write it with timestamps of microseconds, or without those times"
+        )
 
 
 def _faults(metadata: pq.FileMetaData, size: int) -> Iterator[str]:
