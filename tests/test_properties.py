@@ -148,6 +148,7 @@ def test_every_row_is_good_or_has_a_fate(table: list[tuple[str, ...]]) -> None:
 
 @few
 @example([("1",) * 6, ("2",) * 8])  # as many delimiters as rows of the right width have
+@example([(*["1"] * 6, ""), (*["1"] * 6, "\n\\"), ("0",), ("0",), ("0",)])  # no escaped quote
 @given(st.lists(rows | st.lists(texts, max_size=9).map(tuple), min_size=1, max_size=8))
 def test_every_row_of_any_width_is_good_or_has_a_fate(table: list[tuple[str, ...]]) -> None:
     balanced(table)

@@ -194,7 +194,7 @@ def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
     doubled = re.search(rf'(?<!^)(?<!{edge})""|""(?!{edge}|$)', bare)
     alone = re.search(r'(?<!\\)(?:\\\\)*\\(?![\\"])', start)
     escaped = replace(dialect, escape="quotes" if alone or doubled else "all")
-    if '\\"' in start and _fit(escaped, start) > _fit(dialect, start):
+    if '\\"' in start and not _is_sound(start, edge) and _fit(escaped, start) > _fit(dialect, start):
         others = "so are backslashes" if escaped.escape == "all" else "backslashes themselves are not"
         note = rf"quotes are escaped with backslashes (\"), {others}"
         return replace(escaped, notes=(*dialect.notes, note))
@@ -206,6 +206,14 @@ def _ends_with_return(start: str) -> bool:
     outside = re.sub(r'"[^"]*"', lambda quoted: "_" * len(quoted[0]), start[: 1 << 16])
     end = re.search(r"\r\n|\r|\n", outside)
     return end is not None and end[0] == "\r" and end.end() < len(start)
+
+
+def _is_sound(start: str, edge: str) -> bool:
+    """Whether every quote stands where RFC 4180 has it: around cells, doubled within them. The last cell may
+    be cut."""
+    cell = r'"[^"]*(?:""[^"]*)*'
+    bare = re.sub(rf'(?:^|(?<={edge})){cell}(?:"(?={edge}|$)|$)', "", start)
+    return '"' not in bare
 
 
 def _fit(dialect: Dialect, start: str) -> tuple[bool, float, int]:
