@@ -33,6 +33,17 @@ def hits(cells: pl.Series, test: Change) -> pl.Series:
     return nowhere(cells) if found.is_empty() else cells.is_in(found.implode()).fill_null(value=False)
 
 
+def where_all(rows: pl.Series, test: Callable[[str, pl.Series], pl.Series]) -> pl.Series:
+    """Which rows (structs) pass the test in every column; it takes a column's name and its cells. In most
+    files the first column alone says that no row does."""
+    found = ~nowhere(rows)
+    for name in rows.struct.fields:
+        found &= test(name, rows.struct.field(name)).fill_null(value=False)
+        if not found.any():
+            break
+    return found
+
+
 def nowhere(cells: pl.Series) -> pl.Series:
     """False for every cell."""
     return pl.Series(cells.name, [False], dtype=pl.Boolean).new_from_index(0, len(cells))

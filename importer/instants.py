@@ -15,10 +15,7 @@ _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
 _FRACTION = r"(?P<fraction>[.,]\d{1,9})?"
 _TAIL = rf"^{_FRACTION}\s*{_ZONE}$"
 _YEARS = (1, 9998)
-_REACH = tuple(
-    datetime.fromisoformat(f"{year:04}-{day}")
-    for year, day in zip(_YEARS, ("01-01", "12-31T23:59:59"), strict=True)
-)
+_FIRST, _LAST = map(datetime.fromisoformat, ("0001-01-01", "9998-12-31T23:59:59"))
 _WHOLE = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})"
     rf"(?:[T ]+(?P<clock>\d{{2}}:\d{{2}})(?P<seconds>:\d{{2}})?{_FRACTION})?\s*{_ZONE}$"
@@ -84,7 +81,7 @@ def _all_alike(cells: pl.Series) -> pl.Series | None:
     naive = cells.str.to_datetime(form, strict=False, time_unit="us")
     if naive.null_count() != cells.null_count() or _are_odd(there, form):
         return None
-    if not naive.is_between(_REACH[0], _REACH[-1]).drop_nulls().all():
+    if not naive.is_between(_FIRST, _LAST).drop_nulls().all():
         return None
     at = (naive - timedelta(minutes=minutes) if minutes else naive).dt.replace_time_zone("UTC")
     read = (

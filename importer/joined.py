@@ -95,10 +95,12 @@ class Joined:
     summed: Summed
 
     def sided(self, messages: pl.LazyFrame) -> pl.LazyFrame:
+        """Messages with their `direction`."""
         return messages.join(self.authors.frame.select("case", "direction"), on="case", how="left")
 
 
 def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
+    """Fill in of each row what others say of it. Frames are written below `workdir`."""
     people = good(tables, "people").select(_PEOPLE_COLUMNS)
     tickets = _with_people(good(tables, "tickets"), people if "people" in tables else None, rules)
     if "people" in tables:
@@ -240,6 +242,7 @@ def _with_fallback_requester(
 
 
 def summed(sided: pl.LazyFrame, workdir: Path, name: str) -> Summed:
+    """Count messages that have a direction, in one pass."""
     sided = sided.cache()
     by_case, by_ticket = (workdir / f"messages.{name}.by-{of}.parquet" for of in ("case", "ticket"))
     cases = sided.group_by("case").agg(

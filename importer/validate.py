@@ -143,7 +143,7 @@ def validate(
         named,
         sum(rows.values()),
         rows,
-        good.drop(*_JUDGED, *texts, strict=False),
+        good.drop(*_JUDGED, *texts, *(() if whole or schema.name != "messages" else CASE), strict=False),
         fates,
         _differing(scanned, good),
         cases=_cases(scanned, every) if schema.name == "messages" else None,

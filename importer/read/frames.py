@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from importer.cells import nowhere
+from importer.cells import where_all
 from importer.read.files import SourceFile
 from importer.read.parquet import parquet_frame
 from importer.read.rows import Flaw
@@ -54,13 +54,7 @@ def _header_again(file: SourceFile) -> pl.Expr:
         return pl.lit(None, pl.String)
 
     def repeats(rows: pl.Series) -> pl.Series:
-        found: pl.Series | None = None
-        for name, title in titles.items():
-            same = rows.struct.field(name) == title
-            found = same if found is None else found & same
-            if not found.any():
-                return nowhere(rows)
-        return nowhere(rows) if found is None else found.fill_null(value=False)
+        return where_all(rows, lambda name, cells: cells == titles[name])
 
     again = pl.struct(list(titles)).map_batches(repeats, return_dtype=pl.Boolean, is_elementwise=True)
     return pl.when(again).then(pl.lit(Flaw.HEADER.value))

@@ -24,7 +24,7 @@ def header(path: Path) -> tuple[str, ...]:
         return tuple(json.loads(done.stdout))
     said = done.stderr.strip().splitlines()
     fault = said[-1] if said and done.returncode > 0 else "reading it ends the program that reads it"
-    raise SourceError(f"{path}: is a damaged Parquet file: {fault}")
+    raise SourceError(f"{path}: is a damaged Parquet file, or one that cannot be read rightly: {fault}")
 
 
 def parquet_frame(path: Path, names: tuple[str, ...]) -> pl.LazyFrame:

@@ -135,14 +135,8 @@ def skipped(
 
 
 def _blank(rows: pl.Series) -> pl.Series:
-    """Rows without any text. In most files the first column alone says that there are none."""
-    found: pl.Series | None = None
-    for name in rows.struct.fields:
-        empty = (rows.struct.field(name).str.len_bytes() == 0).fill_null(value=True)
-        found = empty if found is None else found & empty
-        if not found.any():
-            break
-    return cells.nowhere(rows) if found is None else found
+    """Rows without any text."""
+    return cells.where_all(rows, lambda _, column: (column.str.len_bytes() == 0).fill_null(value=True))
 
 
 def left_out(
