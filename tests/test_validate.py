@@ -1,7 +1,11 @@
 """What polars reads must be what the bytes have; otherwise a file is read again, row by row."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import polars as pl
+import pytest
 
 from importer import config, read
 from importer.resources import SAMPLES
@@ -22,3 +26,18 @@ def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tm
     assert again.read == first.read == 26
     columns = ["_record", "message_id", "created_at", "body.hash"]
     assert again.good.select(columns).collect().equals(first.good.select(columns).collect())
+
+
+def test_rows_whose_keys_collide_are_told_apart_by_their_ids(
+    migration: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("importer.validate.key", lambda name: pl.lit(7, pl.UInt64))
+    loaded = config.load(migration(messages="message_id,ticket_id,text\na,1,x\nb,1,x\na,1,x\nc,1,x\n"))
+    scanned = read.scan(loaded.source, loaded.folder, tmp_path)["messages"]
+    for whole in (True, False):
+        checked = validate(scanned, timezone="UTC", workdir=tmp_path, whole=whole)
+        assert checked.fates.select("_record", "rule").collect().rows() == [
+            (0, "message_id.unique"),
+            (2, "message_id.unique"),
+        ]
+        assert checked.good.select("_record").collect()["_record"].to_list() == [1, 3]
