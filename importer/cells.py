@@ -2,15 +2,18 @@
 those that a cheap look leaves over. Pure; the results are those of the work on every cell."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import polars as pl
 
 Change = Callable[[pl.Series], pl.Series]
+Cells = TypeVar("Cells", pl.Series, pl.Expr)
 
 _SAMPLE = 2_000
 # Where a text that begins with a blank stands in the order of bytes: before the first sign of ASCII, or
-# between the first and the last of Unicode's other blanks.
-_FIRST_SIGN, _WIDE_BLANKS = "!", ("\u0085", "\u3001")
+# among Unicode's other blanks.
+_FIRST_SIGN = "!"
+_WIDE_BLANKS = (("\u0085", "\u00a1"), ("\u1680", "\u1681"), ("\u2000", "\u2060"), ("\u3000", "\u3001"))
 
 
 def changed(cells: pl.Series, change: Change) -> pl.Series:
@@ -44,8 +47,10 @@ def where_all(rows: pl.Series, test: Callable[[str, pl.Series], pl.Series]) -> p
     return found
 
 
-def nowhere(cells: pl.Series) -> pl.Series:
+def nowhere(cells: Cells) -> Cells:
     """False for every cell."""
+    if isinstance(cells, pl.Expr):
+        return pl.lit(value=False)
     return pl.Series(cells.name, [False], dtype=pl.Boolean).new_from_index(0, len(cells))
 
 
@@ -56,12 +61,20 @@ def tidied(cells: pl.Series) -> pl.Series:
 
 def spoken(texts: pl.Series) -> pl.Series:
     """Null for texts of blanks alone; the others stay as they are."""
-    suspects = (texts < _FIRST_SIGN) | texts.is_between(*_WIDE_BLANKS)
+    suspects = may_be_blank(texts)
     if not suspects.any():
         return texts
     stripped = texts.set(~suspects.fill_null(value=False), None).str.strip_chars()
     blank = (stripped == "").fill_null(value=False)
     return texts.set(blank, None) if blank.any() else texts
+
+
+def may_be_blank(texts: Cells) -> Cells:
+    """False for texts that begin with a sign that one can see."""
+    found = texts < _FIRST_SIGN
+    for first, after in _WIDE_BLANKS:
+        found |= (texts >= first) & (texts < after)
+    return found
 
 
 def _stripped(cells: pl.Series) -> pl.Series:

@@ -5,16 +5,21 @@ which few are different. These are read with a fixed format, which is several ti
 that reads all forms; the pattern reads the others.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
 import polars as pl
+
+from importer.care import Work
+from importer.cells import Cells
 
 _FIXED, _FIXED_LENGTH = "%Y-%m-%dT%H:%M:%S", 19
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
 _FRACTION = r"(?P<fraction>[.,]\d{1,9})?"
 _TAIL = rf"^{_FRACTION}\s*{_ZONE}$"
 _YEARS = (1, 9998)
+_LOOKED_AT = 200  # cells
 _FIRST, _LAST = map(datetime.fromisoformat, ("0001-01-01", "9998-12-31T23:59:59"))
 _WHOLE = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})"
@@ -37,8 +42,15 @@ DTYPE = pl.Struct({"at": pl.Datetime("us", "UTC"), "state": pl.UInt8, "twice": p
 def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
     """`at`, `state` (State) and `twice`, whether the clock of `timezone` shows this time twice (it is read as
     the earlier one). `timezone` is that of times that name none."""
-    if (quick := _all_alike(cells)) is not None:
-        return quick
+    if (pattern := _pattern(cells, timezone)) is not None:
+        cell = pl.col("cell")
+        alike = (
+            cells.alias("cell")
+            .to_frame()
+            .select(read=pattern.read(cell), all=(pattern.fits(cell) | cell.is_null()).all())
+        )
+        if alike["all"].all():
+            return alike["read"].alias(cells.name)
     frame = _alike(cells)
     # No calendar that this program hands times to goes further.
     years = pl.col("naive").dt.year()
@@ -52,7 +64,7 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
     at: pl.Expr = pl.when(~no_zone).then(zoned)
     twice: pl.Expr = pl.lit(value=False)
     if timezone is not None and frame.select((no_zone & pl.col("naive").is_not_null()).any()).item():
-        first, second = (_local(timezone, which) for which in ("earliest", "latest"))
+        first, second = (_local(pl.col("naive"), timezone, which) for which in ("earliest", "latest"))
         at = pl.when(no_zone).then(first).otherwise(zoned)
         twice = (no_zone & (first != second)).fill_null(value=False)
     state = (
@@ -67,36 +79,77 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
     return read.select(pl.struct("at", "state", "twice").alias(cells.name)).to_series()
 
 
-def _all_alike(cells: pl.Series) -> pl.Series | None:
-    """The same where all cells have one and the same zone and no fraction, as most columns do."""
-    there = cells.drop_nulls()
+def reading(timezone: str | None, examples: pl.Series) -> Work:
+    """The work of reading a column; cells that are written like the examples are spared."""
+    pattern = _pattern(examples, timezone)
+
+    def exact(cells: pl.Series) -> pl.Series:
+        return instants(cells, timezone)
+
+    if pattern is None:
+        return Work(exact, lambda cell: cell.is_null(), lambda _: pl.lit(None, DTYPE), DTYPE)
+    return Work(exact, pattern.fits, pattern.read, DTYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """How most times of a column are written: `form` for polars, `size` in bytes, the `tail` behind date and
+    clock, and what it says of the zone: `minutes` east of Greenwich, or the times are those of `timezone`."""
+
+    form: str
+    size: int
+    tail: str
+    minutes: int
+    timezone: str | None = None
+
+    def _naive(self, cell: pl.Expr) -> pl.Expr:
+        return cell.str.to_datetime(self.form, strict=False, time_unit="us")
+
+    def read(self, cell: pl.Expr) -> pl.Expr:
+        naive = self._naive(cell)
+        if self.timezone:
+            at = _local(naive, self.timezone, "earliest")
+        else:
+            at = (naive - timedelta(minutes=self.minutes) if self.minutes else naive).dt.replace_time_zone(
+                "UTC"
+            )
+        read = pl.struct(
+            at.alias("at"),
+            pl.lit(State.READ.value, pl.UInt8).alias("state"),
+            pl.lit(value=False).alias("twice"),
+        )
+        return read.cast(DTYPE)
+
+    def fits(self, cell: pl.Expr) -> pl.Expr:
+        """Times of this pattern that are there once in their zone."""
+        naive = self._naive(cell)
+        fits = (cell.str.len_bytes() == self.size) & naive.is_between(_FIRST, _LAST)
+        if self.tail:
+            fits &= cell.str.ends_with(self.tail)
+        if " " in self.form or "+" in self.form:
+            fits &= ~_odd(cell)
+        else:
+            fits &= ~cell.str.contains_any([" ", "+"])
+        if self.timezone:
+            first, second = (_local(naive, self.timezone, which) for which in ("earliest", "latest"))
+            fits &= (first == second).fill_null(value=False)
+        return fits.fill_null(value=False)
+
+
+def _pattern(cells: pl.Series, timezone: str | None) -> _Pattern | None:
+    """The commonest among the first cells; None where these have a fraction, or are no times."""
+    there = cells.drop_nulls().head(_LOOKED_AT)
     if there.is_empty():
         return None
-    head, tail = there[0][:_FIXED_LENGTH], there[0][_FIXED_LENGTH:]
-    minutes = pl.select(_minutes(pl.lit(tail).str.extract(f"^{_ZONE}$", 1))).item()
-    size = len(there[0].encode())
-    if minutes is None or (there.str.len_bytes() != size).any() or not there.str.ends_with(tail).all():
-        return None
+    signs = there.str.slice(10, 1) + there.str.slice(_FIXED_LENGTH)
+    example = there.filter(signs == signs.mode().sort()[0])[0]
+    head, tail = example[:_FIXED_LENGTH], example[_FIXED_LENGTH:]
     form = (_FIXED.replace("T", " ") if head[10:11] == " " else _FIXED) + tail
-    naive = cells.str.to_datetime(form, strict=False, time_unit="us")
-    if naive.null_count() != cells.null_count() or _are_odd(there, form):
-        return None
-    if not naive.is_between(_FIRST, _LAST).drop_nulls().all():
-        return None
-    at = (naive - timedelta(minutes=minutes) if minutes else naive).dt.replace_time_zone("UTC")
-    read = (
-        at.alias("at")
-        .to_frame()
-        .with_columns(state=pl.lit(State.READ.value, pl.UInt8), twice=pl.lit(value=False))
-    )
-    return read.to_struct(cells.name)
-
-
-def _are_odd(cells: pl.Series, form: str) -> bool:
-    """Whether any cell is odd, looked at closely only where the form itself has such signs."""
-    if " " in form or "+" in form:
-        return bool(_odd(cells).any())
-    return bool(cells.str.contains_any([" ", "+"]).any())
+    size = len(example.encode())
+    if not tail:
+        return _Pattern(form, size, tail, 0, timezone) if timezone is not None else None
+    minutes = pl.select(_minutes(pl.lit(tail).str.extract(f"^{_ZONE}$", 1))).item()
+    return None if minutes is None else _Pattern(form, size, tail, minutes)
 
 
 def _alike(cells: pl.Series) -> pl.DataFrame:
@@ -118,7 +171,7 @@ def _alike(cells: pl.Series) -> pl.DataFrame:
     return joined.select("row", "cell", "minutes", naive=pl.col("naive") + pl.duration(microseconds="micros"))
 
 
-def _odd(cells: pl.Series) -> pl.Series:
+def _odd(cells: Cells) -> Cells:
     """Cells that a fixed format would take, blanks for digits and all, and the pattern would not."""
     date, clock = cells.str.slice(0, 10), cells.str.slice(11, 8)
     return date.str.contains_any([" ", "+"]) | clock.str.contains_any([" ", "+"])
@@ -152,6 +205,6 @@ def _minutes(zone: pl.Expr) -> pl.Expr:
     return pl.when(zone.is_not_null()).then(sign * (hours * 60 + minutes))
 
 
-def _local(timezone: str, which: str) -> pl.Expr:
-    local = pl.col("naive").dt.replace_time_zone(timezone, ambiguous=which, non_existent="null")  # type: ignore[arg-type]
+def _local(naive: pl.Expr, timezone: str, which: str) -> pl.Expr:
+    local = naive.dt.replace_time_zone(timezone, ambiguous=which, non_existent="null")  # type: ignore[arg-type]
     return local.dt.convert_time_zone("UTC")

@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from importer.cells import Change, changed, hits, nowhere
-from importer.instants import DTYPE, State, instants
+from importer.care import Care, Work
+from importer.cells import changed, nowhere
+from importer.instants import State, reading
 from importer.resources import SCHEMAS
 
 TABLES = ("tickets", "messages", "people", "attachments")
@@ -75,13 +76,16 @@ class TableSchema:
     def unique(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.fields if field.constraints.get("unique"))
 
-    def typed(self, frame: pl.LazyFrame, given: Collection[str], timezone: str | None) -> pl.LazyFrame:
+    def typed(
+        self, frame: pl.LazyFrame, given: Collection[str], timezone: str | None, care: Care
+    ) -> pl.LazyFrame:
         """The frame with each of the given columns that is not text parsed, null where it cannot be, and as
         it came in `raw.<column>`; for times also `state.<column>` (instants.State) and `twice.<column>`,
         whether the clock shows this time twice."""
         fields = [field for field in self.fields if field.name in given and field.type != "string"]
         frame = frame.rename({field.name: f"raw.{field.name}" for field in fields})
-        frame = frame.with_columns(_parsed(field, timezone).alias(field.name) for field in fields)
+        parsed = [_parsed(field, timezone, frame, care).alias(field.name) for field in fields]
+        frame = frame.with_columns(*parsed, *care.plain())
         times = [field.name for field in fields if field.type == "datetime"]
         return frame.with_columns(
             *(pl.col(name).struct.field("state").alias(f"state.{name}") for name in times),
@@ -89,10 +93,11 @@ class TableSchema:
             *(pl.col(name).struct.field("at").alias(name) for name in times),
         )
 
-    def rules(self, given: Collection[str], timezone: str | None) -> list[Rule]:
+    def rules(self, given: Collection[str], timezone: str | None, care: Care) -> list[Rule]:
         """Every rule that looks at one row alone and at a given column; uniqueness and foreign keys are for
         `validate` and `relate`."""
-        return [rule for field in self.fields if field.name in given for rule in _rules(field, timezone)]
+        fields = [field for field in self.fields if field.name in given]
+        return [rule for field in fields for rule in _rules(field, timezone, care)]
 
     def dtype(self, name: str) -> pl.DataType:
         """What the column holds once it is typed."""
@@ -158,19 +163,17 @@ def _field(item: Mapping[str, Any]) -> Field:
     )
 
 
-def _parsed(field: Field, timezone: str | None) -> pl.Expr:
-    raw = pl.col(f"raw.{field.name}")
+def _parsed(field: Field, timezone: str | None, frame: pl.LazyFrame, care: Care) -> pl.Expr:
+    name = f"raw.{field.name}"
     match field.type:
         case "datetime":
-            return raw.map_batches(
-                lambda cells: instants(cells, timezone), return_dtype=DTYPE, is_elementwise=True
-            )
+            return care.work(pl.col(name), care.learned(frame, name, partial(reading, timezone)))
         case "boolean":
-            return raw.map_batches(_booleans, return_dtype=pl.Boolean, is_elementwise=True)
+            return care.work(pl.col(name), _BOOLEAN)
         case "integer":
-            return raw.cast(pl.Int64, strict=False)
+            return pl.col(name).cast(pl.Int64, strict=False)
         case "array":
-            return raw.map_batches(_lists, return_dtype=pl.List(pl.String), is_elementwise=True)
+            return care.work(pl.col(name), _LIST)
         case _:
             raise AssertionError(field.type)
 
@@ -206,6 +209,18 @@ def _lists(cells: pl.Series) -> pl.Series:
 _SEVERAL = r"[\n|;,\s]|^\["
 _known_items = lru_cache(1 << 16)(cell_items)
 
+_BOOLEAN = Work(
+    _booleans,
+    lambda cell: cell.str.to_lowercase().is_in((*_TRUE, *_FALSE)),
+    lambda cell: cell.str.to_lowercase().is_in(_TRUE),
+    pl.Boolean,
+)
+_LIST = Work(
+    _lists,
+    lambda cell: ~cell.str.contains(_SEVERAL) & (cell != ""),
+    lambda cell: pl.when(cell.is_not_null()).then(pl.concat_list(cell)),
+    pl.List(pl.String),
+)
 
 _DTYPES: Mapping[str, pl.DataType] = {
     "datetime": pl.Datetime("us", "UTC"),
@@ -221,7 +236,7 @@ _TYPE_WORDS = {
 }
 
 
-def _rules(field: Field, timezone: str | None) -> list[Rule]:
+def _rules(field: Field, timezone: str | None, care: Care) -> list[Rule]:
     def rule(name: str, message: str, fails: pl.Expr) -> Rule:
         return Rule(f"{field.name}.{name}", field.name, message, fails.fill_null(value=False))
 
@@ -230,27 +245,28 @@ def _rules(field: Field, timezone: str | None) -> list[Rule]:
         rules = []
     else:
         given = pl.col(f"raw.{field.name}")
-        rules = _type_rules(field, timezone, rule)
+        rules = _type_rules(field, timezone, rule, care)
     rules += [
-        rule(name, *make(given, field, limit))
+        rule(name, *make(given, field, limit, care))
         for name, limit in field.constraints.items()
         if (make := _CONSTRAINTS.get(name)) and limit is not False
     ]
     if field.format in _FORMATS:
         message, pattern = _FORMATS[field.format]
-        rules.append(rule("format", message, _where(given, lambda part: ~part.str.contains(pattern))))
+        rules.append(rule("format", message, care.test(given, lambda part: ~part.str.contains(pattern))))
     return rules
 
 
-def _type_rules(field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule]) -> list[Rule]:
+def _type_rules(
+    field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule], care: Care
+) -> list[Rule]:
     raw, value = pl.col(f"raw.{field.name}"), pl.col(field.name)
     unread = raw.is_not_null() & value.is_null()
     if field.type != "datetime":
         rules = [rule("type", _TYPE_WORDS[field.type], unread)]
         if field.item_format in _FORMATS:
             message, pattern = _FORMATS[field.item_format]
-            wrong = ~value.list.eval(pl.element().str.contains(pattern)).list.all()
-            rules.append(rule("format", f"an item of the list is {message}", wrong))
+            rules.append(rule("format", f"an item of the list is {message}", care.work(value, _items(pattern))))
         return rules
     state = pl.col(f"state.{field.name}")
     zoneless = (
@@ -264,16 +280,29 @@ def _type_rules(field: Field, timezone: str | None, rule: Callable[[str, str, pl
     ]
 
 
-def _where(cell: pl.Expr, test: Change) -> pl.Expr:
-    return cell.map_batches(lambda part: hits(part, test), return_dtype=pl.Boolean, is_elementwise=True)
+def _items(pattern: str) -> Work:
+    """Whether a list has an item without the pattern."""
+
+    def without(cells: pl.Series) -> pl.Series:
+        there = cells.is_not_null()
+        given = cells.filter(there)
+        if given.list.eval(pl.element().str.contains(pattern)).list.all().all():
+            return nowhere(cells)
+        return ~cells.list.eval(pl.element().str.contains(pattern)).list.all()
+
+    return Work(without, lambda cell: cell.list.first().str.contains(pattern), nowhere, pl.Boolean)
 
 
-def _too_long(cells: pl.Series, *, limit: int) -> pl.Series:
-    """A text has no more characters than bytes, and those are counted at once."""
-    longest = cells.str.len_bytes().max()
-    if not isinstance(longest, int) or longest <= limit:
-        return nowhere(cells)
-    return (cells.str.len_chars() > limit).fill_null(value=False)
+def _length(limit: int) -> Work:
+    """Whether a text is too long. It has no more characters than bytes, and those are counted at once."""
+
+    def too_long(cells: pl.Series) -> pl.Series:
+        longest = cells.str.len_bytes().max()
+        if not isinstance(longest, int) or longest <= limit:
+            return nowhere(cells)
+        return (cells.str.len_chars() > limit).fill_null(value=False)
+
+    return Work(too_long, lambda cell: cell.str.len_bytes() <= limit, nowhere, pl.Boolean)
 
 
 _FORMATS = {
@@ -281,21 +310,21 @@ _FORMATS = {
     "uri": ("no http(s) URL", URL),
 }
 
-_CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any], tuple[str, pl.Expr]]] = {
-    "required": lambda cell, field, _: ("must not be empty", cell.is_null()),
-    "enum": lambda cell, field, values: (f"must be one of {', '.join(values)}", ~cell.is_in(values)),
-    "pattern": lambda cell, field, pattern: (
+_CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any, Care], tuple[str, pl.Expr]]] = {
+    "required": lambda cell, *_: ("must not be empty", cell.is_null()),
+    "enum": lambda cell, _, values, *__: (f"must be one of {', '.join(values)}", ~cell.is_in(values)),
+    "pattern": lambda cell, _, pattern, care: (
         f"must look like {pattern}",
-        _where(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
+        care.test(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
     ),
-    "minLength": lambda cell, field, limit: (
+    "minLength": lambda cell, _, limit, *__: (
         f"is shorter than {limit} characters",
         cell.str.len_chars() < limit,
     ),
-    "maxLength": lambda cell, field, limit: (
+    "maxLength": lambda cell, _, limit, care: (
         f"is longer than {limit} characters",
-        cell.map_batches(partial(_too_long, limit=limit), return_dtype=pl.Boolean, is_elementwise=True),
+        care.work(cell, _length(limit)),
     ),
-    "minimum": lambda cell, field, limit: (f"is less than {limit}", pl.col(field.name) < limit),
-    "maximum": lambda cell, field, limit: (f"is more than {limit}", pl.col(field.name) > limit),
+    "minimum": lambda _, field, limit, __: (f"is less than {limit}", pl.col(field.name) < limit),
+    "maximum": lambda _, field, limit, __: (f"is more than {limit}", pl.col(field.name) > limit),
 }

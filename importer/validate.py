@@ -19,10 +19,12 @@ from typing import Literal
 import polars as pl
 
 from importer import read
+from importer.care import PLAIN, Care, Thorough
 from importer.errors import SourceError
 from importer.marks import PREFIX, marks
 from importer.model import State
 from importer.schema import Rule
+from importer.sift import sifted
 
 # What a reject or a filtered row keeps: enough to find it again and to know what hangs on it. `ticket_id` is
 # that of a ticket's own row.
@@ -115,10 +117,16 @@ def validate(
     """Judge one table. What is kept of it is written below `workdir`; texts and whole messages only where
     `whole`."""
     schema = scanned.schema
-    rules = [*_FLAW_RULES, *schema.rules(scanned.given, timezone)]
+    rules = [*_FLAW_RULES, *schema.rules(scanned.given, timezone, Thorough())]
     path = workdir / f"{schema.name}.rows.parquet"
-    judged = _judged(scanned, rules, timezone)
-    read_on = _written(scanned, _kept(scanned, judged, whole=whole, words=words), path)
+
+    def judge(rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
+        judged = _judged(scanned, rows, timezone, care)
+        return _kept(scanned, judged, whole=whole, words=words)
+
+    judged = [judge(frame, Thorough()) for frame in scanned.frames]
+    judged = [sifted(scanned.pieces, judge), *judged] if scanned.pieces else judged
+    read_on = _written(scanned, pl.concat(judged, how="diagonal"), path)
     rows = _rows_by_file(path) if read_on else {}
     # What polars read must be what the bytes have, or the proof was none.
     if not read_on or any(_differs(origin, rows.get(n, 0)) for n, origin in enumerate(scanned.origins)):
@@ -143,7 +151,12 @@ def validate(
         named,
         sum(rows.values()),
         rows,
-        good.drop(*_JUDGED, *texts, *(() if whole or schema.name != "messages" else CASE), strict=False),
+        good.drop(
+            *_JUDGED,
+            *texts,
+            *(() if whole or schema.name != "messages" else (*CASE, "message_id")),
+            strict=False,
+        ),
         fates,
         _differing(scanned, good),
         cases=_cases(scanned, every) if schema.name == "messages" else None,
@@ -162,7 +175,8 @@ def _texts(scanned: read.Scanned) -> list[str]:
 def _kept(scanned: read.Scanned, judged: pl.LazyFrame, *, whole: bool, words: bool) -> pl.LazyFrame:
     """What is written of the rows: of messages as little as relations need, unless they are kept whole."""
     table, given = scanned.schema.name, scanned.given
-    found = [n for n in judged.collect_schema().names() if n.startswith(PREFIX) or n == "_differs"]
+    extra = ("_differs", PLAIN)
+    found = [n for n in judged.collect_schema().names() if n.startswith(PREFIX) or n in extra]
     traces = list(_traces(scanned, whole=whole, words=words))
     kept = [*_PLACE, "_skip", "_broken", "_out", *found, "key", "parent", "items"]
     kept += [trace.meta.output_name() for trace in traces]
@@ -173,7 +187,7 @@ def _kept(scanned: read.Scanned, judged: pl.LazyFrame, *, whole: bool, words: bo
     named = [name for name in CASE if name in given]
     frame = frame.with_columns(case=case(named)).with_columns(_first=_first())
     if not whole:
-        kept = [name for name in kept if name not in given or name == "created_at"]
+        kept = [name for name in kept if name not in given or name in ("message_id", "created_at")]
         frame = frame.with_columns(pl.when("_first").then(name).alias(name) for name in named)
         kept += named
     return frame.select(*kept, "case", "_first")
@@ -226,18 +240,19 @@ def _differs(origin: read.Origin, rows: int) -> bool:
     return origin.records is not None and rows != origin.records - 1
 
 
-def _judged(scanned: read.Scanned, rules: list[Rule], timezone: str | None) -> pl.LazyFrame:
-    """The frame with its typed columns; `_out` of a row that is not good, and in `_broken` a bit for every
-    rule that it breaks."""
+def _judged(scanned: read.Scanned, rows: pl.LazyFrame, timezone: str | None, care: Care) -> pl.LazyFrame:
+    """The rows with their typed columns; `_out` of one that is not good, and in `_broken` a bit for every
+    rule that it breaks. Plain rows are good."""
     schema = scanned.schema
-    if len(rules) > 64:
+    typed = schema.typed(rows, scanned.given, timezone, care)
+    rules = schema.rules(scanned.given, timezone, care)
+    if len(_FLAW_RULES) + len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
     given = {name for columns in scanned.columns for name in columns}
-    typed = schema.typed(scanned.frame, scanned.given, timezone)
-    fails = pl.struct(rule.fails.alias(f"{i}") for i, rule in enumerate(rules))
-    judged = typed.with_columns(
-        *marks(schema, given), _broken=fails.map_batches(_bits, return_dtype=pl.UInt64, is_elementwise=True)
-    )
+    sound = pl.all_horizontal(pl.col("_flaw", "_skip").is_null(), *(~rule.fails for rule in rules))
+    fails = [rule.fails.alias(f"{i}") for i, rule in enumerate([*_FLAW_RULES, *rules])]
+    broken = care.rows(fails, _bits, none=sound, value=pl.lit(0, pl.UInt64))
+    judged = typed.with_columns(*marks(schema, given, care), broken.alias("_broken"), *care.plain())
     return judged.with_columns(_out=pl.col("_skip").is_not_null() | (pl.col("_broken") != 0))
 
 
@@ -312,12 +327,7 @@ def _doubles(scanned: read.Scanned, good: pl.LazyFrame) -> pl.DataFrame:
     twice = ordered.filter(ordered == ordered.shift()).unique().to_frame()
     if twice.is_empty() or column is None:
         return FATE_SCHEMA.to_frame()
-    candidates = good.join(twice.lazy(), on="key", how="semi")
-    if column not in good.collect_schema():
-        ids = scanned.frame.select("_file", "_record", column).with_columns(key=key(column))
-        ids = ids.join(twice.lazy(), on="key", how="semi").drop("key")
-        candidates = candidates.join(ids, on=["_file", "_record"], how="inner")
-    candidates = candidates.collect(engine="streaming").lazy()
+    candidates = good.join(twice.lazy(), on="key", how="semi").collect(engine="streaming").lazy()
     return (
         candidates.filter(pl.col(column).is_duplicated())
         .select(

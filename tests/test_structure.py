@@ -12,12 +12,14 @@ ROOT = Path(importer.__file__).parent
 # From the ground up; a package may import only what stands on lines above its own, and its own files.
 LAYERS = (
     ("errors", "model", "resources", "cells"),
+    ("care",),
     ("instants",),
     ("text", "schema", "pace", "times", "hosts"),
     ("presets", "marks"),
     ("config", "agents"),
     ("read",),
-    ("validate", "recognise"),
+    ("sift", "recognise"),
+    ("validate",),
     ("openings", "authors"),
     ("joined",),
     ("relate",),
@@ -34,6 +36,7 @@ LAYERS = (
 PURE = (
     "model",
     "cells",
+    "care",
     "instants",
     "schema",
     "validate",

@@ -9,7 +9,7 @@ from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look,
 from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
-from importer.read.scan import Origin, Scanned, scan
+from importer.read.scan import Origin, Piece, Scanned, scan
 from importer.read.shape import record_of
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "HARMLESS",
     "REASON_COLUMNS",
     "Origin",
+    "Piece",
     "Record",
     "Scanned",
     "SourceFile",

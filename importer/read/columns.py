@@ -5,14 +5,15 @@ import ast
 import json
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import phonenumbers
 import polars as pl
 
-from importer.cells import changed
+from importer.care import Care, Work
+from importer.cells import Cells, changed
 from importer.schema import Field, fold
 
 # Stands for the number of the row, for a file that has no ids.
@@ -139,20 +140,20 @@ def as_text(value: Any) -> str | None:
     return str(value)
 
 
-def address(cell: pl.Expr) -> pl.Expr:
+def _address(cells: pl.Series) -> pl.Series:
     """The address out of `Name <a@b.c>` or `mailto:a@b.c`."""
+    # Most columns hold bare addresses, and the pattern is dear.
+    if _is_bare(cells).all():
+        return cells
+    inner = cells.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
+    return inner.zip_with(inner.is_not_null(), cells.str.strip_prefix("mailto:"))
 
-    def read(cells: pl.Series) -> pl.Series:
-        # Most columns hold bare addresses, and the pattern is dear.
-        if not (cells.str.contains("<", literal=True) | cells.str.starts_with("mailto:")).any():
-            return cells
-        inner = cells.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
-        return inner.zip_with(inner.is_not_null(), cells.str.strip_prefix("mailto:"))
 
-    def different(cells: pl.Series) -> pl.Series:
-        return changed(cells, read)
+def _is_bare(cells: Cells) -> Cells:
+    return ~(cells.str.contains("<", literal=True) | cells.str.starts_with("mailto:"))
 
-    return cell.map_batches(different, return_dtype=pl.String, is_elementwise=True)
+
+_ADDRESS = Work(lambda cells: changed(cells, _address), _is_bare)
 
 
 def addresses(cell: pl.Expr) -> pl.Expr:
@@ -160,18 +161,21 @@ def addresses(cell: pl.Expr) -> pl.Expr:
     return cell.str.replace_all(r"""[^<>,;|\[\]"'\n]*<\s*([^<>\s]+@[^<>\s]+)\s*>""", "${1}")
 
 
-def phone(cell: pl.Expr, region: str | None) -> pl.Expr:
+def phone(region: str | None) -> Work:
     """E.164, where the number can be read; `region` is the country of those without a country code."""
 
     def read(cells: pl.Series) -> pl.Series:
         known = {text: _phone(text, region) for text in cells.unique() if text is not None}
         return cells.replace_strict(known, default=None, return_dtype=pl.String) if known else cells
 
-    return cell.map_batches(read, return_dtype=pl.String, is_elementwise=True)
+    return Work(read, lambda cell: cell.str.contains(f"^{_E164}$"))
+
+
+_E164 = r"\+[1-9][0-9]{3,14}"
 
 
 def _phone(text: str, region: str | None) -> str:
-    if re.fullmatch(r"\+[1-9]\d{3,14}", text):
+    if re.fullmatch(_E164, text):
         return text
     try:
         number = phonenumbers.parse(text.removeprefix("'"), region)
@@ -197,13 +201,10 @@ def unescaped(cell: pl.Expr) -> pl.Expr:
     return cell.str.replace_many(["\\r\\n", "\\n", "\\r", "\\t"], ["\n", "\n", "\n", "\t"], leftmost=True)
 
 
-Change = Callable[[pl.Expr], pl.Expr]
-
-
-def canonical(field: Field | None, region: str | None) -> Change:
-    """How a field's cells become what its schema wants of them, whatever the source."""
+def canonical(cell: pl.Expr, field: Field | None, region: str | None, care: Care) -> pl.Expr:
+    """A field's cells as its schema wants them, whatever the source."""
     if field is not None and field.format == "email":
-        return address
+        return care.work(cell, _ADDRESS)
     if field is not None and field.format == "phone":
-        return lambda cell: phone(cell, region)
-    return lambda cell: cell
+        return care.work(cell, phone(region))
+    return cell

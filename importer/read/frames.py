@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from importer.care import Care, Thorough
 from importer.cells import where_all
 from importer.read.files import SourceFile
 from importer.read.parquet import parquet_frame
@@ -30,24 +31,40 @@ def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
     return source.with_row_index("_record")
 
 
-def raw_frame(file: SourceFile) -> pl.LazyFrame:
-    """`_record`, `_flaw` and the file's columns, every cell text, an empty one null."""
+def source_frame(file: SourceFile) -> pl.LazyFrame:
+    """`_record` (0-based, the header not counted) and the file's columns, every cell text, an empty one null;
+    of a copy also `_flaw`."""
     if file.kind == "parquet":
-        return parquet_frame(file.readable, file.header).with_columns(_flaw=pl.lit(None, pl.String))
+        return parquet_frame(file.readable, file.header)
+    return _csv(file, number="_record")
+
+
+def raw_frame(file: SourceFile) -> pl.LazyFrame:
+    """The same with `_flaw`."""
+    frame = source_frame(file) if file.kind == "parquet" else in_batches(_csv(file))
+    return with_flaw(frame, file, Thorough())
+
+
+def _csv(file: SourceFile, number: str | None = None) -> pl.LazyFrame:
     names = ["_flaw", *file.header] if file.is_copy else list(file.header)
-    frame = in_batches(
-        pl.scan_csv(
-            file.readable,
-            separator="," if file.is_copy else file.dialect.delimiter,
-            infer_schema=False,
-            with_column_names=lambda _: names,
-        )
+    return pl.scan_csv(
+        file.readable,
+        separator="," if file.is_copy else file.dialect.delimiter,
+        infer_schema=False,
+        with_column_names=lambda _: names,
+        row_index_name=number,
     )
-    flaw = pl.when(pl.col("_flaw") != "").then("_flaw") if file.is_copy else _header_again(file)
-    return frame.with_columns(_flaw=flaw)
 
 
-def _header_again(file: SourceFile) -> pl.Expr:
+def with_flaw(frame: pl.LazyFrame, file: SourceFile, care: Care) -> pl.LazyFrame:
+    """`_flaw`: what is wrong with a row's shape, or null."""
+    if file.is_copy:
+        return frame.with_columns(_flaw=pl.when(pl.col("_flaw") != "").then("_flaw"))
+    flaw = pl.lit(None, pl.String) if file.kind == "parquet" else _header_again(file, care)
+    return frame.with_columns(flaw.alias("_flaw"), *care.plain())
+
+
+def _header_again(file: SourceFile, care: Care) -> pl.Expr:
     """A header inside a file, as of several that were put one behind the other."""
     titles = {name: title for name, title in zip(file.header, file.titles, strict=True) if title}
     if not titles:
@@ -56,5 +73,7 @@ def _header_again(file: SourceFile) -> pl.Expr:
     def repeats(rows: pl.Series) -> pl.Series:
         return where_all(rows, lambda name, cells: cells == titles[name])
 
-    again = pl.struct(list(titles)).map_batches(repeats, return_dtype=pl.Boolean, is_elementwise=True)
+    first, title = next(iter(titles.items()))
+    other = (pl.col(first) != title).fill_null(value=True)
+    again = care.rows(list(titles), repeats, none=other)
     return pl.when(again).then(pl.lit(Flaw.HEADER.value))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from importer.care import Care
 from importer.config import Table
 from importer.errors import SourceError
 from importer.presets import Part
@@ -20,16 +21,19 @@ _HEADERS_SHOWN = 60
 
 @dataclass(slots=True)
 class Mapped:
-    """`columns` maps canonical names to the header that a reader should look at, `values` to what stands
-    there."""
+    """`columns` maps canonical names to the header that a reader should look at, `found` to all that may
+    stand for them, the first that is not empty does."""
 
     columns: dict[str, str] = field(default_factory=dict)
-    values: dict[str, pl.Expr] = field(default_factory=dict)
+    found: dict[str, Sequence[Found]] = field(default_factory=dict)
 
     def put(self, canonical: str, found: Sequence[Found]) -> None:
-        tidy = [shape.tidied(canonical, one.value) for one in found]
         self.columns[canonical] = found[0].header
-        self.values[canonical] = pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
+        self.found[canonical] = found
+
+    def value(self, canonical: str, care: Care) -> pl.Expr:
+        tidy = [shape.tidied(canonical, one.value, care) for one in self.found[canonical]]
+        return pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
 
 
 @dataclass(frozen=True, slots=True)

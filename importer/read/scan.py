@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
+from importer.care import Care, Thorough
 from importer.config import LookupTable, Source, Table
 from importer.errors import SourceError
 from importer.presets import Part
@@ -13,7 +15,7 @@ from importer.read import mended, shape
 from importer.read.clocks import Cells, forms
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile, find, is_rejects, look
-from importer.read.frames import raw_frame
+from importer.read.frames import raw_frame, source_frame, with_flaw
 from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
 from importer.read.readable import Readable, readable
 from importer.schema import TABLES, TableSchema, load
@@ -33,10 +35,19 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Scanned:
-    """A table before any judgement.
+class Piece:
+    """Rows of a table that know nothing of others: `read` makes them, with any care, out of `source`, a
+    file's rows as they stand there."""
 
-    `frame` has `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
+    source: pl.LazyFrame
+    read: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A table before any judgement: `pieces`, and `frames` of rows that had to be seen together.
+
+    Both have `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
     the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
     them. `unused` are headers that nothing takes. `derived` says that tickets are gathered out of message
@@ -45,7 +56,8 @@ class Scanned:
     """
 
     schema: TableSchema
-    frame: pl.LazyFrame
+    pieces: tuple[Piece, ...]
+    frames: tuple[pl.LazyFrame, ...]
     origins: tuple[Origin, ...]
     unused: tuple[str, ...]
     derived: bool = False
@@ -60,6 +72,13 @@ class Scanned:
     @property
     def columns(self) -> tuple[Mapping[str, str], ...]:
         return tuple(origin.columns for origin in self.origins)
+
+    @property
+    def frame(self) -> pl.LazyFrame:
+        """The table as one, read thoroughly."""
+        care = Thorough()
+        pieces = [piece.read(piece.source, care) for piece in self.pieces]
+        return pl.concat([*pieces, *self.frames], how="diagonal")
 
 
 def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:
@@ -127,10 +146,6 @@ class _Entry:
         return self.mapped.columns
 
     @property
-    def values(self) -> dict[str, pl.Expr]:
-        return self.mapped.values
-
-    @property
     def file(self) -> SourceFile:
         return self.ready.file
 
@@ -171,15 +186,18 @@ class _Tables:
         custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
         names = [*self._given(entries), *custom]
         superseded = mended.superseded([entry.file for entry in entries])
-        decided = self._forms(entries)
+        making = _Making(self.schema, names, self._forms(entries), superseded, self.source.region)
+        alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
         frames: dict[int, list[pl.LazyFrame]] = {}
         for number, entry in enumerate(entries):
-            frame = self._frame(number, entry, names, decided, superseded)
-            frames.setdefault(parts.index(entry.part), []).append(frame)
-        whole = [self._part_frame(parts[number], some, names) for number, some in frames.items()]
+            if not _stands_alone(entry.part):
+                rows = self._looked_up(entry, _rows(entry, raw_frame(entry.file)))
+                frame = making.frame(number, entry, rows, Thorough())
+                frames.setdefault(parts.index(entry.part), []).append(frame)
         return Scanned(
             self.schema,
-            pl.concat(whole, how="diagonal"),
+            tuple(Piece(source_frame(entry.file), partial(making.piece, n, entry)) for n, entry in alone),
+            tuple(self._part_frame(parts[number], some, names) for number, some in frames.items()),
             tuple(_origin(entry) for entry in entries),
             self._unused(entries),
             any(entry.part.gather for entry in entries),
@@ -189,7 +207,7 @@ class _Tables:
 
     def _given(self, entries: Sequence[_Entry]) -> list[str]:
         """The canonical columns that some file has or some word of the migration fills."""
-        given = {name for e in entries for name in (*e.values, *e.part.defaults, *e.part.lookups)}
+        given = {name for e in entries for name in (*e.columns, *e.part.defaults, *e.part.lookups)}
         return [name for name in self.schema.columns if name in given or name in self.schema.required]
 
     def _unused(self, entries: Sequence[_Entry]) -> tuple[str, ...]:
@@ -251,12 +269,12 @@ class _Tables:
             of_part = [entry for entry in entries if entry.part is part]
             columns = {
                 name: Cells(
-                    next(e.columns[name] for e in of_part if name in e.values),
-                    [str(e.file.path) for e in of_part if name in e.values],
-                    [self._rows(e).select(cell=e.values[name]) for e in of_part if name in e.values],
+                    next(e.columns[name] for e in of_part if name in e.columns),
+                    [str(e.file.path) for e in of_part if name in e.columns],
+                    [_cells(e, name) for e in of_part if name in e.columns],
                 )
                 for name in times
-                if any(name in e.values for e in of_part)
+                if any(name in e.columns for e in of_part)
             }
             decided = forms(self.name, columns, part.times)
             self.problems += decided.unclear
@@ -265,47 +283,6 @@ class _Tables:
         if self.problems:
             raise SourceError("\n".join(self.problems))
         return found
-
-    def _rows(self, entry: _Entry) -> pl.LazyFrame:
-        """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
-        raw = raw_frame(entry.file)
-        raw = shape.cleaned(raw, entry.file.header, entry.part)
-        return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
-
-    def _frame(
-        self,
-        number: int,
-        entry: _Entry,
-        names: Sequence[str],
-        decided: Mapping[tuple[int, str], Form],
-        superseded: Mapping[Path, Sequence[int]],
-    ) -> pl.LazyFrame:
-        frame = self._looked_up(entry, self._rows(entry))
-        there = set(frame.collect_schema().names())
-        values = {**entry.values}
-        for name in entry.part.lookups:
-            if f"lookup.{name}" in there:
-                values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
-        fields = {f.name: f for f in self.schema.fields}
-        for name, form in ((n, decided.get((id(entry.part), n))) for n in values):
-            if form is not None:
-                values[name] = to_iso(values[name], form)
-        final = {
-            name: shape.finished(name, value, entry.part, fields.get(name), self.source.region)
-            for name, value in values.items()
-        }
-        skip = shape.skipped(
-            entry.part, entry.header, final, entry.file.header, superseded.get(entry.file.path)
-        )
-        newest = entry.part.newest_by and entry.header.find(entry.part.newest_by)
-        return frame.select(
-            pl.lit(number, pl.UInt16).alias("_file"),
-            pl.col("_record").cast(pl.UInt64),
-            shape.flaw(),
-            skip.alias("_skip"),
-            *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
-            *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in names),
-        )
 
     def _looked_up(self, entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
         for name, lookup in entry.part.lookups.items():
@@ -324,7 +301,7 @@ class _Tables:
                 continue
             found = self._lookup_frame(table, lookup.source, lookup.key, lookup.value, name)
             if found is not None:
-                frame = frame.with_columns(shape.tidied("", on.value).alias("_on")).join(
+                frame = frame.with_columns(shape.tidied("", on.value, Thorough()).alias("_on")).join(
                     found, left_on="_on", right_on="_key", how="left"
                 )
         return frame
@@ -344,13 +321,14 @@ class _Tables:
                     f"{ready.file.path}: source.lookups.{source} needs the columns {key!r} and {value!r}; "
                     f"its header has: {', '.join(ready.file.titles)}"
                 )
-            left = shape.left_out(table.skip, table.only, header, {})
+            care = Thorough()
+            left = shape.left_out(table.skip, table.only, header, {}, care)
             frames.append(
                 raw_frame(ready.file)
                 .filter(pl.col("_flaw").is_null() & left.is_null())
                 .select(
-                    _key=shape.tidied("", found.value),
-                    _value=shape.tidied("", wanted.value),
+                    _key=shape.tidied("", found.value, care),
+                    _value=shape.tidied("", wanted.value, care),
                     _at=pl.lit(len(frames) << 32, pl.UInt64) + pl.col("_record").cast(pl.UInt64),
                 )
                 .drop_nulls()
@@ -363,8 +341,66 @@ class _Tables:
         frame = pl.concat(frames)
         if part.newest_by:
             frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
-        frame = shape.with_meaning(frame.drop("_newest"), part, self.schema)
+        frame = shape.with_meaning(frame.drop("_newest"), part, self.schema, Thorough())
         return shape.gathered(frame, list(names)) if part.gather else frame
+
+
+def _stands_alone(part: Part) -> bool:
+    """Whether a row of its files becomes a row of the table, whatever other rows say."""
+    return not (part.each or part.gather or part.newest_by or part.lookups)
+
+
+def _rows(entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
+    raw = shape.cleaned(frame, entry.file.header, entry.part)
+    return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
+
+
+def _cells(entry: _Entry, name: str) -> pl.LazyFrame:
+    return _rows(entry, raw_frame(entry.file)).select(cell=entry.mapped.value(name, Thorough()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """Makes a file's rows rows of the table, whose columns are `names`."""
+
+    schema: TableSchema
+    names: Sequence[str]
+    forms: Mapping[tuple[int, str], Form]
+    superseded: Mapping[Path, Sequence[int]]
+    region: str | None
+
+    def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, care: Care) -> pl.LazyFrame:
+        rows = _rows(entry, with_flaw(source, entry.file, care))
+        frame = self.frame(number, entry, rows, care).drop("_newest")
+        return shape.with_meaning(frame, entry.part, self.schema, care)
+
+    def frame(self, number: int, entry: _Entry, rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
+        part = entry.part
+        values = {name: entry.mapped.value(name, care) for name in entry.columns}
+        for name in part.lookups:
+            if f"lookup.{name}" in rows.collect_schema():
+                values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
+        fields = {f.name: f for f in self.schema.fields}
+        for name, form in ((n, self.forms.get((id(part), n))) for n in values):
+            if form is not None:
+                values[name] = to_iso(values[name], form)
+        final = {
+            name: shape.finished(name, value, part, fields.get(name), self.region, care)
+            for name, value in values.items()
+        }
+        superseded = self.superseded.get(entry.file.path)
+        skip = shape.skipped(part, entry.header, final, entry.file.header, superseded, care)
+        newest = part.newest_by and entry.header.find(part.newest_by)
+        return rows.select(
+            pl.lit(number, pl.UInt16).alias("_file"),
+            pl.col("_record").cast(pl.UInt64),
+            shape.flaw(),
+            skip.alias("_skip"),
+            *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
+            *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in self.names),
+            *care.plain(),
+        )
 
 
 def _origin(entry: _Entry) -> Origin:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from importer import cells
+from importer.care import Care, Work
 from importer.presets import Each, Part
 from importer.read import columns
 from importer.read.columns import Header
@@ -30,9 +31,12 @@ def _source_row(part: Part) -> pl.Expr:
     return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
 
 
-def tidied(name: str, column: pl.Expr) -> pl.Expr:
-    tidy = cells.spoken if name in _BODIES else cells.tidied
-    return column.map_batches(tidy, return_dtype=pl.String, is_elementwise=True)
+_TIDY = Work(cells.tidied, lambda cell: (cell.str.strip_chars() == cell) & (cell != ""))
+_TIDY_BODY = Work(cells.spoken, lambda cell: ~cells.may_be_blank(cell))
+
+
+def tidied(name: str, column: pl.Expr, care: Care) -> pl.Expr:
+    return care.work(column, _TIDY_BODY if name in _BODIES else _TIDY)
 
 
 def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFrame:
@@ -124,14 +128,16 @@ def skipped(
     values: Mapping[str, pl.Expr],
     names: Sequence[str],
     superseded: Sequence[int] | None,
+    care: Care,
 ) -> pl.Expr:
     """Why a row is left out, or null."""
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
         reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit("mended")))
-    blank = pl.struct(names).map_batches(_blank, return_dtype=pl.Boolean, is_elementwise=True)
+    something = pl.any_horizontal(value.is_not_null() for value in values.values())
+    blank = care.rows(names, _blank, none=something)
     reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
-    return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values)])
+    return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values, care)])
 
 
 def _blank(rows: pl.Series) -> pl.Series:
@@ -144,6 +150,7 @@ def left_out(
     only: Mapping[str, Sequence[str]],
     header: Header,
     values: Mapping[str, pl.Expr],
+    care: Care,
 ) -> pl.Expr:
     """`skip.<name>` or `only.<name>` where that rule leaves the row out; "" stands for an empty cell. Headers
     that the file does not have leave nothing out."""
@@ -153,7 +160,7 @@ def left_out(
         value = values.get(name, found.value if found else None)
         if value is None:
             continue
-        hit = tidied(name, value).str.to_lowercase().fill_null("").is_in(folded)
+        hit = tidied(name, value, care).str.to_lowercase().fill_null("").is_in(folded)
         out = hit if rules == "skip" else ~hit
         reasons.append(pl.when(out).then(pl.lit(f"{rules}.{name}")))
     return pl.coalesce(reasons)
@@ -199,10 +206,12 @@ def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
 # -- what the cells say
 
 
-def finished(name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None) -> pl.Expr:
+def finished(
+    name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None, care: Care
+) -> pl.Expr:
     """A canonical value in the form that its schema wants, before the migration's own maps."""
     if name in part.extract:
-        value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1)), value)
+        value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1), care), value)
     if name in part.matching:
         value = pl.when(value.str.contains(part.matching[name])).then(value)
     if name in part.separators:
@@ -211,22 +220,26 @@ def finished(name: str, value: pl.Expr, part: Part, field: Field | None, region:
         value = columns.addresses(value)
     if part.ids == "repair" and name.endswith("_id"):
         value = columns.repaired_id(value)
-    return columns.canonical(field, region)(value)
+    return columns.canonical(value, field, region, care)
 
 
-def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema) -> pl.LazyFrame:
+def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema, care: Care) -> pl.LazyFrame:
     """Value maps and defaults of the migration, then the spelling of enumerations."""
     there = set(frame.collect_schema().names())
     changes = [_mapped(name, values) for name, values in part.values.items() if name in there]
     frame = frame.with_columns(changes) if changes else frame
     spelled = [
-        pl.col(field.name).map_batches(_spelled, return_dtype=pl.String, is_elementwise=True)
+        care.work(pl.col(field.name), _spelling(field.constraints["enum"])).alias(field.name)
         for field in schema.fields
         if "enum" in field.constraints and field.name in there
     ]
-    frame = frame.with_columns(spelled) if spelled else frame
+    frame = frame.with_columns(*spelled, *care.plain()) if spelled else frame
     filled = [pl.col(name).fill_null(value) for name, value in part.defaults.items() if name in there]
     return frame.with_columns(filled) if filled else frame
+
+
+def _spelling(values: Sequence[str]) -> Work:
+    return Work(_spelled, lambda cell: cell.is_in(values))
 
 
 def _spelled(column: pl.Series) -> pl.Series:
