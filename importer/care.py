@@ -41,8 +41,8 @@ NO = pl.lit(value=False)
 class Care(Protocol):
     """Builds expressions on cells."""
 
-    def work(self, cell: pl.Expr, work: Work) -> pl.Expr:
-        """The cell after the work."""
+    def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
+        """The cell after the work; `implied` where a later work or rule spares no cell that needs this one."""
         ...
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
@@ -69,7 +69,8 @@ _EXAMPLES = 200
 class Thorough:
     """Does every work; all rows are right."""
 
-    def work(self, cell: pl.Expr, work: Work) -> pl.Expr:
+    def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
+        del implied
         return cell.map_batches(work.exact, return_dtype=work.dtype, is_elementwise=True)
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
@@ -102,8 +103,9 @@ class Assuming:
     _held: list[pl.Expr] = field(default_factory=list)
     _begun: bool = False
 
-    def work(self, cell: pl.Expr, work: Work) -> pl.Expr:
-        self._held.append(work.spared(cell) | cell.is_null())
+    def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
+        if not implied:
+            self._held.append(work.spared(cell) | cell.is_null())
         return work.value(cell)
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:

@@ -201,10 +201,12 @@ def unescaped(cell: pl.Expr) -> pl.Expr:
     return cell.str.replace_many(["\\r\\n", "\\n", "\\r", "\\t"], ["\n", "\n", "\n", "\t"], leftmost=True)
 
 
-def canonical(cell: pl.Expr, field: Field | None, region: str | None, care: Care) -> pl.Expr:
+def canonical(
+    cell: pl.Expr, field: Field | None, region: str | None, care: Care, *, implied: bool
+) -> pl.Expr:
     """A field's cells as its schema wants them, whatever the source."""
     if field is not None and field.format == "email":
-        return care.work(cell, _ADDRESS)
+        return care.work(cell, _ADDRESS, implied=implied)
     if field is not None and field.format == "phone":
         return care.work(cell, phone(region))
     return cell

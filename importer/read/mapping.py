@@ -31,8 +31,10 @@ class Mapped:
         self.columns[canonical] = found[0].header
         self.found[canonical] = found
 
-    def value(self, canonical: str, care: Care) -> pl.Expr:
-        tidy = [shape.tidied(canonical, one.value, care) for one in self.found[canonical]]
+    def value(self, canonical: str, care: Care, *, is_strict: bool = False) -> pl.Expr:
+        """What stands there, tidied."""
+        found = self.found[canonical]
+        tidy = [shape.tidied(canonical, one.value, care, implied=is_strict) for one in found]
         return pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
 
 

@@ -377,11 +377,14 @@ class _Making:
 
     def frame(self, number: int, entry: _Entry, rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
         part = entry.part
-        values = {name: entry.mapped.value(name, care) for name in entry.columns}
+        fields = {f.name: f for f in self.schema.fields}
+        values = {
+            name: entry.mapped.value(name, care, is_strict=shape.is_strict(fields.get(name), part))
+            for name in entry.columns
+        }
         for name in part.lookups:
             if f"lookup.{name}" in rows.collect_schema():
                 values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
-        fields = {f.name: f for f in self.schema.fields}
         for name, form in ((n, self.forms.get((id(part), n))) for n in values):
             if form is not None:
                 values[name] = to_iso(values[name], form)

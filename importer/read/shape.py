@@ -35,8 +35,16 @@ _TIDY = Work(cells.tidied, lambda cell: (cell.str.strip_chars() == cell) & (cell
 _TIDY_BODY = Work(cells.spoken, lambda cell: ~cells.may_be_blank(cell))
 
 
-def tidied(name: str, column: pl.Expr, care: Care) -> pl.Expr:
-    return care.work(column, _TIDY_BODY if name in _BODIES else _TIDY)
+def tidied(name: str, column: pl.Expr, care: Care, *, implied: bool = False) -> pl.Expr:
+    return care.work(column, _TIDY_BODY if name in _BODIES else _TIDY, implied=implied)
+
+
+def is_strict(field: Field | None, part: Part) -> bool:
+    """Whether what the schema wants of a cell leaves no room for blanks at its edges or words around it, and
+    the cell comes to the schema as it is."""
+    if field is None or any(field.name in of for of in (part.values, part.extract, part.matching)):
+        return False
+    return field.type in ("datetime", "boolean") or field.format == "email" or "enum" in field.constraints
 
 
 def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFrame:
@@ -220,7 +228,7 @@ def finished(
         value = columns.addresses(value)
     if part.ids == "repair" and name.endswith("_id"):
         value = columns.repaired_id(value)
-    return columns.canonical(value, field, region, care)
+    return columns.canonical(value, field, region, care, implied=is_strict(field, part))
 
 
 def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema, care: Care) -> pl.LazyFrame:
