@@ -42,7 +42,7 @@ class Care(Protocol):
     """Builds expressions on cells."""
 
     def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
-        """The cell after the work; `implied` where a later work or rule spares no cell that needs this one."""
+        """The cell after the work; `implied` where a later work or rule spares no cell that needs it."""
         ...
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
@@ -54,7 +54,7 @@ class Care(Protocol):
         ...
 
     def learned(self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], Work]) -> Work:
-        """The work on a column, learned from some of its cells where the others may be assumed to be alike."""
+        """The work on a column, learned from some of its cells where the others are assumed to be alike."""
         ...
 
     def plain(self, *others: pl.Expr) -> list[pl.Expr]:

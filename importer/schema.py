@@ -266,7 +266,9 @@ def _type_rules(
         rules = [rule("type", _TYPE_WORDS[field.type], unread)]
         if field.item_format in _FORMATS:
             message, pattern = _FORMATS[field.item_format]
-            rules.append(rule("format", f"an item of the list is {message}", care.work(value, _items(pattern))))
+            rules.append(
+                rule("format", f"an item of the list is {message}", care.work(value, _items(pattern)))
+            )
         return rules
     state = pl.col(f"state.{field.name}")
     zoneless = (

@@ -36,6 +36,13 @@ def sifted(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
     return register_io_source(batches, schema=thorough(pieces[0].source).collect_schema(), is_pure=True)
 
 
+def _apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, without a hold on the batch out of which they come, whose texts polars would keep."""
+    copied = pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    assert isinstance(copied, pl.DataFrame)
+    return copied
+
+
 def _thorough(piece: Piece, judge: Judge, source: pl.LazyFrame) -> pl.LazyFrame:
     care = Thorough()
     return judge(piece.read(source, care), care)
@@ -58,7 +65,7 @@ def _judged(piece: Piece, judge: Judge) -> Iterator[pl.DataFrame]:
             yield judged.drop(PLAIN)
             continue
         yield judged.filter(plain).drop(PLAIN)
-        others.append(batch.filter(~plain))
+        others.append(_apart(batch.filter(~plain)))
         waiting += others[-1].height
         worth_it = others[-1].height <= batch.height * _MOST_OTHERS
         if waiting >= _BATCH_OTHERS or not worth_it:

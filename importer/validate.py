@@ -127,6 +127,8 @@ def validate(
     judged = [judge(frame, Thorough()) for frame in scanned.frames]
     judged = [sifted(scanned.pieces, judge), *judged] if scanned.pieces else judged
     read_on = _written(scanned, pl.concat(judged, how="diagonal"), path)
+    if (proved := scanned.proved()) is not None:
+        return validate(proved, timezone=timezone, workdir=workdir, whole=whole, words=words)
     rows = _rows_by_file(path) if read_on else {}
     # What polars read must be what the bytes have, or the proof was none.
     if not read_on or any(_differs(origin, rows.get(n, 0)) for n, origin in enumerate(scanned.origins)):
@@ -237,7 +239,7 @@ def _or_null(name: str | None) -> pl.Expr:
 
 def _differs(origin: read.Origin, rows: int) -> bool:
     """Whether a file that was proved has other rows than its bytes have records behind the header."""
-    return origin.records is not None and rows != origin.records - 1
+    return origin.proof is not None and rows != origin.proof.result().records - 1
 
 
 def _judged(scanned: read.Scanned, rows: pl.LazyFrame, timezone: str | None, care: Care) -> pl.LazyFrame:

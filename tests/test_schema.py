@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from importer import schema
+from importer.care import Thorough
 
 
 def parsed(
@@ -11,7 +12,7 @@ def parsed(
 ) -> list:
     fields = [field.name for field in schema.load(table).fields if field.type != "string"]
     frame = pl.LazyFrame(dict.fromkeys(fields, cells), schema_overrides=dict.fromkeys(fields, pl.String))
-    return schema.load(table).typed(frame, [column], timezone).collect()[column].to_list()
+    return schema.load(table).typed(frame, [column], timezone, Thorough()).collect()[column].to_list()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_lists_in_cells(cell: str, items: list[str] | None) -> None:
 
 
 def test_rule_names_use_the_schemas_words() -> None:
-    names = {rule.name for rule in schema.load("tickets").rules(schema.load("tickets").columns, None)}
+    names = {rule.name for rule in schema.load("tickets").rules(schema.load("tickets").columns, None, Thorough())}
     assert {"ticket_id.required", "status.enum", "requester_email.format", "created_at.type"} <= names
     assert {"created_at.timezone", "subject.maxLength", "requester_phone.pattern", "tags.type"} <= names
 
@@ -83,7 +84,7 @@ def test_rule_names_use_the_schemas_words() -> None:
     ],
 )
 def test_email_addresses(email: str, fine: bool) -> None:
-    rules = {rule.name: rule for rule in schema.load("people").rules(schema.load("people").columns, None)}
+    rules = {rule.name: rule for rule in schema.load("people").rules(schema.load("people").columns, None, Thorough())}
     frame = pl.DataFrame({"email": [email]})
     assert frame.select(~rules["email.format"].fails).item() is fine
 
@@ -92,5 +93,5 @@ def test_email_addresses(email: str, fine: bool) -> None:
 def test_every_field_has_a_type_that_is_parsed(table: str) -> None:
     loaded = schema.load(table)
     assert loaded.columns
-    assert len(loaded.rules(loaded.columns, "UTC")) <= 64
+    assert len(loaded.rules(loaded.columns, "UTC", Thorough())) <= 64
     assert {field.type for field in loaded.fields} <= {"string", "datetime", "boolean", "integer", "array"}

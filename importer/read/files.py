@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Any, BinaryIO, Literal, TextIO, cast
 
 import pyarrow as pa
 
@@ -75,10 +75,11 @@ class SourceFile:
         """The decompressed bytes."""
         return io.BufferedReader(cast(Any, _Bytes(self)), 1 << 20)
 
-    def plain_bytes(self) -> io.BufferedReader:
+    def plain_bytes(self) -> BinaryIO:
         """The bytes that polars reads, decompressed."""
-        plain = self if self.readable == self.path else replace(self, path=self.readable, compression=None)
-        return plain.bytes()
+        if self.readable == self.path and self.compression:
+            return self.bytes()
+        return cast(BinaryIO, self.readable.open("rb", buffering=0))
 
     def text(self) -> io.TextIOWrapper:
         """The decompressed, decoded text. Lines end with LF or CR LF; a bare CR ends one only where all

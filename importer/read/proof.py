@@ -8,10 +8,8 @@ Quotes become a mask of the bytes inside them by prefix-xor, 64 bytes a word, as
 (https://arxiv.org/abs/1902.08318, section 3.1).
 """
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -21,15 +19,13 @@ import polars as pl
 
 from importer.read.dialect import no_utf8
 
-CHUNK = 1 << 20  # bytes: smaller ones wait for each other, larger ones leave the cache
-_AT_ONCE = 2
-_HELD = 2 * _AT_ONCE + 4  # pieces that wait or are looked at, and some more
+CHUNK = 1 << 21  # bytes: larger ones leave the cache
 _LONGEST_LINE = 1 << 26
 _BAD_SAMPLE = 1 << 16
 BOM_INSIDE = "byte order marks inside the file"
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
-_ONE, _TOP, _HIGH = np.uint64(1), np.uint64(63), np.uint64(0x8080_8080_8080_8080)
+_ONE, _TOP = np.uint64(1), np.uint64(63)
 
 _Words = npt.NDArray[np.uint64]
 
@@ -50,22 +46,11 @@ class Proof:
 def prove(stream: IO[bytes], delimiter: str, width: int) -> Proof:
     """Look at the bytes of a UTF-8 file with `width` columns, from its beginning."""
     proof = Proof()
-    before = _NEWLINE
-    # Whether a piece begins inside quotes is known as soon as the quotes before it are counted.
-    inside: Future[bool] = Future()
-    inside.set_result(False)
-    pending: deque[Future[Proof]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for chunk, size in _chunks(stream):
-            ends_inside: Future[bool] = Future()
-            look = _Look(chunk, size, ord(delimiter), before, inside, ends_inside)
-            pending.append(pool.submit(look.found))
-            inside, before = ends_inside, chunk[size - 1]
-            if len(pending) > _AT_ONCE * 2:
-                _add(proof, pending.popleft().result())
-        for future in pending:
-            _add(proof, future.result())
-    if inside.result():
+    inside, before = False, _NEWLINE
+    for chunk, size in _chunks(stream):
+        inside = _look(proof, chunk, size, ord(delimiter), inside, before)
+        before = chunk[size - 1]
+    if inside:
         proof.unproved.add("an unclosed quote")
     proof.records += before != _NEWLINE
     if proof.delimiters != proof.records * (width - 1):
@@ -90,19 +75,19 @@ def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, by
         ends = newline & ~_prefix_xor(quote, inside)
         count = _count(ends)
         if begun or (wanted and wanted[0] <= ended + count):
-            places, newlines = _places(ends), _places(newline)
+            place = _Places(ends)
             if begun:
-                begun[1].append(bytes(chunk[: places[0] + 1 if count else size]))
+                begun[1].append(bytes(chunk[: place.of(0) + 1 if count else size]))
                 if count:
                     yield begun[0], b"".join(begun[1])
                     begun = None
             # Record n begins behind the n-th line end outside quotes.
             while wanted and wanted[0] <= ended + count:
-                place = int(wanted.popleft()) - ended - 1
-                start = int(places[place]) + 1
-                line = passed + 1 + int(np.searchsorted(newlines, start))
-                if place + 1 < count:
-                    yield line, bytes(chunk[start : int(places[place + 1]) + 1])
+                number = int(wanted.popleft()) - ended
+                start = place.of(number - 1) + 1
+                line = passed + 1 + _count_before(newline, start)
+                if number < count:
+                    yield line, bytes(chunk[start : place.of(number) + 1])
                 else:
                     begun = (line, [bytes(chunk[start:size])])
         if not wanted and not begun:
@@ -114,26 +99,39 @@ def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, by
         yield begun[0], b"".join(begun[1])
 
 
-def _places(mask: _Words) -> npt.NDArray[np.int64]:
-    words = np.flatnonzero(mask != 0)
-    bits = np.unpackbits(mask[words].view(np.uint8), bitorder="little").view(np.bool_)
-    found = np.flatnonzero(bits)
-    places: npt.NDArray[np.int64] = (words[found >> 6] << 6) + (found & 63)
-    return places
+class _Places:
+    """Where the bits of a mask stand, of which only a few are asked for."""
+
+    def __init__(self, mask: _Words) -> None:
+        self._mask = mask
+        self._until = np.cumsum(np.bitwise_count(mask), dtype=np.int64)
+
+    def of(self, number: int) -> int:
+        """The place of a bit, by its number (from 0)."""
+        word = int(np.searchsorted(self._until, number, side="right"))
+        bits = int(self._mask[word])
+        for _ in range(number - (int(self._until[word - 1]) if word else 0)):
+            bits &= bits - 1
+        return word * 64 + (bits & -bits).bit_length() - 1
+
+
+def _count_before(mask: _Words, place: int) -> int:
+    word, bit = divmod(place, 64)
+    return (
+        _count(mask[:word]) + (int(mask[word]) & ((1 << bit) - 1)).bit_count() if bit else _count(mask[:word])
+    )
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
     """Pieces that end with a line end, so that no character and no CR LF is cut: a buffer, and how many of
     its bytes are the piece; behind them stand line ends up to a whole word. A byte order mark at the
-    beginning is left out. A buffer is used again for the piece that comes _HELD later."""
-    buffers = deque(bytearray(2 * CHUNK) for _ in range(_HELD))
+    beginning is left out. The buffer is used again for the next piece."""
+    room = bytearray(2 * CHUNK)
     rest: bytes | bytearray = stream.read(len(_BOM)).removeprefix(_BOM)
     while True:
         held = len(rest)
-        room = buffers.popleft()
         if len(room) < held + CHUNK + 64:
             room = bytearray(held + CHUNK + 64)
-        buffers.append(room)
         room[:held] = rest
         with memoryview(room) as view, view[held : held + CHUNK] as free:
             count = stream.readinto(free)  # type: ignore[attr-defined]
@@ -153,91 +151,68 @@ def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
             return
 
 
-def _add(proof: Proof, part: Proof) -> None:
-    proof.records += part.records
-    proof.delimiters += part.delimiters
-    proof.unproved |= part.unproved
-    proof.no_utf8 += part.no_utf8[: max(0, _BAD_SAMPLE - len(proof.no_utf8))]
-    proof.utf8 |= part.utf8
+def _look(proof: Proof, chunk: bytearray, size: int, delimiter: int, inside: bool, before: int) -> bool:
+    """Add what a piece of `size` bytes says, which begins `inside` quotes or not, behind the byte `before`;
+    whether it ends inside."""
+    inside = _look_at_structure(proof, chunk, size, delimiter, inside, before)
+    if chunk.find(0, 0, size) >= 0:
+        proof.unproved.add("NUL bytes")
+    text = bytes(memoryview(chunk)[:size])
+    if not text.isascii():
+        _look_at_text(proof, text)
+    return inside
 
 
-@dataclass(slots=True)
-class _Look:
-    """One look at one piece of `size` bytes, filled up to whole words; `before` is the byte before it. It
-    waits for `inside`, whether the piece begins inside quotes, and sets `ends_inside` for the next."""
-
-    chunk: bytearray
-    size: int
-    delimiter: int
-    before: int
-    inside: Future[bool]
-    ends_inside: Future[bool]
-
-    def found(self) -> Proof:
-        found = Proof()
-        try:
-            self._look_at_structure(found)
-        except BaseException as error:
-            if not self.ends_inside.done():
-                self.ends_inside.set_exception(error)
-            raise
-        if self.chunk.find(0, 0, self.size) >= 0:
-            found.unproved.add("NUL bytes")
-        # One byte is found faster than three, and most files have none.
-        if self.chunk.find(_BOM[0], 0, self.size) >= 0 and self.chunk.find(_BOM, 0, self.size) >= 0:
-            found.unproved.add(BOM_INSIDE)
-        if _some(_words_of(self.chunk, self.size).view(np.uint64) & _HIGH):
-            _look_at_text(found, bytes(memoryview(self.chunk)[: self.size]))
-        return found
-
-    def _look_at_structure(self, found: Proof) -> None:
-        """Quotes, line ends and delimiters, as bits, the first byte lowest."""
-        size = self.size
-        data = _words_of(self.chunk, size)
-        quote = _equal(data, _QUOTE)
-        quotes = _count(quote)
-        was_inside = self.inside.result()
-        self.ends_inside.set_result(was_inside ^ bool(quotes & 1))
-        newline, parts = _equal(data, _NEWLINE), _equal(data, self.delimiter)
-        boundary = quote | newline | parts
-        if has_returns := self.chunk.find(_RETURN, 0, self.size) >= 0:
-            returns = _equal(data, _RETURN)
-            boundary |= returns
-        outside, ends = ~quote, newline
-        if quotes or was_inside:
-            inside = _prefix_xor(quote, was_inside)
-            outside = ~inside
-            before_is_boundary = self.before in (_QUOTE, _NEWLINE, _RETURN, self.delimiter)
-            # An opening quote comes after a boundary or, as the second one of a doubled quote, after a quote.
-            openers = quote & inside & ~_earlier(boundary, before_is_boundary)
-            closers = quote & outside & ~_later(boundary, carry=True)
-            if _some(openers | closers):
-                found.unproved.add("quotes inside cells")
-            ends, parts = newline & outside, parts & outside
-        real = _first(size)
-        bare = ends
-        if has_returns:
-            returning = returns & outside
-            bare = ends | returning
-            if _some(returning & ~_later(newline, carry=size % 64 != 0)):
-                found.unproved.add("carriage returns alone")
-        line_starts = _earlier(ends, self.before == _NEWLINE and not was_inside)
-        if _some(line_starts & bare & real):
-            found.unproved.add("blank lines")
-        ends &= real
-        found.records = _count(ends)
-        found.delimiters = _count(parts)
+def _look_at_structure(
+    proof: Proof, chunk: bytearray, size: int, delimiter: int, was_inside: bool, before: int
+) -> bool:
+    """Quotes, line ends and delimiters, as bits, the first byte lowest."""
+    data = _words_of(chunk, size)
+    quote, newline, parts = (_equal(data, byte) for byte in (_QUOTE, _NEWLINE, delimiter))
+    quotes = _count(quote)
+    boundary = quote | newline | parts
+    if has_returns := chunk.find(_RETURN, 0, size) >= 0:
+        returns = _equal(data, _RETURN)
+        boundary |= returns
+    outside, ends = ~quote, newline
+    if quotes or was_inside:
+        inside = _prefix_xor(quote, was_inside)
+        outside = ~inside
+        before_is_boundary = before in (_QUOTE, _NEWLINE, _RETURN, delimiter)
+        # An opening quote comes after a boundary or, as the second one of a doubled quote, after a quote.
+        openers = quote & inside & ~_earlier(boundary, before_is_boundary)
+        closers = quote & outside & ~_later(boundary, carry=True)
+        if _some(openers | closers):
+            proof.unproved.add("quotes inside cells")
+        ends, parts = newline & outside, parts & outside
+    bare = ends
+    if has_returns:
+        returning = returns & outside
+        bare = ends | returning
+        if _some(returning & ~_later(newline, carry=size % 64 != 0)):
+            proof.unproved.add("carriage returns alone")
+    real = _first(size)
+    line_starts = _earlier(ends, before == _NEWLINE and not was_inside)
+    if _some(line_starts & bare & real):
+        proof.unproved.add("blank lines")
+    proof.records += _count(ends & real)
+    proof.delimiters += _count(parts)
+    return was_inside ^ bool(quotes & 1)
 
 
-def _look_at_text(found: Proof, chunk: bytes) -> None:
+def _look_at_text(proof: Proof, chunk: bytes) -> None:
+    # One byte is found faster than three.
+    if chunk.find(_BOM[0]) >= 0 and _BOM in chunk:
+        proof.unproved.add(BOM_INSIDE)
     if _is_utf8(chunk):
-        found.utf8 = True
+        proof.utf8 = True
         return
-    found.unproved.add("bytes that are no text")
+    proof.unproved.add("bytes that are no text")
     lines = [line for line in chunk.split(b"\n") if not line.isascii()]
     bad = no_utf8(lines)
-    found.utf8 = len(bad) * 2 <= len(lines)
-    found.no_utf8 = b"\n".join(line[:4096] for line in bad[:64]) + b"\n"
+    proof.utf8 |= len(bad) * 2 <= len(lines)
+    sample = b"\n".join(line[:4096] for line in bad[:64]) + b"\n"
+    proof.no_utf8 += sample[: max(0, _BAD_SAMPLE - len(proof.no_utf8))]
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -248,25 +223,13 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-# New memory for each piece costs more than the comparison that goes into it.
-_kept = threading.local()
-
-
-def _scratch(size: int) -> npt.NDArray[np.bool_]:
-    """Room for that many hits, which the next call in this thread uses again."""
-    room: npt.NDArray[np.bool_] | None = getattr(_kept, "room", None)
-    if room is None or room.size < size:
-        room = _kept.room = np.empty(max(size, 2 * CHUNK), np.bool_)
-    return room[:size]
-
-
 def _words_of(chunk: bytearray, size: int) -> npt.NDArray[np.uint8]:
     """The bytes of a piece with what fills its last word."""
     return np.frombuffer(chunk, np.uint8, -(-size // 64) * 64)
 
 
 def _equal(data: npt.NDArray[np.uint8], byte: int) -> _Words:
-    return _mask(np.equal(data, np.uint8(byte), out=_scratch(data.size)))
+    return _mask(data == byte)
 
 
 def _mask(hits: npt.NDArray[np.bool_]) -> _Words:

@@ -1,5 +1,6 @@
 """Source files become files that polars reads right: proved as they are, or copied."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,39 +8,52 @@ import pyarrow as pa
 
 from importer.errors import SourceError
 from importer.read.files import SourceFile, row_writer, with_encoding_of
-from importer.read.proof import BOM_INSIDE, Proof, prove
+from importer.read.proof import BOM_INSIDE, Proof
+from importer.read.proofs import Proofs
 from importer.read.rows import rows
 
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file that polars can read. `records` are those that the bytes have, header and all; `why` says what
-    made a row by row copy necessary."""
+    """A file that polars can read, if its `proof` holds where it needs one; `why` says what made a row by
+    row copy necessary."""
 
     file: SourceFile
-    records: int | None = None
+    proof: Future[Proof] | None = None
     why: tuple[str, ...] = ()
 
 
-def readable(
-    file: SourceFile, workdir: Path, *, delimiter: str | None, found_out: bool, exact: bool = False
-) -> Readable:
-    """What polars shall read of a file; with `exact` row by row, whatever its bytes prove. `found_out` says
-    that nobody set its encoding, so that another may be taken where its bytes turn out to be no UTF-8. Raises
-    SourceError for what cannot be read to its end."""
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How files are read: `assuming` that each has one reading only until its proof says otherwise, as the
+    `proofs` say, or `exact`, row by row, whatever they say."""
+
+    workdir: Path
+    proofs: Proofs
+    assuming: bool = False
+    exact: bool = False
+
+
+def readable(file: SourceFile, ways: Ways, *, delimiter: str | None, found_out: bool) -> Readable:
+    """What polars shall read of a file. `found_out` says that nobody set its encoding, so that another may be
+    taken where its bytes turn out to be no UTF-8. Raises SourceError for what cannot be read to its end."""
     if file.kind == "parquet":
         return Readable(file)
+    exact = ways.exact or _must_be_copied(file)
+    if ways.assuming and _is_plain(file) and not exact:
+        return Readable(file, ways.proofs.of(file))
     name = f"{file.path.name}-{abs(hash(str(file.path))):x}"
     try:
         plain = _is_plain(file)
-        source = file if plain else _transcoded(file, workdir / f"{name}.utf8.csv")
-        proof = Proof() if exact or _must_be_copied(file) else _proof(source)
+        source = file if plain else _transcoded(file, ways.workdir / f"{name}.utf8.csv")
+        future = None if exact else ways.proofs.of(source)
+        proof = future.result() if future else Proof()
         if plain and found_out and proof.no_utf8 and not proof.utf8:
             other = with_encoding_of(file, proof.no_utf8, delimiter)
-            return readable(other, workdir, delimiter=delimiter, found_out=False)
-        if not proof.unproved and not exact and not _must_be_copied(file):
-            return Readable(source, proof.records)
-        copy, marked = _copied(file, workdir / f"{name}.rows.csv")
+            return readable(other, ways, delimiter=delimiter, found_out=False)
+        if future and not proof.unproved:
+            return Readable(source, future)
+        copy, marked = _copied(file, ways.workdir / f"{name}.rows.csv")
         why = proof.unproved | ({BOM_INSIDE} if marked else set())
         return Readable(copy, None, tuple(sorted(why)))
     except (OSError, EOFError, pa.ArrowException) as error:
@@ -54,11 +68,6 @@ def _must_be_copied(file: SourceFile) -> bool:
     """What polars has no words for."""
     dialect = file.dialect
     return bool(dialect.preamble or dialect.escape or not dialect.delimiter.isascii() or file.is_rejects)
-
-
-def _proof(file: SourceFile) -> Proof:
-    with file.plain_bytes() as stream:
-        return prove(stream, file.dialect.delimiter, len(file.header))
 
 
 def _transcoded(file: SourceFile, path: Path) -> SourceFile:

@@ -1,6 +1,7 @@
 """Source files become one LazyFrame per table: provenance, skip reason, and the canonical columns as text."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile, find, is_rejects, look
 from importer.read.frames import raw_frame, source_frame, with_flaw
 from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
-from importer.read.readable import Readable, readable
+from importer.read.proof import Proof
+from importer.read.proofs import Proofs
+from importer.read.readable import Readable, Ways, readable
 from importer.schema import TABLES, TableSchema, load
 from importer.times import Form, to_iso
 
@@ -25,12 +28,12 @@ from importer.times import Form, to_iso
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A file as it became part of a table. `columns` maps canonical names to the headers to look at; `notes`
-    say what was found out about it; `records` are those that its bytes have (none where a copy was made)."""
+    say what was found out about it; its `proof` counts its records where each is a row of the table."""
 
     file: SourceFile
     part: Part
     columns: Mapping[str, str]
-    records: int | None = None
+    proof: Future[Proof] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -51,8 +54,8 @@ class Scanned:
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
     the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
     them. `unused` are headers that nothing takes. `derived` says that tickets are gathered out of message
-    rows. `notes` say what was decided. `exactly` scans the table again, row by row, for files that polars
-    cannot read after all.
+    rows. `notes` say what was decided. `proved` waits for the proofs of its files and scans the table
+    again where one does not hold; `exactly` does so row by row, for files that polars cannot read after all.
     """
 
     schema: TableSchema
@@ -62,6 +65,7 @@ class Scanned:
     unused: tuple[str, ...]
     derived: bool = False
     notes: tuple[str, ...] = ()
+    proved: Callable[[], "Scanned | None"] = lambda: None
     exactly: Callable[[], "Scanned | None"] | None = None
     given: tuple[str, ...] = ()
 
@@ -82,25 +86,57 @@ class Scanned:
 
 
 def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:
-    """Every table that the migration names. Raises one SourceError that names all that is wrong."""
-    files = _Files(folder, workdir)
-    exact_files = _Files(folder, workdir, exact=True)
+    """Every table that the migration names, while the proofs of its files are still made. Raises one
+    SourceError that names all that is wrong."""
+    proofs = Proofs()
+    assuming = _Files(folder, Ways(workdir, proofs, assuming=True))
+    proved = _Files(folder, Ways(workdir, proofs))
+    exact = _Files(folder, Ways(workdir, proofs, exact=True))
     problems: list[str] = []
     tables: dict[str, Scanned] = {}
     for name in TABLES:
         try:
-            scanned = _Tables(source, files, load(name)).scanned()
-            exactly = _Tables(source, exact_files, load(name)).scanned
+            scanned = _assumed(
+                _Tables(source, assuming, load(name)),
+                partial(_scanned, _Tables(source, proved, load(name))),
+                _Tables(source, exact, load(name)).scanned,
+            )
         except SourceError as error:
             problems.append(str(error))
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            problems.append(f"source.{name}: its files cannot be read as a table: {error}")
         else:
             if scanned is not None:
-                tables[name] = replace(scanned, exactly=exactly)
+                tables[name] = scanned
     if problems:
         raise SourceError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
     return tables
+
+
+def _assumed(
+    table: "_Tables", proved: Callable[[], Scanned | None], exactly: Callable[[], Scanned | None]
+) -> Scanned | None:
+    """The table as it is if all proofs hold; `proved` is scanned where one does not."""
+
+    def again() -> Scanned | None:
+        scanned = proved()
+        return replace(scanned, exactly=exactly) if scanned else None
+
+    def where_unproved() -> Scanned | None:
+        holds = all(proof.exception() is None and not proof.result().unproved for proof in table.proofs)
+        return None if holds else again()
+
+    try:
+        scanned = table.scanned()
+    except (SourceError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        # What is wrong may come of reading a file that has no proof.
+        return again()
+    return replace(scanned, proved=where_unproved, exactly=exactly) if scanned else None
+
+
+def _scanned(table: "_Tables") -> Scanned | None:
+    try:
+        return table.scanned()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise SourceError(f"source.{table.name}: its files cannot be read as a table: {error}") from None
 
 
 @dataclass(slots=True)
@@ -108,8 +144,7 @@ class _Files:
     """Files that were looked at, each once."""
 
     folder: Path
-    workdir: Path
-    exact: bool = False
+    ways: Ways
     known: dict[tuple[Path, str | None, str | None], Readable] = field(default_factory=dict)
 
     def of(self, table: Table | LookupTable) -> Iterator[Readable | str]:
@@ -131,7 +166,7 @@ class _Files:
         if (encoding or delimiter) and is_rejects(path):
             encoding = delimiter = None
         file = look(path, encoding=encoding, delimiter=delimiter)
-        return readable(file, self.workdir, delimiter=delimiter, found_out=encoding is None, exact=self.exact)
+        return readable(file, self.ways, delimiter=delimiter, found_out=encoding is None)
 
 
 @dataclass(slots=True)
@@ -163,6 +198,7 @@ class _Tables:
     schema: TableSchema
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    proofs: list[Future[Proof]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -220,9 +256,15 @@ class _Tables:
 
     # -- which files, and what stands where in them
 
+    def _ready(self, table: Table | LookupTable) -> Iterator[Readable | str]:
+        for ready in self.files.of(table):
+            if isinstance(ready, Readable) and ready.proof:
+                self.proofs.append(ready.proof)
+            yield ready
+
     def _own_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
         candidates = [part for part in parts if part.read is None]
-        for ready in self.files.of(self.own):
+        for ready in self._ready(self.own):
             if isinstance(ready, str):
                 self.problems.append(ready)
                 continue
@@ -238,7 +280,7 @@ class _Tables:
             other = self.source.table(part.read) if part.read else None
             if other is None or (part.gather and self.own.files):
                 continue
-            for ready in self.files.of(other):
+            for ready in self._ready(other):
                 if isinstance(ready, Readable) and part.fits(ready.file.titles):
                     has = part.each is None or Header(ready.file.header, {}).find(part.each.column)
                     yield from self._entry(ready, part) if has else ()
@@ -311,7 +353,7 @@ class _Tables:
     ) -> pl.LazyFrame | None:
         is_list = any(f.name == name and f.type == "array" for f in self.schema.fields)
         frames: list[pl.LazyFrame] = []
-        for ready in self.files.of(table):
+        for ready in self._ready(table):
             if isinstance(ready, str):
                 raise SourceError(ready)
             header = Header(ready.file.header, ready.file.repeats)
@@ -414,4 +456,4 @@ def _origin(entry: _Entry) -> Origin:
     if dialect.delimiter != ",":
         notes.append(f"delimiter: {dialect.delimiter_name}")
     derived = entry.part.each is not None or entry.part.gather
-    return Origin(entry.file, entry.part, entry.columns, None if derived else ready.records, tuple(notes))
+    return Origin(entry.file, entry.part, entry.columns, None if derived else ready.proof, tuple(notes))
