@@ -87,7 +87,7 @@ def reading(timezone: str | None, examples: pl.Series) -> Work:
         return instants(cells, timezone)
 
     if pattern is None:
-        return Work(exact, lambda cell: cell.is_null(), lambda _: pl.lit(None, DTYPE), DTYPE)
+        return Work(exact, lambda cell: cell.is_null(), lambda _: _read(pl.lit(None)), DTYPE)
     return Work(exact, pattern.fits, pattern.read, DTYPE)
 
 
@@ -113,12 +113,7 @@ class _Pattern:
             at = (naive - timedelta(minutes=self.minutes) if self.minutes else naive).dt.replace_time_zone(
                 "UTC"
             )
-        read = pl.struct(
-            at.alias("at"),
-            pl.lit(State.READ.value, pl.UInt8).alias("state"),
-            pl.lit(value=False).alias("twice"),
-        )
-        return read.cast(DTYPE)
+        return _read(at)
 
     def fits(self, cell: pl.Expr) -> pl.Expr:
         """Times of this pattern that are there once in their zone."""
@@ -134,6 +129,11 @@ class _Pattern:
             first, second = (_local(naive, self.timezone, which) for which in ("earliest", "latest"))
             fits &= (first == second).fill_null(value=False)
         return fits.fill_null(value=False)
+
+
+def _read(at: pl.Expr) -> pl.Expr:
+    state = pl.lit(State.READ.value, pl.UInt8)
+    return pl.struct(at.alias("at"), state.alias("state"), pl.lit(value=False).alias("twice")).cast(DTYPE)
 
 
 def _pattern(cells: pl.Series, timezone: str | None) -> _Pattern | None:

@@ -40,6 +40,7 @@ def _apart(rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows, without a hold on the batch out of which they come, whose texts polars would keep."""
     copied = pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
     assert isinstance(copied, pl.DataFrame)
+    copied.columns = rows.columns  # a column without a title gets one on the way
     return copied
 
 

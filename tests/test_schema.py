@@ -65,7 +65,9 @@ def test_lists_in_cells(cell: str, items: list[str] | None) -> None:
 
 
 def test_rule_names_use_the_schemas_words() -> None:
-    names = {rule.name for rule in schema.load("tickets").rules(schema.load("tickets").columns, None, Thorough())}
+    names = {
+        rule.name for rule in schema.load("tickets").rules(schema.load("tickets").columns, None, Thorough())
+    }
     assert {"ticket_id.required", "status.enum", "requester_email.format", "created_at.type"} <= names
     assert {"created_at.timezone", "subject.maxLength", "requester_phone.pattern", "tags.type"} <= names
 
@@ -84,7 +86,10 @@ def test_rule_names_use_the_schemas_words() -> None:
     ],
 )
 def test_email_addresses(email: str, fine: bool) -> None:
-    rules = {rule.name: rule for rule in schema.load("people").rules(schema.load("people").columns, None, Thorough())}
+    rules = {
+        rule.name: rule
+        for rule in schema.load("people").rules(schema.load("people").columns, None, Thorough())
+    }
     frame = pl.DataFrame({"email": [email]})
     assert frame.select(~rules["email.format"].fails).item() is fine
 

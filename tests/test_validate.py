@@ -1,6 +1,7 @@
 """What polars reads must be what the bytes have; otherwise a file is read again, row by row."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from importer import config, read
+from importer.read.proof import Proof
 from importer.resources import SAMPLES
 from importer.validate import validate
 
@@ -16,8 +18,10 @@ def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tm
     migration = config.load(SAMPLES / "helpdesk.toml")
     scanned = read.scan(migration.source, migration.folder, tmp_path)["messages"]
     (origin,) = scanned.origins
-    assert origin.records == 27
-    misread = replace(scanned, origins=(replace(origin, records=28),))
+    assert origin.proof.result().records == 27
+    wrong: Future[Proof] = Future()
+    wrong.set_result(replace(origin.proof.result(), records=28))
+    misread = replace(scanned, origins=(replace(origin, proof=wrong),))
     first, again = (
         validate(table, timezone="Europe/Copenhagen", workdir=tmp_path) for table in (scanned, misread)
     )

@@ -121,8 +121,7 @@ def _assumed(
         return replace(scanned, exactly=exactly) if scanned else None
 
     def where_unproved() -> Scanned | None:
-        holds = all(proof.exception() is None and not proof.result().unproved for proof in table.proofs)
-        return None if holds else again()
+        return None if table.proofs_hold() else again()
 
     try:
         scanned = table.scanned()
@@ -221,6 +220,8 @@ class _Tables:
             return None
         custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
         names = [*self._given(entries), *custom]
+        if any(entry.file.is_rejects for entry in entries) and not self.proofs_hold():
+            raise SourceError("rows of a file are looked up in it before its bytes have proved to be rows")
         superseded = mended.superseded([entry.file for entry in entries])
         making = _Making(self.schema, names, self._forms(entries), superseded, self.source.region)
         alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
@@ -253,6 +254,10 @@ class _Tables:
         own = [entry for entry in entries if entry.part.read is None]
         unused = {name for e in own for name in {*e.file.header} - {"", *REASON_COLUMNS} - e.used}
         return tuple(sorted(unused))
+
+    def proofs_hold(self) -> bool:
+        """Whether all files that were to be proved are; waits for it."""
+        return all(proof.exception() is None and not proof.result().unproved for proof in self.proofs)
 
     # -- which files, and what stands where in them
 

@@ -1,0 +1,175 @@
+"""Rows become the same whether every work is done on them, or none where polars says that there is none."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from importer import config, marks, read, schema, sift
+from importer.care import Assuming, Care, Thorough, Work
+from importer.instants import reading
+from importer.read import columns, shape
+from importer.validate import validate
+
+many = settings(max_examples=300, derandomize=True, deadline=None)
+URL = schema.URL
+TIMES = ["2024-03-31T09:15:00Z", "2024-03-31 09:15:00", "2024-10-27 02:30:00", "2024-03-31 02:30:00"]
+WORKS: dict[str, Work] = {
+    "tidy": shape._TIDY,
+    "tidy body": shape._TIDY_BODY,
+    "spelling": shape._spelling(["in_bound", "a"]),
+    "address": columns._ADDRESS,
+    "phone": columns.phone("DK"),
+    "boolean": schema._BOOLEAN,
+    "list": schema._LIST,
+    "length": schema._length(3),
+    "holes": marks._HOLES,
+    "mojibake": marks._MOJIBAKE,
+    "eaten id": marks._EATEN_ID,
+    **{f"times like {cell} in Copenhagen": reading("Europe/Copenhagen", pl.Series([cell])) for cell in TIMES},
+    "times with a zone": reading(None, pl.Series(TIMES[:1])),
+    "times without a zone": reading(None, pl.Series(TIMES[1:])),
+}
+pieces = st.sampled_from(
+    [
+        *" \t\n\u00a0\u1680\u2003\u3000\u0085aéÆあ,;|[]{}<>'\"+-@.0123456789ITUZ:",
+        "true", "False", "yes", "in_bound", "In-Bound", "a@b.example", "<a@b.example>", "mailto:", "http://x.y/z",
+        "{{", "{{ name }}", "<%=", "Ã©", "â€™", "\ufffd", "1.0", "1e+5", "4.5E+12", "+4512345678", "12 34 56 78",
+        *TIMES, "2024-02-30T00:00:00Z", "2024-03-31T09:15:00+02:00", "10000-01-01T00:00:00Z", "+024-03-31 09:15:00",
+        "2024-03-31T24:00:00Z", "2024- 3-31 09:15:00", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z",
+    ]
+)  # fmt: skip
+cells = st.lists(st.none() | st.lists(pieces, max_size=3).map("".join), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
+@many
+@given(cells)
+def test_a_cell_that_is_spared_is_what_the_work_would_make_of_it(
+    work: Work, column: list[str | None]
+) -> None:
+    frame = pl.DataFrame({"cell": column}, schema={"cell": pl.String})
+    found = frame.select(
+        spared=work.spared(pl.col("cell")).fill_null(value=False) | pl.col("cell").is_null(),
+        value=work.value(pl.col("cell")),
+        exact=Thorough().work(pl.col("cell"), work),
+    )
+    assert found.schema["value"] == found.schema["exact"]
+    spared = found.filter("spared")
+    assert spared["value"].to_list() == spared["exact"].to_list()
+
+
+@pytest.mark.parametrize("work", [work for name, work in WORKS.items() if "without a zone" not in name])
+def test_some_cell_is_spared_and_some_is_not(work: Work) -> None:
+    """So that what is said of spared cells is not said of none."""
+    shown = [
+        "a",
+        " a ",
+        "",
+        "In Bound",
+        "<a@b.example>",
+        "+4512345678",
+        "true",
+        "maybe",
+        "a,b",
+        "{{ a }}",
+        "Ã©",
+    ]
+    frame = pl.DataFrame({"cell": [*shown, "1.0", "too long", *TIMES, "Tuesday"]})
+    spared = frame.select(work.spared(pl.col("cell")).fill_null(value=False)).to_series()
+    assert not spared.all()
+    assert spared.any()
+
+
+def test_times_without_a_zone_are_spared_where_one_is_set() -> None:
+    work = reading("Europe/Copenhagen", pl.Series(TIMES[1:2]))
+    spared = pl.DataFrame({"cell": TIMES}).select(work.spared(pl.col("cell"))).to_series()
+    # With a zone of its own; plain; there twice; not there.
+    assert spared.to_list() == [False, True, False, False]
+
+
+HEADERS = ("message_id", "ticket_id", "created_at", "author_email", "author_role", "public", "to_email", "text", "attachments")  # fmt: skip
+nasty = st.lists(pieces, max_size=2).map("".join)
+sound = {
+    "message_id": st.integers(1, 99).map(str),
+    "ticket_id": st.just("1"),
+    "created_at": st.just(TIMES[0]) | st.sampled_from(TIMES),
+    "author_email": st.just("a@b.example"),
+    "author_role": st.sampled_from(["agent", "end_user", "Agent", "end user"]),
+    "public": st.sampled_from(["true", "No"]),
+    "to_email": st.sampled_from(["", "c@d.example"]),
+    "text": st.just("hello"),
+    "attachments": st.sampled_from(["", "https://x.example/a", "https://x.example/a https://x.example/b"]),
+}
+rows = st.tuples(*(sound[name] | nasty for name in HEADERS))
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.lists(rows, min_size=1, max_size=25))
+@example([("1", "1", " ", "a@b.example", "agent", "true", "", "hello", "")])
+@example([HEADERS])
+def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:
+    frame = pl.DataFrame(made, schema=dict.fromkeys(HEADERS, pl.String), orient="row")
+    both = [judged(frame, way) for way in (_as_built, _thorough_alone)]
+    for one, other in zip(*both, strict=True):
+        assert one.sort(one.columns).equals(other.sort(other.columns), null_equal=True)
+
+
+def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.DataFrame]:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("importer.validate.sifted", way)
+        patch.setattr(sift, "_BATCH", 7)
+        patch.setattr(sift, "_BATCH_OTHERS", 3)
+        path = Path(folder) / "m.toml"
+        frame.write_csv(path.with_name("messages.csv"))
+        pl.DataFrame({"ticket_id": ["1"], "requester_email": ["a@b.example"]}).write_csv(
+            path.with_name("tickets.csv")
+        )
+        path.write_text(MIGRATION)
+        loaded = config.load(path)
+        table = read.scan(loaded.source, loaded.folder, Path(folder))["messages"]
+        found = []
+        for whole in (True, False):
+            checked = validate(table, timezone="Europe/Copenhagen", workdir=Path(folder), whole=whole)
+            found += [checked.good.drop("attachments", strict=False).collect(), checked.fates.collect()]
+        return found
+
+
+MIGRATION = """version = 1
+name = "care"
+[source]
+timezone = "Europe/Copenhagen"
+[source.tickets]
+files = ["tickets.csv"]
+[source.messages]
+files = ["messages.csv"]
+skip = {text = ["skip me"]}
+values = {public = {"No" = "false"}}
+[conversation]
+endpoint = "a@b.example"
+"""
+
+
+def _as_built(
+    pieces: tuple[read.Piece, ...], judge: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+) -> pl.LazyFrame:
+    return sift.sifted(pieces, judge)
+
+
+def _thorough_alone(
+    pieces: tuple[read.Piece, ...], judge: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+) -> pl.LazyFrame:
+    care = Thorough()
+    return pl.concat([judge(piece.read(piece.source, care), care) for piece in pieces])
+
+
+def test_plain_rows_need_no_work() -> None:
+    """Otherwise the way that is fast would be taken by no row."""
+    frame = pl.LazyFrame({"cell": ["a", " b", None]})
+    care = Assuming()
+    value = care.work(pl.col("cell"), shape._TIDY)
+    assert frame.select(value, *care.plain()).collect().rows() == [("a", True), (" b", False), (None, True)]
