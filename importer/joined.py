@@ -114,6 +114,7 @@ def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
         frames, cases = ([own, *frames], [own_cases, *cases]) if opened.rows else ([own], [own_cases])
     messages = pl.concat(_filled(frame, _NARROW) for frame in frames)
     different = pl.concat(_filled(frame, {"case": pl.UInt64(), **CASE}) for frame in cases).unique("case")
+    different = written(different, workdir / "messages.cases.parquet").frame
     found = authors(different, messages, tickets, people, rules.names, workdir / "authors.parquet")
     timeless = int(messages.select(pl.col("created_at").null_count()).collect(engine="streaming").item())
 

@@ -27,7 +27,7 @@ def marks(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[p
     """`damage.<mark>`, true or false, for the columns that the export has."""
     texts = [name for name in _TEXTS if name in given]
     if texts:
-        yield _mark("template_holes", texts, _HOLES, care)
+        yield _mark("template_holes", texts, _HOLES, care, implied=True)  # by mojibake
     read = [*texts, *(["subject"] if "subject" in given else [])]
     if read:
         yield _mark("mojibake", read, _MOJIBAKE, care)
@@ -40,23 +40,25 @@ def marks(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[p
         yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")
 
 
-def _mark(name: str, texts: Collection[str], work: Work, care: Care) -> pl.Expr:
-    found = [care.work(pl.col(text), work) for text in texts]
+def _mark(name: str, texts: Collection[str], work: Work, care: Care, *, implied: bool = False) -> pl.Expr:
+    found = [care.work(pl.col(text), work, implied=implied) for text in texts]
     return pl.any_horizontal(found).fill_null(value=False).alias(f"{PREFIX}{name}")
 
 
-def _rare(pattern: str, may_be: Callable[[Any], Any]) -> Work:
-    """Whether cells have a pattern, which is dear, and which most columns have nowhere: `may_be` is a cheap
+def _rare(pattern: str, plain: Callable[[Any], Any]) -> Work:
+    """Whether cells have a pattern, which is dear, and which most columns have nowhere: `plain` is a cheap
     look that leaves some over."""
 
     def found(cells: pl.Series) -> pl.Series:
-        suspects = may_be(cells)
-        return (cells.str.contains(pattern) if suspects.any() else suspects).fill_null(value=False)
+        return nowhere(cells) if plain(cells).all() else cells.str.contains(pattern).fill_null(value=False)
 
-    return Work(found, lambda cell: ~may_be(cell), nowhere, pl.Boolean)
+    return Work(found, plain, nowhere, pl.Boolean)
 
 
-# Signs that are rare in sound texts; ids as a spreadsheet rounds them (3.7E+11, 1000.0).
-_HOLES = _rare(_HOLE, lambda texts: texts.str.contains(r"\{\{|\{%|<%="))
-_MOJIBAKE = _rare(_GARBLED, lambda texts: texts.str.contains("Ã|â€|â‚|Â|ï¿½|\ufffd"))
-_EATEN_ID = _rare(_EATEN, lambda ids: ids.str.ends_with(".0") | ids.str.contains("+", literal=True))
+# Signs that are rare in sound texts: those of both, so that one look does for both.
+_SIGNS = "Ã|â€|â‚|Â|ï¿½|\ufffd|" + r"\{\{|\{%|<%="
+_HOLES = _rare(_HOLE, lambda texts: ~texts.str.contains(_SIGNS))
+_MOJIBAKE = _rare(_GARBLED, lambda texts: ~texts.str.contains(_SIGNS))
+# Ids of signs without blanks; not as a spreadsheet rounds them (3.7E+11, 1000.0).
+_ID = r"^\+*(?:[!-*,-DF-df-~]\+*|[eE])+$"
+_EATEN_ID = _rare(_EATEN, lambda ids: ids.str.contains(_ID) & ~ids.str.ends_with(".0"))
