@@ -5,11 +5,12 @@ something that is no table) raises SourceError here, with everything that is wro
 is passed on as it is, for `validate` to judge.
 """
 
+from importer.read.assembly import Origin, Piece, Scanned
 from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look, row_writer
 from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
-from importer.read.scan import Origin, Piece, Scanned, scan
+from importer.read.scan import scan
 from importer.read.shape import record_of
 
 __all__ = [

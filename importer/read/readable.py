@@ -1,13 +1,15 @@
 """Source files become files that polars reads right: proved as they are, or copied."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from importer.config import LookupTable, Table
 from importer.errors import SourceError
-from importer.read.files import SourceFile, row_writer, with_encoding_of
+from importer.read.files import SourceFile, find, is_rejects, look, row_writer, with_encoding_of
 from importer.read.proof import BOM_INSIDE, Proof
 from importer.read.proofs import Proofs
 from importer.read.rows import rows
@@ -58,6 +60,36 @@ def readable(file: SourceFile, ways: Ways, *, delimiter: str | None, found_out: 
         return Readable(copy, None, tuple(sorted(why)))
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SourceError(f"{file.path}: cannot be read to its end: {error}") from None
+
+
+@dataclass(slots=True)
+class Files:
+    """Files that were looked at, each once."""
+
+    folder: Path
+    ways: Ways
+    known: dict[tuple[Path, str | None, str | None], Readable] = field(default_factory=dict)
+
+    def of(self, table: Table | LookupTable) -> Iterator[Readable | str]:
+        """The files of a table, ready for polars; a text says what is wrong with one."""
+        for found in find(table.files, self.folder):
+            if isinstance(found, str):
+                yield found
+                continue
+            key = (found, table.encoding, table.delimiter)
+            try:
+                if key not in self.known:
+                    self.known[key] = self._ready(found, table.encoding, table.delimiter)
+                yield self.known[key]
+            except SourceError as error:
+                yield str(error)
+
+    def _ready(self, path: Path, encoding: str | None, delimiter: str | None) -> Readable:
+        # Rejects are written by us, whatever the source was written in.
+        if (encoding or delimiter) and is_rejects(path):
+            encoding = delimiter = None
+        file = look(path, encoding=encoding, delimiter=delimiter)
+        return readable(file, self.ways, delimiter=delimiter, found_out=encoding is None)
 
 
 def _is_plain(file: SourceFile) -> bool:

@@ -1,0 +1,380 @@
+"""One table on its way from files to frames: provenance, skip reason, and the canonical columns as text."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from importer.care import Care, Thorough
+from importer.config import LookupTable, Source, Table
+from importer.errors import SourceError
+from importer.presets import Part
+from importer.read import mended, shape
+from importer.read.clocks import Cells, forms
+from importer.read.columns import Header
+from importer.read.files import REASON_COLUMNS, SourceFile
+from importer.read.frames import raw_frame, source_frame, with_flaw
+from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
+from importer.read.proof import Proof
+from importer.read.readable import Files, Readable
+from importer.schema import TableSchema
+from importer.times import Form, to_iso
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A file as it became part of a table. `columns` maps canonical names to the headers to look at; `notes`
+    say what was found out about it; its `proof` counts its records where each is a row of the table."""
+
+    file: SourceFile
+    part: Part
+    columns: Mapping[str, str]
+    proof: Future[Proof] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of a table that know nothing of others: `read` makes them, with any care, out of `source`, a
+    file's rows as they stand there."""
+
+    source: pl.LazyFrame
+    read: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A table before any judgement: `pieces`, and `frames` of rows that had to be seen together.
+
+    Both have `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
+    `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
+    the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
+    them. `unused` are headers that nothing takes. `derived` says that tickets are gathered out of message
+    rows. `notes` say what was decided. `proved` waits for the proofs of its files and scans the table
+    again where one does not hold; `exactly` does so row by row, for files that polars cannot read after all.
+    """
+
+    schema: TableSchema
+    pieces: tuple[Piece, ...]
+    frames: tuple[pl.LazyFrame, ...]
+    origins: tuple[Origin, ...]
+    unused: tuple[str, ...]
+    derived: bool = False
+    notes: tuple[str, ...] = ()
+    proved: Callable[[], "Scanned | None"] = lambda: None
+    exactly: Callable[[], "Scanned | None"] | None = None
+    given: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        return tuple(origin.file for origin in self.origins)
+
+    @property
+    def columns(self) -> tuple[Mapping[str, str], ...]:
+        return tuple(origin.columns for origin in self.origins)
+
+    @property
+    def frame(self) -> pl.LazyFrame:
+        """The table as one, for a look at it."""
+        care = Thorough()
+        pieces = [piece.read(piece.source, care) for piece in self.pieces]
+        return pl.concat([*pieces, *self.frames], how="diagonal")
+
+
+@dataclass(slots=True)
+class _Entry:
+    ready: Readable
+    part: Part
+    header: Header
+    mapped: Mapped
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return self.mapped.columns
+
+    @property
+    def file(self) -> SourceFile:
+        return self.ready.file
+
+    @property
+    def used(self) -> set[str]:
+        return used_headers(self.part, self.header) | set(self.columns.values())
+
+
+@dataclass(slots=True)
+class Assembly:
+    """One table on its way from files to a frame."""
+
+    source: Source
+    files: Files
+    schema: TableSchema
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    proofs: list[Future[Proof]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.schema.name
+
+    @property
+    def own(self) -> Table:
+        return self.source.table(self.name) or Table()
+
+    def scanned(self) -> Scanned | None:
+        parts = self.source.parts(self.name)
+        self.problems += unknown_names(self.schema, self.own)
+        is_named = self.name != "tickets" and self.source.table(self.name) is not None
+        if is_named and not self.own.files and not any(part.read for part in parts):
+            self.problems.append(f"source.{self.name}.files: is empty; name at least one file")
+        entries = [*self._own_files(parts), *self._other_tables_files(parts)]
+        if self.problems:
+            raise SourceError("\n".join(self.problems))
+        if not entries:
+            return None
+        custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
+        names = [*self._given(entries), *custom]
+        if any(entry.file.is_rejects for entry in entries) and not self.proofs_hold():
+            raise SourceError("rows of a file are looked up in it before its bytes have proved to be rows")
+        superseded = mended.superseded([entry.file for entry in entries])
+        making = _Making(self.schema, names, self._forms(entries), superseded, self.source.region)
+        alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
+        frames: dict[int, list[pl.LazyFrame]] = {}
+        for number, entry in enumerate(entries):
+            if not _stands_alone(entry.part):
+                rows = self._looked_up(entry, _rows(entry, raw_frame(entry.file)))
+                frame = making.frame(number, entry, rows, Thorough())
+                frames.setdefault(parts.index(entry.part), []).append(frame)
+        return Scanned(
+            self.schema,
+            tuple(Piece(source_frame(entry.file), partial(making.piece, n, entry)) for n, entry in alone),
+            tuple(self._part_frame(parts[number], some, names) for number, some in frames.items()),
+            tuple(_origin(entry) for entry in entries),
+            self._unused(entries),
+            any(entry.part.gather for entry in entries),
+            tuple(dict.fromkeys(self.notes)),
+            given=tuple(names),
+        )
+
+    def _given(self, entries: Sequence[_Entry]) -> list[str]:
+        """The canonical columns that some file has or some word of the migration fills."""
+        given = {name for e in entries for name in (*e.columns, *e.part.defaults, *e.part.lookups)}
+        return [name for name in self.schema.columns if name in given or name in self.schema.required]
+
+    def _unused(self, entries: Sequence[_Entry]) -> tuple[str, ...]:
+        """Headers of the table's own files that nothing takes; tickets keep them all, unless gathered."""
+        if self.name == "tickets" and not any(entry.part.gather for entry in entries):
+            return ()
+        own = [entry for entry in entries if entry.part.read is None]
+        unused = {name for e in own for name in {*e.file.header} - {"", *REASON_COLUMNS} - e.used}
+        return tuple(sorted(unused))
+
+    def proofs_hold(self) -> bool:
+        """Whether all files that were to be proved are; waits for it."""
+        return all(proof.exception() is None and not proof.result().unproved for proof in self.proofs)
+
+    # -- which files, and what stands where in them
+
+    def _ready(self, table: Table | LookupTable) -> Iterator[Readable | str]:
+        for ready in self.files.of(table):
+            if isinstance(ready, Readable) and ready.proof:
+                self.proofs.append(ready.proof)
+            yield ready
+
+    def _own_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
+        candidates = [part for part in parts if part.read is None]
+        for ready in self._ready(self.own):
+            if isinstance(ready, str):
+                self.problems.append(ready)
+                continue
+            part = next((part for part in candidates if part.fits(ready.file.titles)), None)
+            if part is None:
+                self.problems.append(unfit(ready.file, self.name, candidates))
+                continue
+            yield from self._entry(ready, part)
+
+    def _other_tables_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
+        """Rows that come out of the rows of another table."""
+        for part in parts:
+            other = self.source.table(part.read) if part.read else None
+            if other is None or (part.gather and self.own.files):
+                continue
+            for ready in self._ready(other):
+                if isinstance(ready, Readable) and part.fits(ready.file.titles):
+                    has = part.each is None or Header(ready.file.header, {}).find(part.each.column)
+                    yield from self._entry(ready, part) if has else ()
+
+    def _entry(self, ready: Readable, part: Part) -> Iterator[_Entry]:
+        file = ready.file
+        names = [*file.header, *shape.each_names(part.each)]
+        header = Header([n for n in names if n not in REASON_COLUMNS or not file.is_rejects], file.repeats)
+        try:
+            found = mapped(file, part, header, self._words())
+        except SourceError as error:
+            self.problems.append(str(error))
+            return
+        yield _Entry(ready, part, header, found)
+
+    def _words(self) -> Words:
+        messages = self.source.messages
+        tickets = {k: v for k, v in messages.columns.items() if k == "ticket_id"} if messages else {}
+        return Words(self.schema, self.own, self.source.preset is not None, tickets)
+
+    # -- what the cells are
+
+    def _forms(self, entries: Sequence[_Entry]) -> dict[tuple[int, str], Form]:
+        """The form of each column of times, decided over all files of a part together."""
+        times = [f.name for f in self.schema.fields if f.type == "datetime"]
+        found: dict[tuple[int, str], Form] = {}
+        for part in {id(e.part): e.part for e in entries}.values():
+            of_part = [entry for entry in entries if entry.part is part]
+            columns = {
+                name: Cells(
+                    next(e.columns[name] for e in of_part if name in e.columns),
+                    [str(e.file.path) for e in of_part if name in e.columns],
+                    [_cells(e, name) for e in of_part if name in e.columns],
+                )
+                for name in times
+                if any(name in e.columns for e in of_part)
+            }
+            decided = forms(self.name, columns, part.times)
+            self.problems += decided.unclear
+            self.notes += decided.notes
+            found |= {(id(part), name): form for name, form in decided.by_column.items()}
+        if self.problems:
+            raise SourceError("\n".join(self.problems))
+        return found
+
+    def _looked_up(self, entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
+        for name, lookup in entry.part.lookups.items():
+            table = self.source.lookup(lookup.source)
+            on = entry.header.find(lookup.on)
+            if table is None or not table.files or on is None:
+                if name in self.schema.required and name not in entry.columns:
+                    raise SourceError(
+                        f"{entry.file.path}: {name} is looked up in another file, and none is named: set "
+                        f"source.lookups.{lookup.source}.files"
+                    )
+                self.notes.append(
+                    f"{name} of {self.name}: is not looked up, since no file of source.lookups."
+                    f"{lookup.source} is named"
+                )
+                continue
+            found = self._lookup_frame(table, lookup.source, lookup.key, lookup.value, name)
+            if found is not None:
+                frame = frame.with_columns(shape.tidied("", on.value, Thorough()).alias("_on")).join(
+                    found, left_on="_on", right_on="_key", how="left"
+                )
+        return frame
+
+    def _lookup_frame(
+        self, table: LookupTable, source: str, key: str, value: str, name: str
+    ) -> pl.LazyFrame | None:
+        is_list = any(f.name == name and f.type == "array" for f in self.schema.fields)
+        frames: list[pl.LazyFrame] = []
+        for ready in self._ready(table):
+            if isinstance(ready, str):
+                raise SourceError(ready)
+            header = Header(ready.file.header, ready.file.repeats)
+            found, wanted = header.find(key), header.find(value)
+            if found is None or wanted is None:
+                raise SourceError(
+                    f"{ready.file.path}: source.lookups.{source} needs the columns {key!r} and {value!r}; "
+                    f"its header has: {', '.join(ready.file.titles)}"
+                )
+            care = Thorough()
+            left = shape.left_out(table.skip, table.only, header, {}, care)
+            frames.append(
+                raw_frame(ready.file)
+                .filter(pl.col("_flaw").is_null() & left.is_null())
+                .select(
+                    _key=shape.tidied("", found.value, care),
+                    _value=shape.tidied("", wanted.value, care),
+                    _at=pl.lit(len(frames) << 32, pl.UInt64) + pl.col("_record").cast(pl.UInt64),
+                )
+                .drop_nulls()
+            )
+        return shape.by_key(pl.concat(frames), is_list=is_list, name=f"lookup.{name}") if frames else None
+
+    # -- the rows of a part together
+
+    def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame], names: Sequence[str]) -> pl.LazyFrame:
+        frame = pl.concat(frames)
+        if part.newest_by:
+            frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
+        frame = shape.with_meaning(frame.drop("_newest"), part, self.schema, Thorough())
+        return shape.gathered(frame, list(names)) if part.gather else frame
+
+
+def _stands_alone(part: Part) -> bool:
+    """Whether a row of its files becomes a row of the table, whatever other rows say."""
+    return not (part.each or part.gather or part.newest_by or part.lookups)
+
+
+def _rows(entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
+    raw = shape.cleaned(frame, entry.file.header, entry.part)
+    return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
+
+
+def _cells(entry: _Entry, name: str) -> pl.LazyFrame:
+    return _rows(entry, raw_frame(entry.file)).select(cell=entry.mapped.value(name, Thorough()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """Makes a file's rows rows of the table, whose columns are `names`."""
+
+    schema: TableSchema
+    names: Sequence[str]
+    forms: Mapping[tuple[int, str], Form]
+    superseded: Mapping[Path, Sequence[int]]
+    region: str | None
+
+    def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, care: Care) -> pl.LazyFrame:
+        rows = _rows(entry, with_flaw(source, entry.file, care))
+        frame = self.frame(number, entry, rows, care).drop("_newest")
+        return shape.with_meaning(frame, entry.part, self.schema, care)
+
+    def frame(self, number: int, entry: _Entry, rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
+        part = entry.part
+        fields = {f.name: f for f in self.schema.fields}
+        values = {
+            name: entry.mapped.value(name, care, is_strict=shape.is_strict(fields.get(name), part))
+            for name in entry.columns
+        }
+        for name in part.lookups:
+            if f"lookup.{name}" in rows.collect_schema():
+                values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
+        for name, form in ((n, self.forms.get((id(part), n))) for n in values):
+            if form is not None:
+                values[name] = to_iso(values[name], form)
+        final = {
+            name: shape.finished(name, value, part, fields.get(name), self.region, care)
+            for name, value in values.items()
+        }
+        superseded = self.superseded.get(entry.file.path)
+        skip = shape.skipped(part, entry.header, final, entry.file.header, superseded, care)
+        newest = part.newest_by and entry.header.find(part.newest_by)
+        return rows.select(
+            pl.lit(number, pl.UInt16).alias("_file"),
+            pl.col("_record").cast(pl.UInt64),
+            shape.flaw(),
+            skip.alias("_skip"),
+            *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
+            *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in self.names),
+            *care.plain(),
+        )
+
+
+def _origin(entry: _Entry) -> Origin:
+    ready, dialect = entry.ready, entry.file.dialect
+    notes = list(dialect.notes)
+    if ready.why:
+        notes.append(f"read row by row, since it has {', '.join(ready.why)}")
+    if dialect.delimiter != ",":
+        notes.append(f"delimiter: {dialect.delimiter_name}")
+    derived = entry.part.each is not None or entry.part.gather
+    return Origin(entry.file, entry.part, entry.columns, None if derived else ready.proof, tuple(notes))
