@@ -43,12 +43,14 @@ pieces = st.sampled_from(
         "2024-03-31T24:00:00Z", "2024- 3-31 09:15:00", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z",
     ]
 )  # fmt: skip
+BLANKS = ("", *"\t\n\x0b\x0c\r \x85\u00a0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000")
 cells = st.lists(st.none() | st.lists(pieces, max_size=3).map("".join), min_size=1, max_size=20)
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 @many
 @given(cells)
+@example([*BLANKS, *(f"{blank}a" for blank in BLANKS), *(f"a{blank}" for blank in BLANKS)])
 def test_a_cell_that_is_spared_is_what_the_work_would_make_of_it(
     work: Work, column: list[str | None]
 ) -> None:
@@ -100,9 +102,9 @@ sound = {
     "created_at": st.just(TIMES[0]) | st.sampled_from(TIMES),
     "author_email": st.just("a@b.example"),
     "author_role": st.sampled_from(["agent", "end_user", "Agent", "end user"]),
-    "public": st.sampled_from(["true", "No"]),
+    "public": st.sampled_from(["true", "No", " No "]),
     "to_email": st.sampled_from(["", "c@d.example"]),
-    "text": st.just("hello"),
+    "text": st.sampled_from(["hello", "skip me"]),
     "attachments": st.sampled_from(["", "https://x.example/a", "https://x.example/a https://x.example/b"]),
 }
 rows = st.tuples(*(sound[name] | nasty for name in HEADERS))
@@ -148,7 +150,7 @@ files = ["tickets.csv"]
 [source.messages]
 files = ["messages.csv"]
 skip = {text = ["skip me"]}
-values = {public = {"No" = "false"}}
+values = {public = {"No" = "false", "*" = "true"}}
 [conversation]
 endpoint = "a@b.example"
 """
