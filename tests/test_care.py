@@ -171,7 +171,12 @@ def _thorough_alone(
 
 def test_plain_rows_need_no_work() -> None:
     """Otherwise the way that is fast would be taken by no row."""
-    frame = pl.LazyFrame({"cell": ["a", " b", None]})
+    frame = pl.LazyFrame({"cell": ["a", " b", None, ""]})
     care = Assuming()
     value = care.work(pl.col("cell"), shape._TIDY)
-    assert frame.select(value, *care.plain()).collect().rows() == [("a", True), (" b", False), (None, True)]
+    assert frame.select(value, *care.plain()).collect().rows() == [
+        ("a", True),
+        (" b", False),
+        (None, True),
+        (None, True),
+    ]

@@ -31,8 +31,13 @@ def _source_row(part: Part) -> pl.Expr:
     return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
 
 
-_TIDY = Work(cells.tidied, lambda cell: (cell.str.strip_chars() == cell) & (cell != ""))
-_TIDY_BODY = Work(cells.spoken, lambda cell: ~cells.may_be_blank(cell))
+def _or_null(cell: pl.Expr) -> pl.Expr:
+    """Null for an empty cell, as files have it in which every cell is quoted."""
+    return pl.when(cell != "").then(cell)
+
+
+_TIDY = Work(cells.tidied, lambda cell: cell.str.strip_chars() == cell, _or_null)
+_TIDY_BODY = Work(cells.spoken, lambda cell: ~cells.may_be_blank(cell) | (cell == ""), _or_null)
 
 
 def tidied(name: str, column: pl.Expr, care: Care, *, implied: bool = False) -> pl.Expr:
