@@ -107,11 +107,20 @@ sound = {
     "text": st.sampled_from(["hello", "skip me"]),
     "attachments": st.sampled_from(["", "https://x.example/a", "https://x.example/a https://x.example/b"]),
 }
-rows = st.tuples(*(sound[name] | nasty for name in HEADERS))
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> tuple[str, ...]:
+    """Sound in all cells but one at most: a row with more would hardly ever be plain."""
+    row = [draw(sound[name]) for name in HEADERS]
+    place = draw(st.integers(0, 2 * len(HEADERS)))
+    if place < len(HEADERS):
+        row[place] = draw(nasty)
+    return tuple(row)
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
-@given(st.lists(rows, min_size=1, max_size=25))
+@given(st.lists(rows(), min_size=1, max_size=25))
 @example([("1", "1", " ", "a@b.example", "agent", "true", "", "hello", "")])
 @example([HEADERS])
 def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:

@@ -49,9 +49,9 @@ def is_strict(field: Field | None, part: Part) -> bool:
     the cell comes to the schema as it is."""
     if field is None or any(field.name in of for of in (part.values, part.extract, part.matching)):
         return False
-    if field.name.endswith("_id"):  # marks.py looks for damage on ids
-        return part.ids != "repair"
-    return field.type in ("datetime", "boolean") or field.format == "email" or "enum" in field.constraints
+    is_id = field.name.endswith("_id")  # marks.py looks for damage on ids
+    is_typed = field.type in ("datetime", "boolean") or field.format == "email" or "enum" in field.constraints
+    return is_id or is_typed
 
 
 def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFrame:
