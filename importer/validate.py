@@ -244,14 +244,14 @@ def _differs(origin: read.Origin, rows: int) -> bool:
 
 def _judged(scanned: read.Scanned, rows: pl.LazyFrame, timezone: str | None, care: Care) -> pl.LazyFrame:
     """The rows with their typed columns; `_out` of one that is not good, and in `_broken` a bit for every
-    rule that it breaks. Plain rows are good."""
+    rule that it breaks. Plain rows break none."""
     schema = scanned.schema
     typed = schema.typed(rows, scanned.given, timezone, care)
     rules = schema.rules(scanned.given, timezone, care)
     if len(_FLAW_RULES) + len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
     given = {name for columns in scanned.columns for name in columns}
-    sound = pl.all_horizontal(pl.col("_flaw", "_skip").is_null(), *(~rule.fails for rule in rules))
+    sound = pl.all_horizontal(pl.col("_flaw").is_null(), *(~rule.fails for rule in rules))
     fails = [rule.fails.alias(f"{i}") for i, rule in enumerate([*_FLAW_RULES, *rules])]
     broken = care.rows(fails, _bits, none=sound, value=pl.lit(0, pl.UInt64))
     judged = typed.with_columns(*marks(schema, given, care), broken.alias("_broken"), *care.plain())

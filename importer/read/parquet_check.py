@@ -4,6 +4,7 @@ hostile file may end the process that reads it.
     python parquet_check.py FILE
 """
 
+import base64
 import json
 import sys
 from collections import Counter
@@ -46,13 +47,14 @@ def _rows(path: Path, group: int) -> int:
     empty: Counter[str] = Counter()
     with pq.ParquetFile(path, page_checksum_verification=True, coerce_int96_timestamp_unit="us") as file:
         part = file.metadata.row_group(group)
+        ticks = _ticks(file.metadata)
         chunks = {c.path_in_schema: c for c in (part.column(n) for n in range(part.num_columns))}
         for batch in file.iter_batches(_BATCH, row_groups=[group], use_threads=False):
             rows += batch.num_rows
             for name, cells in zip(batch.schema.names, batch.columns, strict=True):
                 empty[name] += cells.null_count
                 if name in chunks and chunks[name].physical_type == "INT96":
-                    _check_reach(name, cells)
+                    _check_times(name, cells, ticks.get(name, 1))
     # Without checksums, a page that was changed is still known by what its footer says of it.
     for name, chunk in chunks.items():
         if name in empty and chunk.statistics is not None and chunk.statistics.has_null_count:
@@ -62,9 +64,21 @@ def _rows(path: Path, group: int) -> int:
     return rows
 
 
-def _check_reach(name: str, cells: pa.Array) -> None:
-    """INT96 holds more times than nanoseconds in 64 bits, to which polars turns it without a word."""
-    reach = pc.min_max(cells.view(pa.int64()))
+def _ticks(metadata: pq.FileMetaData) -> dict[str, int]:
+    """How many microseconds the units last that the footer's schema names for columns of times."""
+    said = (metadata.metadata or {}).get(b"ARROW:schema")
+    schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(said))) if said else pa.schema([])
+    ticks = {"s": 1_000_000, "ms": 1_000}
+    return {f.name: ticks.get(f.type.unit, 1) for f in schema if pa.types.is_timestamp(f.type)}
+
+
+def _check_times(name: str, cells: pa.Array, tick: int) -> None:
+    """INT96 holds more times than nanoseconds in 64 bits or a footer's coarser unit, to which polars turns it
+    without a word."""
+    micros = cells.view(pa.int64())
+    if tick > 1 and (micros.drop_null().to_numpy() % tick).any():
+        raise ValueError(f"column {name!r} (INT96) has times finer than the unit that its footer names")
+    reach = pc.min_max(micros)
     least, most = reach["min"].as_py(), reach["max"].as_py()
     if least is not None and max(-least, most) > _REACH_MICROSECONDS:
         raise ValueError(

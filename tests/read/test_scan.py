@@ -1,3 +1,4 @@
+import base64
 import gzip
 from collections.abc import Callable
 from datetime import datetime
@@ -141,6 +142,23 @@ def test_times_beyond_those_of_64_bits_are_refused_and_not_read_as_others(
         scan(path)
     int96(tmp_path, datetime(2024, 5, 1, 12))  # noqa: DTZ001 - Parquet's have no zone
     assert rows(path, "tickets", "created_at") == [("2024-05-01T12:00:00.000000000",)]
+
+
+def test_times_finer_than_their_schema_says_are_refused_and_not_cut(
+    migration: Migration, tmp_path: Path
+) -> None:
+    said = pa.schema([("created_at", pa.timestamp("ms"))]).serialize().to_pybytes()
+    table = pa.table(
+        {"ticket_id": ["1"], "created_at": pa.array([1_714_564_800_123_456], pa.timestamp("us"))}
+    )
+    pq.write_table(
+        table.replace_schema_metadata({"ARROW:schema": base64.b64encode(said)}),
+        tmp_path / "t.parquet",
+        use_deprecated_int96_timestamps=True,
+        store_schema=False,
+    )
+    with pytest.raises(SourceError, match="times finer than the unit that its footer names"):
+        scan(migration('tickets.files = "t.parquet"'))
 
 
 def test_a_parquet_page_that_its_footer_contradicts_is_refused(migration: Migration, tmp_path: Path) -> None:
