@@ -151,12 +151,11 @@ def test_times_finer_than_their_schema_says_are_refused_and_not_cut(
     table = pa.table(
         {"ticket_id": ["1"], "created_at": pa.array([1_714_564_800_123_456], pa.timestamp("us"))}
     )
-    pq.write_table(
-        table.replace_schema_metadata({"ARROW:schema": base64.b64encode(said)}),
-        tmp_path / "t.parquet",
-        use_deprecated_int96_timestamps=True,
-        store_schema=False,
-    )
+    with pq.ParquetWriter(
+        tmp_path / "t.parquet", table.schema, use_deprecated_int96_timestamps=True, store_schema=False
+    ) as out:
+        out.write_table(table)
+        out.add_key_value_metadata({"ARROW:schema": base64.b64encode(said).decode()})
     with pytest.raises(SourceError, match="times finer than the unit that its footer names"):
         scan(migration('tickets.files = "t.parquet"'))
 
