@@ -8,12 +8,12 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from importer.care import PLAIN, Assuming, Care, Thorough, Work
-from importer.read import Piece
+from importer.read import Piece, batches
 
 Judge = Callable[[pl.LazyFrame, Care], pl.LazyFrame]
 
-_BATCH = 100_000  # rows
-_BATCH_OTHERS = 40_000
+# How many rows, or bytes, of those that are not plain wait for each other.
+_OTHERS, _BYTES_OF_OTHERS = 40_000, 1 << 26
 # Where more rows than this are not plain, nothing is won by looking for those that are.
 _MOST_OTHERS = 0.5
 
@@ -22,7 +22,7 @@ def sifted(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
     """What `judge` makes of the rows of all pieces, one piece after the other; in a piece, rows that are not
     plain come later than others. Asked for rows to be told apart, `judge` gives PLAIN too."""
 
-    def batches(
+    def handed_on(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         for piece in pieces:
@@ -33,7 +33,7 @@ def sifted(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
                 rows = rows if rows is None else rows - min(rows, batch.height)
 
     thorough = partial(_thorough, pieces[0], judge)
-    return register_io_source(batches, schema=thorough(pieces[0].source).collect_schema(), is_pure=True)
+    return register_io_source(handed_on, schema=thorough(pieces[0].source).collect_schema(), is_pure=True)
 
 
 def _apart(rows: pl.DataFrame) -> pl.DataFrame:
@@ -53,9 +53,8 @@ def _judged(piece: Piece, judge: Judge) -> Iterator[pl.DataFrame]:
     thorough = partial(_thorough, piece, judge)
     known: dict[str, Work] = {}
     others: list[pl.DataFrame] = []
-    waiting = 0
     worth_it = True
-    for batch in piece.source.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
+    for batch in batches(piece.source):
         if not worth_it:
             yield thorough(batch.lazy()).collect()
             continue
@@ -67,10 +66,10 @@ def _judged(piece: Piece, judge: Judge) -> Iterator[pl.DataFrame]:
             continue
         yield judged.filter(plain).drop(PLAIN)
         others.append(_apart(batch.filter(~plain)))
-        waiting += others[-1].height
         worth_it = others[-1].height <= batch.height * _MOST_OTHERS
-        if waiting >= _BATCH_OTHERS or not worth_it:
+        rows, size = sum(some.height for some in others), sum(some.estimated_size() for some in others)
+        if rows >= _OTHERS or size >= _BYTES_OF_OTHERS or not worth_it:
             yield thorough(pl.concat(others).lazy()).collect()
-            others, waiting = [], 0
+            others = []
     if others:
         yield thorough(pl.concat(others).lazy()).collect()

@@ -133,8 +133,8 @@ def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:
 def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.DataFrame]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("importer.validate.sifted", way)
-        patch.setattr(sift, "_BATCH", 7)
-        patch.setattr(sift, "_BATCH_OTHERS", 3)
+        patch.setattr("importer.read.frames._ROWS", 7)
+        patch.setattr(sift, "_OTHERS", 3)
         path = Path(folder) / "m.toml"
         frame.write_csv(path.with_name("messages.csv"))
         pl.DataFrame({"ticket_id": ["1"], "requester_email": ["a@b.example"]}).write_csv(

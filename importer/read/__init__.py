@@ -7,6 +7,7 @@ is passed on as it is, for `validate` to judge.
 
 from importer.read.assembly import Origin, Piece, Scanned
 from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look, row_writer
+from importer.read.frames import batches
 from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
@@ -22,6 +23,7 @@ __all__ = [
     "Record",
     "Scanned",
     "SourceFile",
+    "batches",
     "fault",
     "fetch",
     "find",

@@ -11,22 +11,37 @@ from importer.read.files import SourceFile
 from importer.read.parquet import parquet_frame
 from importer.read.rows import Flaw
 
-_BATCH = 40_000  # rows
+_ROWS, _BYTES = 100_000, 1 << 26  # of a batch: what comes first
+
+
+def batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """The rows of a file many at a time, in order: polars reads a CSV in pieces of a few thousand rows, and
+    what Python has to say of each would cost more than the work on it. Where texts are long, fewer rows."""
+    held: list[pl.DataFrame] = []
+    rows = size = 0
+    for piece in frame.collect_batches(chunk_size=1, maintain_order=True, engine="streaming"):
+        held.append(piece)
+        rows += piece.height
+        size += int(piece.estimated_size())
+        if rows >= _ROWS or size >= _BYTES:
+            yield pl.concat(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pl.concat(held)
 
 
 def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The same rows with `_record`, their number, handed on many at a time: polars reads a CSV in pieces of a
-    few thousand rows, and what Python has to say of each would cost more than the work on it."""
+    """The same rows with `_record`, their number, handed on in batches."""
 
-    def batches(
+    def handed_on(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         wanted = frame if columns is None else frame.select(columns)
         wanted = wanted if rows is None else wanted.head(rows)
-        for batch in wanted.collect_batches(chunk_size=_BATCH, maintain_order=True, engine="streaming"):
+        for batch in batches(wanted):
             yield batch if predicate is None else batch.filter(predicate)
 
-    source = register_io_source(batches, schema=frame.collect_schema(), is_pure=True)
+    source = register_io_source(handed_on, schema=frame.collect_schema(), is_pure=True)
     # Filters must not go past the number: polars would have to carry our functions into the source.
     return source.with_row_index("_record")
 
