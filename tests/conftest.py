@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from importer import checkpoint, config, pipeline, read
+from importer import checkpoint, config, dry_run, pipeline, read
 from importer.cli.demo import AGENTS
 from importer.push import Options
 from importer.resources import SAMPLES
@@ -100,7 +100,7 @@ def dixa_import() -> Program:
     return Program()
 
 
-Prepare = Callable[..., pipeline.Prepared]
+Prepare = Callable[..., dry_run.Prepared]
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def prepare(tmp_path: Path) -> Prepare:
 
     def prepare(
         path: Path, *, with_holes: bool = False, jobs: bool = True, **overrides: Any
-    ) -> pipeline.Prepared:
+    ) -> dry_run.Prepared:
         nonlocal runs
         runs += 1
         workdir = tmp_path / f"work-{runs}"
         workdir.mkdir()
         migration = config.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
         scanned = read.scan(migration.source, migration.folder, workdir)
-        return pipeline.prepare(
+        return dry_run.prepare(
             migration, scanned, workdir, with_holes=with_holes, say=lambda _: None, jobs=jobs
         )
 
@@ -179,7 +179,7 @@ NO_LIMITS, OPTIONS = pipeline.Limits(), Options(grace_seconds=GRACE, latest_seco
 class Runner:
     """A run in this process, as often as wanted, over the same checkpoint."""
 
-    prepare: Callable[..., pipeline.Prepared]
+    prepare: Callable[..., dry_run.Prepared]
 
     def __call__(
         self,

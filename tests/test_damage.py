@@ -8,7 +8,7 @@ import pytest
 
 from importer import damage
 from importer.damage import Finding
-from importer.pipeline import Prepared
+from importer.dry_run import Prepared
 from importer.resources import SAMPLES
 
 Migration = Callable[..., Path]

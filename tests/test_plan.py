@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from importer import config, pipeline, read
+from importer import config, dry_run, read
 from importer.plan import plan
 
 Migration = Callable[..., Path]
@@ -84,7 +84,7 @@ def test_shuffled_input_gives_the_same_plan(
             '[conversation]\nqueue = "q"\nendpoint = "e"\n[people]\ndefault_agent = "x@y.example"\n'
         )
         loaded = config.load(folder / "m.toml")
-        ready = pipeline.prepare(
+        ready = dry_run.prepare(
             loaded, read.scan(loaded.source, folder, folder), folder, with_holes=False, say=lambda _: None
         )
         assert ready.books.balanced

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from importer import pipeline, presets
+from importer import dry_run, presets
 from importer.cli.init import migration_lines
 from importer.read import find, look
 from importer.recognise import recognise
@@ -80,7 +80,7 @@ def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
     assert said(prepare(path, jobs=False, **overrides)) == said(ready)
 
 
-def said(ready: pipeline.Prepared) -> dict[str, Any]:
+def said(ready: dry_run.Prepared) -> dict[str, Any]:
     related = ready.related
     return {
         "books": {kind: ledger.as_dict() for kind, ledger in ready.books.ledgers.items()},

@@ -29,6 +29,7 @@ LAYERS = (
     ("people", "settle"),
     ("push", "account"),
     ("report",),
+    ("dry_run",),
     ("pipeline", "sandbox"),
     ("cli",),
     ("__main__",),

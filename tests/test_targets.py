@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from importer import checkpoint, pipeline
+from importer import checkpoint, dry_run, pipeline
 from importer.config import load
 from importer.dixa import APIS
 from importer.errors import Unauthorized
@@ -273,7 +273,7 @@ def test_every_request_fits_the_description(run, migration, serving, into: str, 
 
 def test_the_plan_counts_what_a_run_sends(prepare, run, migration, serving, into: str) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
-    planned = pipeline.forecast(prepare(path))
+    planned = dry_run.forecast(prepare(path))
     with serving(api=api_of(into)) as sandbox:
         ran = run(path, sandbox)
         target = load(path)
@@ -285,7 +285,7 @@ def test_the_plan_counts_what_a_run_sends(prepare, run, migration, serving, into
 
 def test_every_loss_is_a_row_of_the_table_of_differences(prepare, migration, into: str) -> None:
     traits = {trait.aspect: trait for trait in APIS[api_of(into)].TRAITS}
-    found = pipeline.forecast(prepare(migration(tickets=TICKETS, messages=MESSAGES, into=into)))
+    found = dry_run.forecast(prepare(migration(tickets=TICKETS, messages=MESSAGES, into=into)))
     assert set(found.losses) <= set(traits)
     assert all(traits[aspect].lost for aspect in found.losses)
     aspects = [{trait.aspect for trait in api.TRAITS if trait.lost is None} for api in APIS.values()]

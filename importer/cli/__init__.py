@@ -8,17 +8,8 @@ import sys
 
 import click
 
-from importer.cli.demo import demo
 from importer.cli.group import EXIT_CODES, Session, dixa_import
-from importer.cli.init import init, list_presets
-from importer.cli.run import retry, run
-from importer.cli.sandbox import sandbox
-from importer.cli.status import status
-from importer.cli.validate import plan, validate
 from importer.errors import RunError
-
-for command in (demo, init, list_presets, validate, plan, run, retry, status, sandbox):
-    dixa_import.add_command(command)
 
 __all__ = ["EXIT_CODES", "main"]
 

@@ -7,8 +7,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,10 +56,44 @@ class Session:
         click.echo(json.dumps(value, ensure_ascii=False, indent=2) if self.json else text)
 
 
+_COMMANDS: Mapping[str, str] = {
+    "demo": "demo:demo",
+    "init": "init:init",
+    "plan": "validate:plan",
+    "presets": "init:list_presets",
+    "retry": "run:retry",
+    "run": "run:run",
+    "sandbox": "sandbox:sandbox",
+    "status": "status:status",
+    "validate": "validate:validate",
+}
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """Loads a command when it is asked for: what all of them need takes longer than most take to answer."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = _COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(f"importer.cli.{module}"), attribute)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        raise TypeError(name)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(name)
+
+
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(commands=_Commands(), epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")

@@ -12,7 +12,7 @@ import click
 import polars as pl
 from tqdm import tqdm
 
-from importer import checkpoint, config, pipeline
+from importer import checkpoint, config, dry_run, pipeline
 from importer.cli.group import (
     Session,
     authorization,
@@ -168,7 +168,7 @@ def push(
 
 def _with_signals(
     session: Session,
-    ready: pipeline.Prepared,
+    ready: dry_run.Prepared,
     journal: checkpoint.Checkpoint,
     authorization: str,
     options: Options,
@@ -241,7 +241,7 @@ def _code(ran: pipeline.Ran) -> int:
     return 3 if not ran.books.clean or ran.doubles or ran.partial or ran.not_in_export else 0
 
 
-def _rejected(ready: pipeline.Prepared) -> list[str]:
+def _rejected(ready: dry_run.Prepared) -> list[str]:
     """The tickets that are rejected before anything is sent."""
     fates = ready.related.fates["tickets"].filter(pl.col("state") == State.REJECTED)
     return (
@@ -282,7 +282,7 @@ def _summary(
 def _lines(
     migration: Migration,
     path: Path,
-    ready: pipeline.Prepared,
+    ready: dry_run.Prepared,
     problems: list[Problem],
     rejects: list[Path],
     ran: pipeline.Ran,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from importer import config, damage, pipeline, read
+from importer import config, damage, dry_run, read
 from importer.cli.group import Session, command_line, migration_argument, overrides, target_options
 from importer.config import Migration
 from importer.dixa import APIS
@@ -17,22 +17,22 @@ from importer.report import evidence, files, rejects, text
 from importer.report.rejects import Problem
 
 _REJECTED = 6
-_LOSSES = {pipeline.LOGINS: "Dixa fetches them without a login; put them where everybody can"}
+_LOSSES = {dry_run.LOGINS: "Dixa fetches them without a login; put them where everybody can"}
 
 
 @contextmanager
 def prepared(
     session: Session, migration: Migration, *, with_holes: bool = False, jobs: bool = True
-) -> Iterator[tuple[pipeline.Prepared, list[Problem], list[Path]]]:
+) -> Iterator[tuple[dry_run.Prepared, list[Problem], list[Path]]]:
     """The judged and planned export, with its rejects written."""
     with tempfile.TemporaryDirectory(prefix="dixa-import-") as folder:
         workdir = Path(folder)
         scanned = read.scan(migration.source, migration.folder, workdir)
-        ready = pipeline.prepare(
+        ready = dry_run.prepare(
             migration, scanned, workdir, with_holes=with_holes, say=session.say, jobs=jobs
         )
         if not migration.agents_file.exists():
-            pipeline.write_agents(migration, pipeline.unknown_agents(ready, set()), {})
+            dry_run.write_agents(migration, dry_run.unknown_agents(ready, set()), {})
         report = files.folder(migration.report)
         problems, paths = rejects.write(ready.tables, ready.related.fates, report / "rejects")
         yield ready, problems, paths
@@ -74,7 +74,7 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
     loaded = config.load(migration, overrides())
     with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
         code = _code(ready)
-        forecast = pipeline.forecast(ready)
+        forecast = dry_run.forecast(ready)
         more = evidence_of(session, loaded, migration, ready)
         more |= {"plan": _plan_value(forecast), "losses": loss_values(loaded, forecast)}
         more["forecast"] = {"requests": forecast.requests, "seconds": round(forecast.seconds, 1)}
@@ -91,7 +91,7 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
 
 
 def evidence_of(
-    session: Session, migration: Migration, path: Path, ready: pipeline.Prepared
+    session: Session, migration: Migration, path: Path, ready: dry_run.Prepared
 ) -> dict[str, Any]:
     """What the report shows beside books and problems; what was found out about the files is said at once."""
     for line in evidence.file_lines(ready.tables):
@@ -111,12 +111,12 @@ def evidence_of(
     }
 
 
-def loss_values(migration: Migration, forecast: pipeline.Forecast) -> list[dict[str, Any]]:
+def loss_values(migration: Migration, forecast: dry_run.Forecast) -> list[dict[str, Any]]:
     how = {trait.aspect: trait.how for trait in APIS[migration.target.api].TRAITS} | _LOSSES
     return [{"what": what, "count": count, "why": how[what]} for what, count in forecast.losses.items()]
 
 
-def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipeline.Forecast) -> list[str]:
+def plan_lines(migration: Migration, ready: dry_run.Prepared, forecast: dry_run.Forecast) -> list[str]:
     target = migration.target
     lines = [
         f"A run would send to {target.base_url} ({target.api}, {migration.conversation.kind}):",
@@ -143,7 +143,7 @@ def plan_lines(migration: Migration, ready: pipeline.Prepared, forecast: pipelin
     return lines
 
 
-def counted_lines(ready: pipeline.Prepared) -> list[str]:
+def counted_lines(ready: dry_run.Prepared) -> list[str]:
     """What was decided where the export does not say."""
     related = ready.related
     differing = ready.tables["tickets"].differing
@@ -163,7 +163,7 @@ def counted_lines(ready: pipeline.Prepared) -> list[str]:
 
 def _judgement(
     migration: Migration,
-    ready: pipeline.Prepared,
+    ready: dry_run.Prepared,
     problems: list[Problem],
     paths: list[Path],
     found: list[dict[str, Any]],
@@ -181,13 +181,13 @@ def _judgement(
     return [*lines, f"Report: {migration.report / 'report.html'} (report.json for machines)"]
 
 
-def _code(ready: pipeline.Prepared) -> int:
+def _code(ready: dry_run.Prepared) -> int:
     if not ready.books.balanced:
         return 1
     return 0 if ready.books.clean else _REJECTED
 
 
-def _plan_value(forecast: pipeline.Forecast) -> dict[str, Any]:
+def _plan_value(forecast: dry_run.Forecast) -> dict[str, Any]:
     return {
         "conversations": forecast.conversations,
         "messages": forecast.messages,

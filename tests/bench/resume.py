@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from importer import checkpoint, config, pipeline, read
+from importer import checkpoint, config, dry_run, read
 from importer.dixa import integrations
 from importer.model import State
 from importer.sandbox import Settings, running
@@ -51,7 +51,7 @@ def export(folder: Path, tickets: int, each: int) -> None:
                 )
 
 
-async def remember(journal: checkpoint.Checkpoint, ready: pipeline.Prepared) -> None:
+async def remember(journal: checkpoint.Checkpoint, ready: dry_run.Prepared) -> None:
     target = integrations.target(ready.migration, None)
     waiting = []
     for number, job in enumerate(ready.parts.jobs()):
@@ -61,7 +61,7 @@ async def remember(journal: checkpoint.Checkpoint, ready: pipeline.Prepared) -> 
             await asyncio.sleep(0)
             journal.record(step, State.IMPORTED, dixa_id=f"{number}-{step.key}")
         journal.end(job.ticket_id, State.IMPORTED, dixa_id=str(number), mark=job.mark)
-    journal.note("marks", pipeline.MARKS)
+    journal.note("marks", dry_run.MARKS)
     await asyncio.gather(*waiting)
     await journal.flush()
 
@@ -93,7 +93,7 @@ def main() -> None:
         work = folder / "work"
         work.mkdir()
         scanned = read.scan(migration.source, folder, work)
-        ready = pipeline.prepare(migration, scanned, work, with_holes=False, say=lambda _: None)
+        ready = dry_run.prepare(migration, scanned, work, with_holes=False, say=lambda _: None)
         binding = checkpoint.Binding(migration.name, migration.target.api, migration.target.base_url)
         with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
             asyncio.run(remember(journal, ready))

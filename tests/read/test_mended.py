@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from importer.pipeline import Prepared
+from importer.dry_run import Prepared
 from importer.read import REASON_COLUMNS, guarded
 from importer.read.files import unguarded
 from importer.report import rejects
