@@ -154,10 +154,22 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
         written = replace(written, escape=seen.escape)
     if seen.escape == "quotes" and own.escape == "all" and _said(reading, "themselves are not"):
         written = replace(written, escape="quotes")
-    escapes = '\\"' in _decoded(data, written.encoding)
+    text = _decoded(data, written.encoding)
+    # Bytes that RFC 4180 allows have its reading too, and nothing in them says that it is the wrong one.
+    escapes = '\\"' in text and not _is_rfc(text, written)
     if own.escape and not seen.escape and (_said(reading, "quotes inside cells") or not escapes):
         written = replace(written, escape=None)
     return None, replace(written, preamble=seen.preamble if _said(reading, "sep=") else own.preamble)
+
+
+def _is_rfc(text: str, written: Written) -> bool:
+    """Whether its quotes are right without escapes, and all its rows as wide as the header."""
+    lines = io.StringIO(re.sub(r"\r\n?", "\n", text), newline="")
+    try:
+        widths = {len(row) for row in csv.reader(lines, delimiter=written.delimiter, strict=True) if row}
+    except csv.Error:
+        return False
+    return len(widths) == 1
 
 
 def _decoded(data: bytes, encoding: str) -> str:
