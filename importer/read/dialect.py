@@ -47,9 +47,12 @@ def _undecoded(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_UNDECODED, _undecoded)
 
 
+_UNDECODED_SIGN = re.compile("[\udc80-\udcff]")
+
+
 def has_undecoded(text: str) -> bool:
     """Whether bytes that are no text stand in it."""
-    return not text.isascii() and any("\udc80" <= sign <= "\udcff" for sign in text)
+    return not text.isascii() and _UNDECODED_SIGN.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

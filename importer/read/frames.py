@@ -19,7 +19,7 @@ def batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     what Python has to say of each would cost more than the work on it. Where texts are long, fewer rows."""
     held: list[pl.DataFrame] = []
     rows = size = 0
-    for piece in frame.collect_batches(chunk_size=1, maintain_order=True, engine="streaming"):
+    for piece in frame.collect_batches(maintain_order=True, engine="streaming"):
         held.append(piece)
         rows += piece.height
         size += int(piece.estimated_size())

@@ -23,6 +23,7 @@ CHUNK = 1 << 21  # bytes: larger ones leave the cache
 _LONGEST_LINE = 1 << 26
 _BAD_SAMPLE = 1 << 16
 BOM_INSIDE = "byte order marks inside the file"
+QUOTES_INSIDE = "quotes inside cells"
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 _ONE, _TOP = np.uint64(1), np.uint64(63)
@@ -183,7 +184,7 @@ def _look_at_structure(
         openers = quote & inside & ~_earlier(boundary, before_is_boundary)
         closers = quote & outside & ~_later(boundary, carry=True)
         if _some(openers | closers):
-            proof.unproved.add("quotes inside cells")
+            proof.unproved.add(QUOTES_INSIDE)
         ends, parts = newline & outside, parts & outside
     bare = ends
     if has_returns:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from importer.config import LookupTable, Table
 from importer.errors import SourceError
 from importer.read.files import SourceFile, find, is_rejects, look, row_writer, with_encoding_of
-from importer.read.proof import BOM_INSIDE, Proof
+from importer.read.proof import BOM_INSIDE, QUOTES_INSIDE, Proof
 from importer.read.proofs import Proofs
 from importer.read.rows import rows
 
@@ -41,22 +41,25 @@ def readable(file: SourceFile, ways: Ways, *, delimiter: str | None, found_out: 
     taken where its bytes turn out to be no UTF-8. Raises SourceError for what cannot be read to its end."""
     if file.kind == "parquet":
         return Readable(file)
-    exact = ways.exact or _must_be_copied(file)
-    if ways.assuming and _is_plain(file) and not exact:
+    plain, copied = _is_plain(file), ways.exact or _must_be_copied(file)
+    if ways.assuming and plain and not copied:
         return Readable(file, ways.proofs.of(file))
     name = f"{file.path.name}-{abs(hash(str(file.path))):x}"
     try:
-        plain = _is_plain(file)
-        source = file if plain else _transcoded(file, ways.workdir / f"{name}.utf8.csv")
-        future = None if exact else ways.proofs.of(source)
-        proof = future.result() if future else Proof()
-        if plain and found_out and proof.no_utf8 and not proof.utf8:
-            other = with_encoding_of(file, proof.no_utf8, delimiter)
-            return readable(other, ways, delimiter=delimiter, found_out=False)
-        if future and not proof.unproved:
-            return Readable(source, future)
+        why: set[str] = set()
+        if not ways.exact and _has_a_proof(file):
+            source = file if plain else _transcoded(file, ways.workdir / f"{name}.utf8.csv")
+            future = ways.proofs.of(source)
+            proof = future.result()
+            if plain and found_out and proof.no_utf8 and not proof.utf8:
+                other = with_encoding_of(file, proof.no_utf8, delimiter)
+                return readable(other, ways, delimiter=delimiter, found_out=False)
+            if not copied and not proof.unproved:
+                return Readable(source, future)
+            # Of a file that is copied for its first lines the rest is news.
+            why = proof.unproved & {QUOTES_INSIDE} if copied else proof.unproved
         copy, marked = _copied(file, ways.workdir / f"{name}.rows.csv")
-        why = proof.unproved | ({BOM_INSIDE} if marked else set())
+        why |= {BOM_INSIDE} if marked else set()
         return Readable(copy, None, tuple(sorted(why)))
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SourceError(f"{file.path}: cannot be read to its end: {error}") from None
@@ -100,6 +103,11 @@ def _must_be_copied(file: SourceFile) -> bool:
     """What polars has no words for."""
     dialect = file.dialect
     return bool(dialect.preamble or dialect.escape or not dialect.delimiter.isascii() or file.is_rejects)
+
+
+def _has_a_proof(file: SourceFile) -> bool:
+    """Whether its bytes can be looked at without what polars has no words for, some first lines aside."""
+    return not (file.dialect.escape or not file.dialect.delimiter.isascii() or file.is_rejects)
 
 
 def _transcoded(file: SourceFile, path: Path) -> SourceFile:
