@@ -249,3 +249,21 @@ def test_rows_are_fetched_with_the_line_of_an_editor(migration: Migration, tmp_p
         (3, 7, ("3", "y\n")),
         (4, 9, ("4", "z")),
     ]
+
+
+def test_quotes_inside_cells_are_said_of_a_file_with_a_sep_line_too(
+    migration: Migration, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text('sep=,\nticket_id,subject\n1,a "b" c\n2,d\n')
+    (origin,) = scan(migration('tickets.files = "t.csv"'))["tickets"].origins
+    assert origin.notes == ("first line: sep=", "read row by row, since it has quotes inside cells")
+
+
+def test_batches_hold_many_rows_or_few_long_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pl.select(n=pl.int_range(50_000), text=pl.lit("x" * 100)).write_csv(tmp_path / "t.csv")
+    frame = pl.scan_csv(tmp_path / "t.csv", infer_schema=False)
+    (whole,) = read.batches(frame)
+    monkeypatch.setattr("importer.read.frames._BYTES", 1 << 20)
+    parts = list(read.batches(frame))
+    assert 1 < len(parts) < 10  # polars reads some MB at a time
+    assert whole.equals(pl.concat(parts))
