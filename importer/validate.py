@@ -130,8 +130,11 @@ def validate(
     if (proved := scanned.proved()) is not None:
         return validate(proved, timezone=timezone, workdir=workdir, whole=whole, words=words)
     rows = _rows_by_file(path) if read_on else {}
-    # What polars read must be what the bytes have, or the proof was none.
-    if not read_on or any(_differs(origin, rows.get(n, 0)) for n, origin in enumerate(scanned.origins)):
+    # What polars read must be what the bytes have, or the proof was none; a panic of its own it may keep.
+    differing = [n for n, origin in enumerate(scanned.origins) if _differs(origin, rows.get(n, 0))]
+    if damaged := [n for n in differing if read_on and scanned.files[n].kind == "parquet"]:
+        raise SourceError("\n".join(_unread(scanned.files[n], rows.get(n, 0)) for n in damaged))
+    if not read_on or differing:
         if scanned.exactly is None or (again := scanned.exactly()) is None:
             raise AssertionError(f"{schema.name}: read row by row, and still not as its bytes are")
         return validate(again, timezone=timezone, workdir=workdir, whole=whole, words=words)
@@ -238,8 +241,15 @@ def _or_null(name: str | None) -> pl.Expr:
 
 
 def _differs(origin: read.Origin, rows: int) -> bool:
-    """Whether a file that was proved has other rows than its bytes have records behind the header."""
-    return origin.proof is not None and rows != origin.proof.result().records - 1
+    """Whether a file has made other rows than its bytes say."""
+    return origin.rows is not None and rows != origin.rows
+
+
+def _unread(file: read.SourceFile, rows: int) -> str:
+    return (
+        f"{file.path}: is a damaged Parquet file, or one that cannot be read rightly: of its {file.rows:,} "
+        f"rows {rows:,} could be read"
+    )
 
 
 def _judged(scanned: read.Scanned, rows: pl.LazyFrame, timezone: str | None, care: Care) -> pl.LazyFrame:

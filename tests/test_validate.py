@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from importer import config, read
+from importer.errors import SourceError
 from importer.read.proof import Proof
 from importer.resources import SAMPLES
 from importer.validate import validate
@@ -30,6 +31,20 @@ def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tm
     assert again.read == first.read == 26
     columns = ["_record", "message_id", "created_at", "body.hash"]
     assert again.good.select(columns).collect().equals(first.good.select(columns).collect())
+
+
+def test_rows_of_a_parquet_file_that_polars_loses_without_a_word_are_missed(
+    migration: Callable[..., Path], tmp_path: Path
+) -> None:
+    pl.DataFrame({"ticket_id": ["1", "2"], "text": ["a", "b"]}).write_parquet(tmp_path / "m.parquet")
+    loaded = config.load(migration(source='messages.files = "m.parquet"'))
+    scanned = read.scan(loaded.source, loaded.folder, tmp_path)["messages"]
+    (origin,) = scanned.origins
+    assert origin.rows == 2
+    assert validate(scanned, timezone="UTC", workdir=tmp_path).read == 2
+    fewer = replace(scanned, origins=(replace(origin, file=replace(origin.file, rows=3)),))
+    with pytest.raises(SourceError, match="of its 3 rows 2 could be read"):
+        validate(fewer, timezone="UTC", workdir=tmp_path)
 
 
 def test_rows_whose_keys_collide_are_told_apart_by_their_ids(

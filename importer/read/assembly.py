@@ -27,13 +27,22 @@ from importer.times import Form, to_iso
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A file as it became part of a table. `columns` maps canonical names to the headers to look at; `notes`
-    say what was found out about it; its `proof` counts its records where each is a row of the table."""
+    say what was found out about it. `is_each` says that each of its records is a row of the table, and its
+    `proof` counts them, the header too, where it has one."""
 
     file: SourceFile
     part: Part
     columns: Mapping[str, str]
     proof: Future[Proof] | None = None
     notes: tuple[str, ...] = ()
+    is_each: bool = True
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows it must make of the table; None where that is not known."""
+        if not self.is_each:
+            return None
+        return self.proof.result().records - 1 if self.proof else self.file.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,4 +386,4 @@ def _origin(entry: _Entry) -> Origin:
     if dialect.delimiter != ",":
         notes.append(f"delimiter: {dialect.delimiter_name}")
     derived = entry.part.each is not None or entry.part.gather
-    return Origin(entry.file, entry.part, entry.columns, None if derived else ready.proof, tuple(notes))
+    return Origin(entry.file, entry.part, entry.columns, ready.proof, tuple(notes), is_each=not derived)

@@ -40,7 +40,7 @@ class SourceFile:
     (a second `Comment` is `Comment (2)`); `compression` is pyarrow's name for it.
 
     `readable` is what polars reads: the file itself, or a copy. `is_copy` says that the copy was written row
-    by row, with a first column `_flaw`.
+    by row, with a first column `_flaw`. `rows` are those of a Parquet file.
     """
 
     path: Path
@@ -51,6 +51,7 @@ class SourceFile:
     dialect: Dialect = field(default_factory=Dialect)
     readable: Path = Path()
     is_copy: bool = False
+    rows: int | None = None
 
     @property
     def reasons(self) -> int:
@@ -124,8 +125,8 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
     if not start:
         raise SourceError(f"{path}: is empty, not even a header stands in it")
     if start == b"PAR1":
-        titles = parquet_header(path)
-        return SourceFile(path, "parquet", titles, _distinct(titles), readable=path)
+        titles, rows = parquet_header(path)
+        return SourceFile(path, "parquet", titles, _distinct(titles), readable=path, rows=rows)
     if ".parquet" in path.suffixes:
         raise SourceError(f"{path}: is no Parquet file, although its name says so (it must begin with PAR1)")
     compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)

@@ -129,7 +129,7 @@ def _of(checked: Checked) -> Reading:
         good={row["_record"]: {name: row[name] for name in origin.columns} for row in _rows(good)},
         fates=fates,
         total=checked.read,
-        records=origin.proof.result().records if origin.proof else None,
+        records=origin.proof.result().records if origin.proof and origin.is_each else None,
     )
 
 
