@@ -53,6 +53,8 @@ def _rows(path: Path, group: int) -> int:
             rows += batch.num_rows
             for name, cells in zip(batch.schema.names, batch.columns, strict=True):
                 empty[name] += cells.null_count
+                if pa.types.is_decimal(cells.type):
+                    cells.validate(full=True)  # that each number has no more digits than its type
                 if name in chunks and chunks[name].physical_type == "INT96":
                     _check_times(name, cells, ticks.get(name, 1))
     # Without checksums, a page that was changed is still known by what its footer says of it.
