@@ -5,6 +5,7 @@ which few are different. These are read with a fixed format, which is several ti
 that reads all forms; the pattern reads the others.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -12,9 +13,9 @@ from enum import IntEnum
 import polars as pl
 
 from importer.care import Work
-from importer.cells import Cells
 
 _FIXED, _FIXED_LENGTH = "%Y-%m-%dT%H:%M:%S", 19
+_DIGITS = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}"
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
 _FRACTION = r"(?P<fraction>[.,]\d{1,9})?"
 _TAIL = rf"^{_FRACTION}\s*{_ZONE}$"
@@ -93,11 +94,10 @@ def reading(timezone: str | None, examples: pl.Series) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """How most times of a column are written: `form` for polars, `size` in bytes, the `tail` behind date and
-    clock, and what it says of the zone: `minutes` east of Greenwich, or the times are those of `timezone`."""
+    """How most times of a column are written: `form` for polars, the `tail` behind date and clock, and what
+    that says of the zone: `minutes` east of Greenwich, or the times are those of `timezone`."""
 
     form: str
-    size: int
     tail: str
     minutes: int
     timezone: str | None = None
@@ -118,13 +118,8 @@ class _Pattern:
     def fits(self, cell: pl.Expr) -> pl.Expr:
         """Times of this pattern that are there once in their zone."""
         naive = self._naive(cell)
-        fits = (cell.str.len_bytes() == self.size) & naive.is_between(_FIRST, _LAST)
-        if self.tail:
-            fits &= cell.str.ends_with(self.tail)
-        if " " in self.form or "+" in self.form:
-            fits &= ~_odd(cell)
-        else:
-            fits &= ~cell.str.contains_any([" ", "+"])
+        digits = _DIGITS.replace("[T ]", self.form[8])
+        fits = cell.str.contains(f"^{digits}{re.escape(self.tail)}$") & naive.is_between(_FIRST, _LAST)
         if self.timezone:
             first, second = (_local(naive, self.timezone, which) for which in ("earliest", "latest"))
             fits &= (first == second).fill_null(value=False)
@@ -145,11 +140,10 @@ def _pattern(cells: pl.Series, timezone: str | None) -> _Pattern | None:
     example = there.filter(signs == signs.mode().sort()[0])[0]
     head, tail = example[:_FIXED_LENGTH], example[_FIXED_LENGTH:]
     form = (_FIXED.replace("T", " ") if head[10:11] == " " else _FIXED) + tail
-    size = len(example.encode())
     if not tail:
-        return _Pattern(form, size, tail, 0, timezone) if timezone is not None else None
+        return _Pattern(form, tail, 0, timezone) if timezone is not None else None
     minutes = pl.select(_minutes(pl.lit(tail).str.extract(f"^{_ZONE}$", 1))).item()
-    return None if minutes is None else _Pattern(form, size, tail, minutes)
+    return None if minutes is None else _Pattern(form, tail, minutes)
 
 
 def _alike(cells: pl.Series) -> pl.DataFrame:
@@ -171,10 +165,9 @@ def _alike(cells: pl.Series) -> pl.DataFrame:
     return joined.select("row", "cell", "minutes", naive=pl.col("naive") + pl.duration(microseconds="micros"))
 
 
-def _odd(cells: Cells) -> Cells:
+def _odd(cells: pl.Series) -> pl.Series:
     """Cells that a fixed format would take, blanks for digits and all, and the pattern would not."""
-    date, clock = cells.str.slice(0, 10), cells.str.slice(11, 8)
-    return date.str.contains_any([" ", "+"]) | clock.str.contains_any([" ", "+"])
+    return ~cells.str.contains(f"^{_DIGITS}")
 
 
 def _by_pattern() -> list[pl.Expr]:

@@ -190,7 +190,7 @@ def _kept(scanned: read.Scanned, judged: pl.LazyFrame, *, whole: bool, words: bo
     if table != "messages":
         return frame.select(kept)
     named = [name for name in CASE if name in given]
-    frame = frame.with_columns(case=case(named)).with_columns(_first=_first())
+    frame = frame.with_columns(case=case(named)).with_columns(_first=_first(plain=PLAIN in found))
     if not whole:
         kept = [name for name in kept if name not in given or name in ("message_id", "created_at")]
         frame = frame.with_columns(pl.when("_first").then(name).alias(name) for name in named)
@@ -198,9 +198,11 @@ def _kept(scanned: read.Scanned, judged: pl.LazyFrame, *, whole: bool, words: bo
     return frame.select(*kept, "case", "_first")
 
 
-def _first() -> pl.Expr:
-    """Rows whose case is the first of its kind in the batch: enough to have each case once at least."""
-    return pl.col("case").map_batches(
+def _first(*, plain: bool) -> pl.Expr:
+    """Rows whose case is the first of its kind in the batch: enough to have each case once at least. Where
+    only plain rows stay, the first of those."""
+    cases = pl.when(PLAIN).then("case") if plain else pl.col("case")
+    return cases.map_batches(
         lambda cases: cases.is_first_distinct(), return_dtype=pl.Boolean, is_elementwise=True
     )
 

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -123,6 +124,15 @@ def rows(draw: st.DrawFn) -> tuple[str, ...]:
 @given(st.lists(rows(), min_size=1, max_size=25))
 @example([("1", "1", " ", "a@b.example", "agent", "true", "", "hello", "")])
 @example([HEADERS])
+@example(
+    [("1", "1", TIMES[0], "a@b.example", "agent", word, "", "hello", "") for word in (" yes", "no", "no")]
+)
+@example(
+    [
+        ("", "1", time, "", "", "", "", "", "")
+        for time in (TIMES[0], "2024-03-31T\u00a09:5:00Z", "\t2024-03-31T9:05:00Z")
+    ]
+)
 def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:
     frame = pl.DataFrame(made, schema=dict.fromkeys(HEADERS, pl.String), orient="row")
     both = [judged(frame, way) for way in (_as_built, _thorough_alone)]
@@ -146,7 +156,8 @@ def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.Dat
         found = []
         for whole in (True, False):
             checked = validate(table, timezone="Europe/Copenhagen", workdir=Path(folder), whole=whole)
-            found += [checked.good.drop("attachments", strict=False).collect(), checked.fates.collect()]
+            authors = checked.good.join(checked.cases, on="case", how="left", suffix=" of case")
+            found += [authors.drop("attachments", strict=False).collect(), checked.fates.collect()]
         return found
 
 
@@ -189,3 +200,25 @@ def test_plain_rows_need_no_work() -> None:
         (None, True),
         (None, True),
     ]
+
+
+def test_a_blank_row_is_blank_also_where_its_number_is_its_id(
+    migration: Callable[..., Path], prepare: Callable[..., Any]
+) -> None:
+    path = migration(
+        tickets="subject,requester_email\nhello,a@b.example\n,\nx,a@b.example\n",
+        source='tickets.columns.ticket_id = "_row"\n',
+    )
+    ready = prepare(path)
+    assert ready.tables["tickets"].fates.select("_record", "rule").collect().rows() == [(1, "blank_row")]
+
+
+def test_a_file_of_which_nothing_is_known_is_judged(
+    migration: Callable[..., Path], prepare: Callable[..., Any]
+) -> None:
+    path = migration(
+        tickets="foo,bar\n1,2\n3,4\n",
+        source='tickets.defaults = {ticket_id = "1", requester_email = "a@b.example"}\n',
+    )
+    rules = prepare(path).tables["tickets"].fates.select("rule").collect()["rule"].to_list()
+    assert rules == ["ticket_id.unique", "ticket_id.unique"]

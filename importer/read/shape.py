@@ -149,8 +149,10 @@ def skipped(
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
         reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit("mended")))
-    something = pl.any_horizontal(value.is_not_null() for value in values.values())
-    blank = care.rows(names, _blank, none=something)
+    looked_at = sorted({root for value in values.values() for root in value.meta.root_names()} & {*names})
+    something = [(pl.col(name) != "").fill_null(value=False) for name in looked_at]
+    none = pl.any_horizontal(*something) if something else pl.lit(value=False)
+    blank = care.rows(names, _blank, none=none)
     reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
     return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values, care)])
 
