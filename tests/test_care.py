@@ -222,3 +222,16 @@ def test_a_file_of_which_nothing_is_known_is_judged(
     )
     rules = prepare(path).tables["tickets"].fates.select("rule").collect()["rule"].to_list()
     assert rules == ["ticket_id.unique", "ticket_id.unique"]
+
+
+def test_every_good_message_has_its_case_also_behind_rows_that_need_work(
+    migration: Callable[..., Path], tmp_path: Path
+) -> None:
+    head = "message_id,ticket_id,author_email,public,text\n"
+    pairs = (f"{2 * n},1,u{n}@b.example, yes,a\n{2 * n + 1},1,u{n}@b.example,no,b\n" for n in range(2_000))
+    loaded = config.load(migration(messages=head + "".join(pairs)))
+    table = read.scan(loaded.source, loaded.folder, tmp_path)["messages"]
+    checked = validate(table, timezone="UTC", workdir=tmp_path, whole=False)
+    assert checked.cases is not None
+    public = checked.good.join(checked.cases, on="case", how="left").collect()["public"]
+    assert (public.sum(), public.null_count(), len(public)) == (2_000, 0, 4_000)
