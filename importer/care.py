@@ -57,8 +57,8 @@ class Care(Protocol):
         """The work on a column, learned from some of its cells where the others are assumed to be alike."""
         ...
 
-    def plain(self, *others: pl.Expr) -> list[pl.Expr]:
-        """`_plain`: whether a row is right as it is, by what was asked since the last time, and by these."""
+    def plain(self) -> list[pl.Expr]:
+        """`_plain`: whether a row is right as it is, by what was asked up to now."""
         ...
 
 
@@ -89,8 +89,7 @@ class Thorough:
         del frame, name
         return learn(pl.Series(dtype=pl.String))
 
-    def plain(self, *others: pl.Expr) -> list[pl.Expr]:
-        del others
+    def plain(self) -> list[pl.Expr]:
         return []
 
 
@@ -124,8 +123,8 @@ class Assuming:
             self.known[name] = learn(cells)
         return self.known[name]
 
-    def plain(self, *others: pl.Expr) -> list[pl.Expr]:
-        held = [*self._held, *others, *([pl.col(PLAIN)] if self._begun else [])]
+    def plain(self) -> list[pl.Expr]:
+        held = [*self._held, *([pl.col(PLAIN)] if self._begun else [])]
         self._held.clear()
         self._begun = True
         return [pl.all_horizontal(pl.lit(value=True), *held).fill_null(value=False).alias(PLAIN)]

@@ -135,7 +135,7 @@ def rows(draw: st.DrawFn) -> tuple[str, ...]:
 )
 def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:
     frame = pl.DataFrame(made, schema=dict.fromkeys(HEADERS, pl.String), orient="row")
-    both = [judged(frame, way) for way in (_as_built, _thorough_alone)]
+    both = [judged(frame, way) for way in (sift.sifted, _thorough_alone)]
     for one, other in zip(*both, strict=True):
         assert one.sort(one.columns).equals(other.sort(other.columns), null_equal=True)
 
@@ -174,12 +174,6 @@ values = {public = {"No" = "false", "*" = "true"}}
 [conversation]
 endpoint = "a@b.example"
 """
-
-
-def _as_built(
-    pieces: tuple[read.Piece, ...], judge: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
-) -> pl.LazyFrame:
-    return sift.sifted(pieces, judge)
 
 
 def _thorough_alone(

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from importer import cells
@@ -12,6 +12,7 @@ many = settings(max_examples=200, derandomize=True, deadline=None)
 signs = st.sampled_from(
     "\t\n\v\f\r \x1c\x85\u00a0\u1680\u2000\u200a\u200b\u2028\u2029\u202f\u205f\u3000\u3001!aéあΩ🙂"
 )
+BLANKS = tuple("\t\n\v\f\r \x85\u00a0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000")
 columns = st.lists(st.none() | st.lists(signs, max_size=4).map("".join), max_size=30)
 
 
@@ -36,6 +37,7 @@ def test_tidied_cells_have_no_blanks_at_their_edges(column: list[str | None], ti
 
 @many
 @given(columns)
+@example([*BLANKS, "a", "\u200b"])
 def test_texts_of_blanks_alone_are_nothing_and_others_stay(column: list[str | None]) -> None:
     wanted = series(column).to_frame().select(pl.when(pl.col("cell").str.strip_chars() != "").then("cell"))
     assert cells.spoken(series(column)).to_list() == wanted["cell"].to_list()
