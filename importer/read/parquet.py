@@ -40,7 +40,7 @@ def parquet_frame(path: Path, names: tuple[str, ...]) -> pl.LazyFrame:
 
 def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
     """A Parquet column as the text that a CSV of the same data would hold: instants in ISO 8601, lists and
-    structs as JSON."""
+    structs as JSON. A list of nothing is an empty cell."""
     column = pl.col(name)
     if dtype == pl.String:
         return pl.when(column != "").then(column)
@@ -50,6 +50,8 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.when(column).then(pl.lit("true")).when(~column).then(pl.lit("false"))
     if dtype == pl.Binary:
         return column.cast(pl.String, strict=False)
+    if isinstance(dtype, pl.List):
+        return pl.when(column.list.len() > 0).then(as_json(column))
     if dtype.is_nested():
         return pl.when(column.is_not_null()).then(as_json(column))
     return column.cast(pl.String, strict=False)

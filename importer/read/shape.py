@@ -158,8 +158,8 @@ def skipped(
 
 
 def _blank(rows: pl.Series) -> pl.Series:
-    """Rows without any text."""
-    return cells.where_all(rows, lambda _, column: (column.str.len_bytes() == 0).fill_null(value=True))
+    """Rows without any sign that one can see."""
+    return cells.where_all(rows, lambda _, column: (column.str.strip_chars() == "").fill_null(value=True))
 
 
 def left_out(

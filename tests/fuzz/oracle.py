@@ -530,7 +530,9 @@ def _of_parquet(case: Case, reading: Reading) -> Iterator[str]:
         yield f"whole: {len(reading.fates)} rows are not good: {sorted(reading.fates.items())[0]}"
     blank = [n for n, fates in reading.fates.items() if fates[0][1] == "blank_row"]
     empty = [
-        n for n in blank if all(value in (None, "") for value in table.slice(n, 1).to_pylist()[0].values())
+        n
+        for n in blank
+        if all(value in (None, "", []) for value in table.slice(n, 1).to_pylist()[0].values())
     ]
     if blank != empty:
         yield f"parquet: row(s) left out as blank hold something: {sorted(set(blank) - set(empty))}"
@@ -582,6 +584,8 @@ def _moment(nanoseconds: int) -> Any:
 def _value(value: Any, type_: pa.DataType) -> Any:
     if value is None or isinstance(value, str):
         return value
+    if value == []:
+        return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, bytes):

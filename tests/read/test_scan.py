@@ -83,8 +83,8 @@ def test_values_defaults_and_skips(migration: Migration) -> None:
 
 
 def test_rows_without_any_cell_are_skipped(migration: Migration) -> None:
-    path = migration(tickets="ticket_id,subject\n1,a\n\n,\n2,b\n")
-    assert rows(path, "tickets", "_skip") == [(None,), ("blank_row",), ("blank_row",), (None,)]
+    path = migration(tickets="ticket_id,subject\n1,a\n\n,\n \t,\u3000\n2,b\n")
+    assert rows(path, "tickets", "_skip") == [(None,), *[("blank_row",)] * 3, (None,)]
 
 
 def test_further_columns_of_tickets_are_kept_as_custom(migration: Migration) -> None:
@@ -114,13 +114,17 @@ def test_parquet_types_become_the_text_of_a_csv(migration: Migration, tmp_path: 
             "ticket_id": [7],
             "created_at": [datetime(2024, 3, 31, 9, 15, tzinfo=ZoneInfo("Europe/Copenhagen"))],
             "tags": [["a", 'b"c']],
+            "cc": [[]],
+            "bcc": pl.Series([None], dtype=pl.List(pl.String)),
             "subject": pl.Series(["x"], dtype=pl.Categorical),
             "status": [None],
         }
     ).write_parquet(tmp_path / "t.parquet")
     path = migration('tickets.files = "t.parquet"')
-    (row,) = rows(path, "tickets", "ticket_id", "created_at", "tags", "subject", "status")
-    assert row == ("7", "2024-03-31T09:15:00.000000+02:00", '["a","b\\"c"]', "x", None)
+    (row,) = rows(
+        path, "tickets", "ticket_id", "created_at", "tags", "custom.cc", "custom.bcc", "subject", "status"
+    )
+    assert row == ("7", "2024-03-31T09:15:00.000000+02:00", '["a","b\\"c"]', None, None, "x", None)
 
 
 def int96(folder: Path, *times: datetime) -> Path:
