@@ -16,10 +16,14 @@ import polars as pl
 import polars.selectors as cs
 
 from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message
+from importer.read import batches
 from importer.relate import Related
 from importer.text import plain
+from importer.validate import key
 
 MESSAGES_PER_PART = 50_000
+# What is read at once of a file in which the rows of many parts stand.
+_ROWS_TOGETHER = 2_000
 
 _TICKET_COLUMNS = (
     "ticket_id",
@@ -107,14 +111,21 @@ def plan(
     folder = workdir / "plan"
     places = order.lazy().select("ticket_id", "mark", "rank", "part")
     for name, frame in frames.items():
-        target = pl.PartitionBy(folder / name, key="part", include_key=False)
-        frame.join(places, on="ticket_id", how="inner").sink_parquet(target, mkdir=True, engine="streaming")
-    of_bodies = _whole(related).join(places, on="ticket_id", how="inner").select(*_ROW, "part")
-    related.bodies.join(of_bodies, on=_ROW, how="inner").sink_parquet(
-        pl.PartitionBy(folder / "bodies", key="part", include_key=False), mkdir=True, engine="streaming"
-    )
+        _parted(frame, places, "ticket_id", folder / name)
+    # A text finds its part by the key of its ticket, and its message there.
+    by_key = places.select("part", parent=key("ticket_id")).unique()
+    _parted(related.bodies, by_key, "parent", folder / "bodies")
     parts = 0 if order.is_empty() else int(order["part"].cast(pl.Int64)[-1]) + 1
     return Parts(folder, parts, *_sums(order), already_there=_sums(there), default_agent=default_agent)
+
+
+def _parted(frame: pl.LazyFrame, places: pl.LazyFrame, on: str, folder: Path) -> None:
+    """Write the rows to files in which those of a part stand together, each file of a bounded size."""
+    folder.mkdir(parents=True)
+    placed = frame.join(places, on=on, how="inner", build_side="force_right")
+    for number, rows in enumerate(batches(placed)):
+        path = folder / f"{number}.parquet"
+        rows.sort("part").write_parquet(path, compression="lz4", row_group_size=_ROWS_TOGETHER)
 
 
 def _counted(related: Related, workdir: Path) -> Parts:
@@ -227,8 +238,8 @@ def _with_bodies(messages: pl.DataFrame | None, bodies: pl.DataFrame | None) -> 
 
 
 def _part(folder: Path, name: str, part: int) -> pl.DataFrame | None:
-    files = sorted((folder / name / f"part={part}").glob("*.parquet"))
-    return pl.read_parquet(files) if files else None
+    files = sorted((folder / name).glob("*.parquet"))
+    return pl.scan_parquet(files).filter(part=part).drop("part").collect() if files else None
 
 
 def _by_ticket(messages: pl.DataFrame | None, order: list[str]) -> dict[str, list[dict[str, Any]]]:

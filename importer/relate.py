@@ -51,7 +51,8 @@ class Related:
     `_opening`, `_file`, `_record`, `key`, `parent` (their ticket's), `created_at`, `items`, `body.bytes`,
     `case`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
     saying on which side the author stands; `bodies` are the texts of all good rows (`_opening`, `_file`,
-    `_record`, `text`, `html`); neither where they were not kept. `attachments` are those of these messages.
+    `_record`, `parent`, `text`, `html`); neither where they were not kept. `attachments` are those of these
+    messages.
     `fates` has every other row, by table.
     `contacts` are the distinct people these rows name: `key`, `email`, `phone`, `name`, `external`,
     `is_agent`, `is_end_user`.
@@ -156,8 +157,9 @@ def _bodies(tables: Mapping[str, Checked]) -> pl.LazyFrame:
         for name, table in tables.items()
         if table.bodies is not None
     ]
-    schema = {"_file": pl.UInt16, "_record": pl.UInt64, "text": pl.String, "html": pl.String}
-    return pl.concat(kept or [pl.LazyFrame(schema={**schema, "_opening": pl.Boolean})])
+    numbers = {"_file": pl.UInt16, "_record": pl.UInt64, "parent": pl.UInt64}
+    nothing = pl.LazyFrame(schema={**numbers, "text": pl.String, "html": pl.String, "_opening": pl.Boolean})
+    return pl.concat(kept or [nothing])
 
 
 def _fates(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:

@@ -81,8 +81,8 @@ class Checked:
     row read is in exactly one of them.
 
     In place of its texts a good row has `body.bytes` (null without any), `body.hash` and, where asked for,
-    `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `text`
-    and `html`, where they are kept. `cases` are the different ones among messages, by `case`.
+    `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `parent`,
+    `text` and `html`, where they are kept. `cases` are the different ones among messages, by `case`.
     """
 
     scanned: read.Scanned
@@ -217,7 +217,7 @@ def _bodies(table: str, texts: list[str], good: pl.LazyFrame) -> pl.LazyFrame:
         name: _or_null(own if own in texts else None)
         for name, own in zip(("text", "html"), BODIES[table], strict=True)
     }
-    frame = good.select(*_PLACE, **columns)
+    frame = good.select(*_PLACE, "parent", **columns)
     return frame.filter(pl.col("text").is_not_null() | pl.col("html").is_not_null())
 
 

@@ -15,8 +15,9 @@ from charset_normalizer import from_bytes
 # A cell may be as long as a mail with its whole history; the csv module would stop at 128 KiB.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
+UTF8 = "utf-8-sig"  # with a byte order mark or without
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF8, UTF8),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -61,7 +62,7 @@ class Dialect:
     LF with or without CR), `escape` what a backslash escapes (quotes, or itself too), `preamble` the lines
     before the header."""
 
-    encoding: str = "utf-8-sig"
+    encoding: str = UTF8
     delimiter: str = ","
     newline: str = "\n"
     escape: Escape | None = None
@@ -105,12 +106,10 @@ def with_encoding(sample: bytes, wanted: str | None) -> Dialect:
     if wanted is not None:
         codecs.lookup(wanted)
         plain = wanted.lower().replace("_", "-") in ("utf-8", "utf8")
-        return Dialect("utf-8-sig" if plain else wanted)
+        return Dialect(UTF8 if plain else wanted)
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
-            return Dialect(
-                encoding, notes=() if encoding == "utf-8-sig" else (f"byte order mark: {encoding}",)
-            )
+            return Dialect(encoding, notes=() if encoding == UTF8 else (f"byte order mark: {encoding}",))
     if wide := _wide(sample):
         return Dialect(wide, notes=(f"{wide}, found out by its zero bytes",))
     return Dialect() if _mostly_utf8(sample) else other_encoding(sample)
@@ -163,9 +162,10 @@ def other_encoding(sample: bytes) -> Dialect:
 
 
 def _wide(sample: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte order mark: most of its ASCII stands beside zero bytes."""
+    """UTF-16 or UTF-32 without a byte order mark: most of its ASCII stands beside zero bytes, that of its
+    header too."""
     start = sample[:4096]
-    if start.count(0) * 3 < len(start):
+    if start.count(0) * 3 < len(start) or 0 not in start[:64]:
         return None
     zeros = [start[n::4].count(0) * 4 > len(start) // 2 for n in range(4)]
     return {

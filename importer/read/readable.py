@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from importer.config import LookupTable, Table
 from importer.errors import SourceError
+from importer.read.dialect import UTF8
 from importer.read.files import SourceFile, find, is_rejects, look, row_writer, with_encoding_of
 from importer.read.proof import BOM_INSIDE, QUOTES_INSIDE, Proof
 from importer.read.proofs import Proofs
@@ -51,7 +52,7 @@ def readable(file: SourceFile, ways: Ways, *, delimiter: str | None, found_out: 
             source = file if plain else _transcoded(file, ways.workdir / f"{name}.utf8.csv")
             future = ways.proofs.of(source)
             proof = future.result()
-            if plain and found_out and proof.no_utf8 and not proof.utf8:
+            if file.dialect.encoding == UTF8 and found_out and proof.no_utf8 and not proof.utf8:
                 other = with_encoding_of(file, proof.no_utf8, delimiter)
                 return readable(other, ways, delimiter=delimiter, found_out=False)
             if not copied and not proof.unproved:
@@ -96,7 +97,7 @@ class Files:
 
 
 def _is_plain(file: SourceFile) -> bool:
-    return file.dialect.encoding == "utf-8-sig" and file.dialect.newline == "\n"
+    return file.dialect.encoding == UTF8 and file.dialect.newline == "\n"
 
 
 def _must_be_copied(file: SourceFile) -> bool:

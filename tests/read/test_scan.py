@@ -52,6 +52,25 @@ def test_an_encoding_can_be_set(migration: Migration) -> None:
     assert rows(path, "tickets", "subject") == [("Rückfrage €",)]
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_an_encoding_that_shows_late_is_found_out_whatever_ends_the_lines(
+    migration: Migration, newline: str
+) -> None:
+    lines = ["ticket_id,subject", *(f"{n},{'x' * 2000}" for n in range(700)), "late,Rückfrage €", ""]
+    path = migration(tickets=newline.join(lines).encode("cp1252"))
+    scanned = read.scan(config.load(path).source, path.parent, path.parent)["tickets"]
+    scanned = scanned.proved() or scanned
+    frame = scanned.frame.filter(pl.col("ticket_id") == "late")
+    assert frame.select("subject", "_flaw").collect().rows() == [("Rückfrage €", None)]
+
+
+def test_zero_bytes_behind_another_header_make_no_utf_16_of_a_file(migration: Migration) -> None:
+    first, second = "ticket_id;subject\r\n1;one\r\n" * 4, "ticket_id;subject\r\n" + "2;two\r\n" * 40
+    path = migration(tickets=first.encode() + b"\xff\xfe" + second.encode("utf-16-le"))
+    with pytest.raises(SourceError, match="text in no known encoding"):
+        scan(path)
+
+
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
 def test_compressed_files_are_read(migration: Migration, tmp_path: Path, suffix: str) -> None:
     content = b'ticket_id,subject\n1,"two\nlines"\n2,b\n'
