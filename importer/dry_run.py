@@ -165,14 +165,15 @@ class Forecast:
     losses: Mapping[str, int]
 
 
-def forecast(prepared: Prepared) -> Forecast:
-    """Count the steps of every job, less those that the checkpoint has."""
+def forecast(prepared: Prepared, counted: Callable[[], object] = lambda: None) -> Forecast:
+    """Count the steps of every job, less those that the checkpoint has. `counted` is called for each."""
     migration = prepared.migration
     api = APIS[migration.target.api]
     target = api.target(migration, None)
     conversations = messages = requests = there = 0
     losses: Counter[str] = Counter()
     for job, done in _with_memory(prepared.parts.jobs(), migration.checkpoint):
+        counted()
         created = (StepKind.CONVERSATION, "") in done
         wanted = {
             message.message_id

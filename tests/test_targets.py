@@ -1,5 +1,6 @@
 """What both APIs must do with the same files, and what is said of the differences between them."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -273,7 +274,9 @@ def test_every_request_fits_the_description(run, migration, serving, into: str, 
 
 def test_the_plan_counts_what_a_run_sends(prepare, run, migration, serving, into: str) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
-    planned = dry_run.forecast(prepare(path))
+    ready, counted = prepare(path), itertools.count()
+    planned = dry_run.forecast(ready, counted=lambda: next(counted))
+    assert next(counted) == ready.parts.tickets
     with serving(api=api_of(into)) as sandbox:
         ran = run(path, sandbox)
         target = load(path)

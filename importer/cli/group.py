@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from tqdm import tqdm
 
 from importer import __version__
 from importer.config import Migration
@@ -50,6 +51,11 @@ class Session:
         """Tell what is going on."""
         if not self.quiet:
             click.echo(message, err=True)
+
+    def bar(self, tickets: int, **looks: Any) -> "tqdm[Any]":
+        """Shows how many of the tickets are done, to somebody who is looking."""
+        hidden = self.quiet or self.json or not sys.stderr.isatty()
+        return tqdm(total=tickets, unit=" tickets", disable=hidden, dynamic_ncols=True, **looks)
 
     def result(self, text: str, value: Mapping[str, Any]) -> None:
         """The result, in words or as JSON."""
@@ -229,7 +235,3 @@ def _token(path: Path | None, command: str | None) -> str:
 def command_line(name: str, migration: Path) -> str:
     """A command as the user would type it."""
     return shlex.join(["dixa-import", name, str(migration)])
-
-
-def is_terminal() -> bool:
-    return sys.stderr.isatty()

@@ -17,7 +17,6 @@ from importer.cli.group import (
     Session,
     authorization,
     command_line,
-    is_terminal,
     migration_argument,
     overrides,
     target_options,
@@ -176,10 +175,7 @@ def _with_signals(
 ) -> pipeline.Ran:
     """The push under a progress bar. A first SIGINT or SIGTERM lets what is under way end; a second one
     ends at once, which leaves in doubt what was under way."""
-    hidden = session.quiet or session.json or not is_terminal()
-    with tqdm(
-        total=ready.parts.tickets, unit=" tickets", disable=hidden, dynamic_ncols=True, smoothing=0.1
-    ) as bar:
+    with session.bar(ready.parts.tickets, smoothing=0.1) as bar:
 
         def say(message: str) -> None:
             if not session.quiet:

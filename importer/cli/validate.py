@@ -74,7 +74,8 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
     loaded = config.load(migration, overrides())
     with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
         code = _code(ready)
-        forecast = dry_run.forecast(ready)
+        with session.bar(ready.parts.tickets, leave=False) as bar:
+            forecast = dry_run.forecast(ready, counted=bar.update)
         more = evidence_of(session, loaded, migration, ready)
         more |= {"plan": _plan_value(forecast), "losses": loss_values(loaded, forecast)}
         more["forecast"] = {"requests": forecast.requests, "seconds": round(forecast.seconds, 1)}
