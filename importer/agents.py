@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, str]:
                 "under which Dixa knows the agent"
             )
         if person and agent:
-            named[person.casefold()] = agent
+            named[person.lower()] = agent
     return named
 
 
@@ -75,11 +75,11 @@ def lines(
             agent.first.date().isoformat() if agent.first else "",
             agent.last.date().isoformat() if agent.last else "",
             suggestions.get(agent.person, ""),
-            filled_in.get(agent.person.casefold(), ""),
+            filled_in.get(agent.person.lower(), ""),
         ]
         for agent in sorted(unknown, key=lambda agent: (-agent.messages, agent.person))
     ]
-    listed = {row[0].casefold() for row in found}
+    listed = {row[0].lower() for row in found}
     kept = [
         [person, "", "", "", "", "", agent] for person, agent in filled_in.items() if person not in listed
     ]

@@ -186,7 +186,7 @@ def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
                 pl.when(nobody).then(f"t_{name}").otherwise(f"author_{name}").alias(f"author_{name}")
                 for name in ("email", "phone", "external")
             ),
-            pl.when(inbound)
+            pl.when(inbound & (is_requester | nobody))
             .then(pl.coalesce("author_name", "t_name"))
             .otherwise("author_name")
             .alias("author_name"),

@@ -175,7 +175,7 @@ def _cut(tables: Mapping[str, Checked]) -> Iterator[Finding]:
         for number, rows in table.rows_by_file.items():
             file = table.scanned.files[number]
             what = _LIMITS.get(rows) or (f"exactly {rows:,} rows" if rows % 1_000 == 0 else None)
-            if what and rows >= _ENOUGH_ROWS:
+            if what and rows >= _ENOUGH_ROWS and table.scanned.origins[number].is_each:
                 yield Finding(
                     name,
                     "cut_at_a_round_number",
@@ -191,6 +191,8 @@ def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
         if len(table.scanned.files) < 2:
             continue
         doubles = table.fates.filter(pl.col("rule").str.ends_with(".unique"))
+        several = doubles.group_by("key").agg(pl.col("_file").n_unique()).filter(pl.col("_file") > 1)
+        doubles = doubles.join(several, on="key", how="semi")
         counts = doubles.group_by("_file").len().collect(engine="streaming")
         for number, count in counts.sort("_file").iter_rows():
             rows = table.rows_by_file.get(number, 0)

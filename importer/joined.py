@@ -229,12 +229,16 @@ def _with_fallback_requester(
             for name in parts
         )
     )
+    known = nobody & key("author_email", "author_phone", "author_external").is_not_null()
     named = tickets.join(first, left_on="key", right_on="parent", how="left").with_columns(
-        pl.coalesce(f"requester_{name}", pl.when(nobody).then(f"author_{name}")).alias(f"requester_{name}")
+        # A name goes with its address; alone it may be somebody else's.
+        pl.when(known).then(f"author_{name}").otherwise(f"requester_{name}").alias(f"requester_{name}")
         for name in parts
     )
+    stands_in = nobody & pl.lit(rules.default_requester is not None)
     named = named.with_columns(
-        _default_requester=nobody & pl.lit(rules.default_requester is not None),
+        _default_requester=stands_in,
+        requester_name=pl.when(~stands_in).then("requester_name"),
         requester_email=pl.when(nobody)
         .then(pl.lit(rules.default_requester, pl.String))
         .otherwise("requester_email"),

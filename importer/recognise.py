@@ -111,8 +111,8 @@ def _by_alias(files: Sequence[SourceFile]) -> Recognised:
     places = [_place_by_alias(file) for file in files]
     known = [place for place in places if place.columns]
     if known and not _has_rows(known):
-        known = [_as_tickets(place.file) for place in known]
-    strangers = tuple(place.file for place in places if not place.columns)
+        known = [place for place in map(_as_tickets, (place.file for place in known)) if place.columns]
+    strangers = tuple(file for file in files if all(place.file is not file for place in known))
     return Recognised(None, tuple(known), strangers)
 
 

@@ -196,7 +196,14 @@ def _message_fates(
 ) -> Iterator[pl.LazyFrame]:
     """Openings told twice, orphans, messages that say nothing, and agents nobody can stand in for."""
     messages, opened = joined.messages, joined.openings
-    repeated = openings.repeated(opened.frame, joined.sided(messages), rules.opening) if opened.rows else None
+    wordless = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
+    linked = attachments.select("parent")
+    told = [
+        messages.filter(~wordless),
+        messages.filter(wordless).join(linked, left_on="key", right_on="parent", how="semi"),
+    ]
+    telling = joined.sided(pl.concat(told))
+    repeated = openings.repeated(opened.frame, telling, rules.opening) if opened.rows else None
     if repeated is not None:
         yield _fate(repeated, State.FILTERED, "opening_repeated")
         messages = messages.join(repeated, on=ROW, how="anti")
@@ -207,8 +214,7 @@ def _message_fates(
         orphans = messages.join(orphaned.lazy(), on="parent", how="semi")
         yield _fate(orphans, State.REJECTED, "ticket_id.foreignKey")
         messages = messages.join(orphaned.lazy(), on="parent", how="anti")
-    wordless = messages.filter(pl.col("body.bytes").is_null() & (pl.col("items") == 0))
-    empty = wordless.join(attachments.select("parent"), left_on="key", right_on="parent", how="anti")
+    empty = messages.filter(wordless).join(linked, left_on="key", right_on="parent", how="anti")
     yield _fate(empty, State.FILTERED, "empty_message")
     lost = pl.col("is_agent") & pl.col("author_email").is_null() & pl.lit(rules.default_agent is None)
     nameless = joined.authors.frame.filter(lost).select("case").collect(engine="streaming")

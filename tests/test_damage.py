@@ -163,6 +163,26 @@ def test_a_single_record_in_two_parts_is_no_doubled_part(
     assert ready.books["tickets"].places["rejected"] == 2
 
 
+def test_records_that_are_twice_in_one_part_make_no_doubled_part(
+    migration: Migration, prepare, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(tickets(*(ticket(n) for n in [*range(5), *range(5)])))
+    (tmp_path / "b.csv").write_text(tickets(*(ticket(n) for n in range(9, 14))))
+    ready = prepare(migration('tickets.files = ["a.csv", "b.csv"]'))
+    assert told(ready) == []
+    assert ready.books["tickets"].places["rejected"] == 10
+
+
+def test_tickets_gathered_out_of_messages_are_no_rows_that_could_be_cut(
+    migration: Migration, prepare
+) -> None:
+    lines = [f"{n},{n // 3},a@b.example,inbound,text {n}" for n in range(3_000 - 2)]
+    path = migration(messages=csv("message_id,ticket_id,requester_email,direction,text", lines))
+    ready = prepare(path)
+    assert ready.tables["tickets"].read == 1_000
+    assert told(ready) == []
+
+
 # -- opening messages
 
 

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from importer.model import State
 
 Migration = Callable[..., Path]
@@ -127,3 +129,72 @@ def test_attachments_hang_on_their_messages(prepare, migration: Migration) -> No
         "https://f.example/1",
         "https://f.example/2",
     ]
+
+
+@pytest.mark.parametrize("requester", ["", "Alice"])
+def test_the_stand_in_for_a_requester_keeps_its_own_name(
+    prepare, migration: Migration, requester: str
+) -> None:
+    path = migration(
+        tickets=f"ticket_id,requester_name\n1,{requester}\n",
+        messages="ticket_id,direction,text,author_email,author_name\n1,inbound,hi,bob@b.example,Bob\n",
+    )
+    (job,) = prepare(path).parts.jobs()
+    assert (job.requester.email, job.requester.name) == ("bob@b.example", "Bob")
+
+
+def test_the_default_requester_is_called_after_nobody(prepare, migration: Migration) -> None:
+    path = migration(tickets="ticket_id,requester_name,opening_text\n1,Zoe,x\n2,Aaron,y\n")
+    jobs = prepare(path, people__default_requester="unknown@b.example").parts.jobs()
+    assert [(job.requester.email, job.requester.name) for job in jobs] == [("unknown@b.example", None)] * 2
+
+
+def test_another_sender_is_not_called_like_the_requester(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets="ticket_id,requester_email,requester_name\n1,alice@b.example,Alice\n",
+        messages=MESSAGES + "a,1,inbound,hi,Alice@b.example,\nb,1,inbound,ho,bob@b.example,\n",
+    )
+    (job,) = prepare(path).parts.jobs()
+    assert {m.author.email.lower(): m.author.name for m in job.messages} == {
+        "alice@b.example": "Alice",
+        "bob@b.example": None,
+    }
+
+
+@pytest.mark.parametrize("opening", ["unless_messages", "unless_repeated"])
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_message_that_says_nothing_takes_no_opening_away(
+    prepare, migration: Migration, opening: str, attached: bool
+) -> None:
+    files = {"attachments": "message_id,url\nm,https://files.example/1\n"} if attached else {}
+    path = migration(
+        f'opening = "{opening}"',
+        tickets="ticket_id,requester_email,created_at,opening_text\n1,a@b.example,2024-01-01T00:00:00Z,help\n",
+        messages=MESSAGES + "m,1,inbound,,a@b.example,2024-01-01T00:01:00Z\n",
+        **files,
+    )
+    (job,) = prepare(path).parts.jobs()
+    assert [message.message_id for message in job.messages] == (["m"] if attached else ["1:opening"])
+
+
+GATHERED = "message_id,ticket_id,author_email,direction,text,created_at,requester_email,Desc\n"
+
+
+def test_tickets_gathered_out_of_several_files_keep_their_own_openings(
+    prepare, migration: Migration, tmp_path: Path
+) -> None:
+    row = "{},{},a@b.example,inbound,t,2024-01-02T00:00:00Z,a@b.example,open {}\n"
+    for number, rows in enumerate((["aB", "bB", "cA"], ["dA", "eB"])):
+        text = GATHERED + "".join(row.format(name[0], name[1], name[1]) for name in rows)
+        (tmp_path / f"m{number}.csv").write_text(text)
+    path = migration(
+        'messages.files = ["m*.csv"]\n'
+        'tickets.columns.opening_text = "Desc"\ntickets.defaults.created_at = "2024-01-01T00:00:00Z"'
+    )
+    ready = prepare(path)
+    assert ready.books.balanced
+    said = {j.ticket_id: [(m.message_id, m.text) for m in j.messages] for j in ready.parts.jobs()}
+    assert said == {
+        "A": [("A:opening", "open A"), ("c", "t"), ("d", "t")],
+        "B": [("B:opening", "open B"), ("a", "t"), ("b", "t"), ("e", "t")],
+    }

@@ -63,25 +63,21 @@ def _last(now: checkpoint.Snapshot) -> str:
 
 
 def _books(now: checkpoint.Snapshot) -> Books:
-    """What the last run read and left out, as it noted when it began, and what the checkpoint says of the
-    rest; what it does not know yet is left."""
+    """Those that the last run closed; while one is going on, or after one that could not close them, what it
+    read and left out as it noted when it began, and what the checkpoint says of the rest; what it does not
+    know yet is left."""
     books = Books()
-    opened = now.notes.get("opened", {})
-    for kind, held in (
-        ("tickets", now.tickets),
-        ("messages", now.messages),
-        ("attachments", now.attachments),
-        ("people", now.people),
-    ):
-        ledger, before = books[kind], opened.get(kind, {})
-        if kind == "people":
-            # The checkpoint also knows people whom the export does not name, such as the default agent.
-            closed = now.notes.get("people", {**before, State.LEFT.value: before.get("left", 0)})
-            ledger.read = closed.get("read", 0)
-            ledger.add({state: closed.get(state.value, 0) for state in PLACES})
+    opened = now.notes.get("opened") or {}
+    closed = now.notes.get("closed") or {}
+    held = {"tickets": now.tickets, "messages": now.messages, "attachments": now.attachments}
+    for kind, ledger in books.ledgers.items():
+        noted = closed.get(kind) or opened.get(kind, {})
+        ledger.read = noted.get("read", 0)
+        # The checkpoint also knows people whom the export does not name, such as the default agent.
+        if kind in closed or kind == "people":
+            ledger.add({state: noted.get(state.value, 0) for state in PLACES})
             continue
-        ledger.read = before.get("read", 0)
-        ledger.add({state: before.get(state.value, 0) for state in (State.FILTERED, State.REJECTED)})
-        ledger.add({State(state): count for state, count in held.items() if state != State.LEFT})
+        ledger.add({state: noted.get(state.value, 0) for state in (State.FILTERED, State.REJECTED)})
+        ledger.add({State(state): count for state, count in held[kind].items() if state != State.LEFT})
         ledger.add({State.LEFT: ledger.read - ledger.accounted})
     return books

@@ -67,6 +67,7 @@ def _csv(file: SourceFile, number: str | None = None) -> pl.LazyFrame:
         file.readable,
         separator="," if file.is_copy else file.dialect.delimiter,
         infer_schema=False,
+        glob=False,
         with_column_names=lambda _: names,
         row_index_name=number,
     )

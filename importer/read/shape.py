@@ -19,6 +19,9 @@ _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
 OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
 # A row out of a cell has its source row's number above these bits and its place in the cell in them.
 _PLACE_BITS = 20
+# More than a file has, in an id of a row among those of all files.
+_MOST_RECORDS = 1 << 48
+MENDED = "mended"  # why a row is left out for which a mended one stands
 
 
 def record_of(number: int, part: Part) -> int:
@@ -148,7 +151,7 @@ def skipped(
     """Why a row is left out, or null."""
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
-        reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit("mended")))
+        reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit(MENDED)))
     looked_at = sorted({root for value in values.values() for root in value.meta.root_names()} & {*names})
     something = [(pl.col(name) != "").fill_null(value=False) for name in looked_at]
     none = pl.any_horizontal(*something) if something else pl.lit(value=False)
@@ -273,8 +276,9 @@ def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
 
 
 def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
-    """One row a ticket out of one row a message. Where the rows of a ticket differ, the smallest value stands
-    for all (whatever their order); `_differs` names such columns."""
+    """One row a ticket out of one row a message, at the place of its first. Where the rows of a ticket
+    differ, the smallest value stands for all (whatever their order); `_differs` names such columns. Rows for
+    which a mended one stands say nothing."""
     others = [name for name in names if name != "ticket_id"]
     differing = [
         pl.when(pl.col(name).drop_nulls().n_unique() > 1).then(pl.lit(name))
@@ -283,12 +287,13 @@ def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     ]
     latest = [pl.col(name).max() for name in others if name in ("updated_at", "closed_at")]
     smallest = [pl.col(name).min() for name in others if name not in ("updated_at", "closed_at")]
+    place = pl.col("_file").cast(pl.UInt64) * _MOST_RECORDS + pl.col("_record")
+    stands = pl.col("_flaw").is_null() & (pl.col("_skip") != MENDED).fill_null(value=True)
     return (
-        frame.filter(pl.col("ticket_id").is_not_null() & pl.col("_flaw").is_null())
+        frame.filter(pl.col("ticket_id").is_not_null() & stands)
         .group_by("ticket_id")
         .agg(
-            pl.col("_file").min(),
-            pl.col("_record").min(),
+            place.min().alias("_place"),
             pl.lit(None, pl.String).alias("_flaw"),
             pl.col("_skip").min(),
             *latest,
@@ -296,6 +301,10 @@ def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
             (pl.concat_list(differing).list.drop_nulls().list.join(", ") if differing else pl.lit("")).alias(
                 "_differs"
             ),
+        )
+        .with_columns(
+            _file=(pl.col("_place") // _MOST_RECORDS).cast(pl.UInt16),
+            _record=pl.col("_place") % _MOST_RECORDS,
         )
         .select("_file", "_record", "_flaw", "_skip", "_differs", *names)
     )

@@ -324,6 +324,13 @@ def test_files_of_which_no_column_is_known_are_refused_with_their_headers(here: 
     assert not (tmp_path / "weather.toml").exists()
 
 
+def test_a_file_that_is_no_table_alone_is_refused_with_its_headers(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "att.csv").write_text("message_id,url\n1,https://files.example/1\n")
+    text = refused(here("init", "att.csv"), SourceError)
+    assert text.startswith("no column has a name that is known")
+    assert text.endswith("  att.csv: message_id, url")
+
+
 def test_all_files_that_cannot_be_read_are_named_at_once(here: Here, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "binary.parquet").write_bytes(b"nothing")

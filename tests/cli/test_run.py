@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from importer import config
@@ -323,3 +324,21 @@ def test_a_host_that_is_not_dixa_is_named_as_such(dixa_import, samples) -> None:
 def test_configuration_that_could_not_work_is_refused(samples, key: str, value: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         config.load(samples / "helpdesk.toml", {key: value})
+
+
+def test_status_after_a_later_export_tells_of_that_one(dixa_import, sandbox, samples) -> None:
+    path, fast = samples / "helpdesk.toml", ("--base-url", sandbox.url, "--rate", 500, "--burst", 50)
+    assert dixa_import("run", path, *fast).code == 0
+    for name, ticket_id in (("tickets", "Ticket ID"), ("messages", "ticket_id")):
+        file = samples / "export" / f"{name}.csv"
+        frame = pl.read_csv(file, infer_schema=False)
+        frame = frame.with_columns(pl.concat_str(pl.lit("9"), ticket_id).alias(ticket_id))
+        if name == "tickets":
+            frame = frame.head(2).with_columns(Channel=pl.Series(["email", "telegram"]))
+        frame.write_csv(file)
+    assert dixa_import("run", path, *fast).code == 3
+    done = dixa_import("--json", "status", path)
+    value = json.loads(done.out)
+    assert (done.code, value["balanced"]) == (0, True)
+    places = value["tickets"]
+    assert (places["read"], places["imported"], places["rejected"], places["left"]) == (2, 1, 1, 0)

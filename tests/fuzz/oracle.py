@@ -156,10 +156,14 @@ def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Wri
         written = replace(written, escape="quotes")
     text = _decoded(data, written.encoding)
     # Bytes that RFC 4180 allows have its reading too, and nothing in them says that it is the wrong one.
-    escapes = '\\"' in text and not _is_rfc(text, written)
+    escapes = _ESCAPED_QUOTE.search(text) is not None and not _is_rfc(text, written)
     if own.escape and not seen.escape and (_said(reading, "quotes inside cells") or not escapes):
         written = replace(written, escape=None)
     return None, replace(written, preamble=seen.preamble if _said(reading, "sep=") else own.preamble)
+
+
+# The last of an odd number of backslashes escapes the quote behind it.
+_ESCAPED_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*\\"')
 
 
 def _is_rfc(text: str, written: Written) -> bool:

@@ -519,3 +519,18 @@ def test_a_file_of_rejects_is_for_its_owner_s_eyes(migration: Migration, trip: T
     migration(tickets=f"{HEADER}\n{BAD}\n")
     trip.judged()
     assert trip.out().stat().st_mode & 0o777 == 0o600
+
+
+def test_a_mended_message_brings_back_its_ticket_that_is_gathered(migration: Migration, trip: Trip) -> None:
+    rows = ["message_id,ticket_id,requester_email,direction,text"]
+    rows += ["a,A,a@b.example,inbound,x", "b,A,old@b.example,wrong,y", "c,B,a@b.example,inbound,z", ""]
+    migration(messages="\n".join(rows))
+    assert [job.ticket_id for job in trip.judged(table="messages").parts.jobs()] == ["B"]
+    mend(trip.out("messages"), "old@b.example,wrong", "a@b.example,inbound")
+    ready = trip.judged(trip.out("messages"), table="messages")
+    assert {job.ticket_id: [m.message_id for m in job.messages] for job in ready.parts.jobs()} == {
+        "A": ["a", "b"],
+        "B": ["c"],
+    }
+    assert fates(ready) == []
+    assert ready.tables["tickets"].differing == {}

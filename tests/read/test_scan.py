@@ -290,3 +290,15 @@ def test_batches_hold_many_rows_or_few_long_ones(monkeypatch: pytest.MonkeyPatch
     parts = list(read.batches(frame))
     assert 1 < len(parts) < 10  # polars reads some MB at a time
     assert whole.equals(pl.concat(parts))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_signs_of_globs_in_the_names_of_folders_are_letters(
+    migration: Migration, tmp_path: Path, suffix: str
+) -> None:
+    folder = tmp_path / "export [1]"
+    folder.mkdir()
+    frame = pl.DataFrame({"ticket_id": ["1"]})
+    frame.write_csv(folder / "t.csv") if suffix == "csv" else frame.write_parquet(folder / "t.parquet")
+    path = migration(f"tickets.files = ['export [[]1]/*.{suffix}']")
+    assert rows(path, "tickets", "ticket_id") == [("1",)]
