@@ -350,8 +350,6 @@ def fingerprint(*content: object) -> bytes:
 def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:
     """The id of a message that has none: from ticket, time, author (as the export has it, whoever stands for
     him) and text, and its number among equals."""
-    if row["_opening"]:
-        return f"{row['ticket_id']}:opening"
     digest = fingerprint(row["ticket_id"], row["created_at"], row["_written"], text).hex()
     equals[digest] += 1
     return f"{DERIVED}{digest}:{equals[digest]}"

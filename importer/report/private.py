@@ -11,14 +11,16 @@ from importer.errors import ConfigError
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """A text file (UTF-8, mode 0600) that takes its place when it is complete; bytes that were no text (lone
-    surrogates) are written as they were. Raises ConfigError where it
-    cannot be written."""
+    """A text file (UTF-8, mode 0600) that takes its place when it is complete, or is not there; bytes that
+    were no text (lone surrogates) are written as they were. Raises ConfigError where it cannot be written."""
     part = path.with_name(path.name + ".part")
     try:
         descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as out:
             yield out
         part.replace(path)
-    except OSError as error:
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

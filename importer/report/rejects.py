@@ -138,7 +138,11 @@ def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
     if own == header:
         return cells
     by_name = dict(zip(own, cells, strict=False))
-    return [by_name.get(name, "") for name in header] + cells[len(own) :]
+    row = [by_name.get(name, "") for name in header] + cells[len(own) :]
+    if len(cells) < len(own):
+        # With a header of several files it would be as long as any other.
+        return row[:-1] if row[-1] == "" else [*row, "?"]
+    return row
 
 
 def _records(origin: read.Origin, rules: pl.DataFrame) -> Iterator[tuple[read.Record, list[str]]]:

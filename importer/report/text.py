@@ -1,6 +1,6 @@
 """The same in words: tables of counts, problems with examples, and the last lines of a command."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
@@ -57,6 +57,5 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def pairs(values: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
-    rows = list(values.items()) if isinstance(values, Mapping) else list(values)
-    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+def pairs(values: Iterable[tuple[str, str]]) -> str:
+    return tabulate(list(values), tablefmt="plain", disable_numparse=True)

@@ -15,17 +15,8 @@ from importer.report.books import KINDS, PLACES
 from importer.report.months import chart
 from importer.report.rejects import WAITING
 
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "blank"}
+DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", " ": "blank"}
 DIRECTIONS = {"inbound": "from customers", "outbound": "from agents", "internal": "private notes"}
-LANGUAGES = {
-    "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
-    "en": "English", "es": "Spanish", "et": "Estonian", "fi": "Finnish", "fr": "French", "he": "Hebrew",
-    "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "is": "Icelandic", "it": "Italian",
-    "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian", "lv": "Latvian", "nb": "Norwegian Bokmål",
-    "nl": "Dutch", "nn": "Norwegian Nynorsk", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
-    "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish",
-    "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
 
 _UNITS = ("bytes", "kB", "MB", "GB")
 _NAMED_ONE_BY_ONE = 12
@@ -217,7 +208,6 @@ def _statistics(row: Mapping[str, Any]) -> dict[str, Any]:
     shares = [
         ("Directions", "direction", _named(row.get("by_direction"), DIRECTIONS, "not said")),
         ("Channels", "channel", _named(row.get("by_channel"), {}, "not said")),
-        ("Languages", "language", _named(row.get("languages"), LANGUAGES, "not recognised")),
     ]
     return {
         "chart": chart(_pairs(row.get("messages_per_month"))),

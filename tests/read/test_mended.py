@@ -17,6 +17,7 @@ from importer.dry_run import Prepared
 from importer.read import REASON_COLUMNS, guarded
 from importer.read.files import unguarded
 from importer.report import rejects
+from importer.report.private import writing
 
 Migration = Callable[..., Path]
 HEADER = "ticket_id,subject,requester_email,channel,opening_text"
@@ -534,3 +535,28 @@ def test_a_mended_message_brings_back_its_ticket_that_is_gathered(migration: Mig
     }
     assert fates(ready) == []
     assert ready.tables["tickets"].differing == {}
+
+
+@pytest.mark.parametrize("row", ["2,two,b@b.example", "2,two"])
+def test_a_short_row_stays_broken_among_rows_of_files_with_other_headers(
+    migration: Migration, trip: Trip, tmp_path: Path, row: str
+) -> None:
+    (tmp_path / "more.csv").write_text(
+        "ticket_id,extra,subject,requester_email,opening_text\n4,,x,nobody,y\n"
+    )
+    migration(tickets=f"ticket_id,subject,requester_email,opening_text\n{row}\n1,one,a@b.example,hello\n")
+    trip.judged(tmp_path / "more.csv")
+    again = trip.judged(tmp_path / "more.csv", trip.out())
+    assert ("rejected", "row.width") in fates(again)
+    assert subjects(again) == [("1", "one")]
+
+
+def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:
+    def half() -> None:
+        with writing(tmp_path / "out.csv") as out:
+            out.write("begun")
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        half()
+    assert list(tmp_path.iterdir()) == []

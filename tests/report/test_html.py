@@ -80,7 +80,6 @@ REPORT: dict[str, Any] = {
         "by_direction": [["inbound", 500], ["outbound", 600], ["internal", 100]],
         "text_bytes": {"total": 1234567, "mean": 310, "largest": 90000},
         "messages_per_ticket": {"mean": 4.2, "largest": 120},
-        "languages": [["en", 700], ["da", 300], ["tlh", 2]],
     },
     "forecast": {"requests": 4000, "seconds": 400.0},
 }  # fmt: skip
