@@ -41,11 +41,14 @@ def write(
     """
     problems: list[Problem] = []
     paths: list[Path] = []
+    sources = {file.path.resolve() for table in checked.values() for file in table.scanned.files}
+    for name in fates.keys() - checked.keys():
+        _free_path(folder, name, sources)
     for name, table in checked.items():
         own = _own(name, fates)
         rejected = _rejected(own)
         first: dict[str, tuple[int, list[str]]] = {}
-        path = _free_path(folder, name, {file.path.resolve() for file in table.scanned.files})
+        path = _free_path(folder, name, sources)
         if not rejected.is_empty():
             paths.append(path)
             _write_table(table, rejected, path, first)

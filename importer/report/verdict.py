@@ -91,6 +91,8 @@ def headline(tickets: Mapping[str, int], *, dry: bool) -> str:
     read = tickets["read"]
     if not read:
         return "No tickets were read."
+    if dry and read == tickets[State.ALREADY_THERE]:
+        return f"{_share(read, read, _THERE_ALREADY)}."
     done, words = (tickets[State.LEFT], _READY) if dry else (_in_dixa(tickets), _THERE)
     others = [(tickets[state], fate) for state, fate in _FATES.items() if not (dry and state is State.LEFT)]
     if dry:
@@ -143,7 +145,9 @@ def _after_checking(command: str, tickets: Mapping[str, int], *, rejected: bool,
         yield Step("Mend the rejected rows where they come from, in the export or in the old helpdesk.")
         yield Step("Check again:", _line("validate", file))
     if not ready:
-        if not rejected:
+        if not rejected and tickets[State.ALREADY_THERE]:
+            yield Step("Nothing is left to send.")
+        elif not rejected:
             yield Step(
                 "Look whether the migration file names the right export, then check again:",
                 _line("validate", file),

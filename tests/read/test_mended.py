@@ -255,8 +255,11 @@ def test_rejects_that_nobody_reads_and_that_no_longer_apply_are_removed(
     assert trip.out().exists()
     assert not trip.out("tickets.2").exists()
     mend(trip.folder / "tickets.csv", "telegram", "email")
+    of_people = trip.out("people")
+    of_people.write_text("of a table that the migration names no more")
     trip.judged()
     assert not trip.out().exists()
+    assert not of_people.exists()
 
 
 def test_without_source_column_a_row_stands_for_none(migration: Migration, trip: Trip) -> None:

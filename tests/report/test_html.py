@@ -181,6 +181,8 @@ def words(report: Mapping[str, Any]) -> str:
         ("validate", {"read": 3, "rejected": 3}, "None of the 3 tickets is ready; 3 need mending."),
         ("validate", {"read": 1, "left": 1}, "The one ticket is ready."),
         ("validate", {"read": 1, "rejected": 1}, "The one ticket needs mending."),
+        ("validate", {"read": 2, "already_there": 2}, "All 2 tickets are in Dixa already."),
+        ("plan", {"read": 1, "already_there": 1}, "The one ticket is in Dixa already."),
         ("validate", {}, "No tickets were read."),
         ("run", {"read": 10, "imported": 6, "already_there": 2, "partial": 1, "left": 2}, "8 of 10 tickets are in Dixa (1 of them with something missing); 2 are still to go."),
         ("run", {"read": 4, "failed": 2, "in_doubt": 1, "left": 1}, "None of the 4 tickets is in Dixa; 2 did not get through, 1 is in doubt, 1 is still to go."),
@@ -189,6 +191,12 @@ def words(report: Mapping[str, Any]) -> str:
 )  # fmt: skip
 def test_headline(command: str, tickets: dict[str, int], headline: str) -> None:
     assert headline in words({**BARE, "command": command, "tickets": {**ZERO, **tickets}})
+
+
+def test_where_all_is_in_dixa_already_nothing_is_wrong_with_the_export() -> None:
+    text = words({**EMPTY, "command": "plan", "tickets": {**ZERO, "read": 2, "already_there": 2}})
+    assert "Nothing is left to send." in text
+    assert "names the right export" not in text
 
 
 def test_order_of_the_sections() -> None:
