@@ -24,7 +24,7 @@ from importer.push import BATCH
 from importer.relate import Related, relate
 from importer.report.books import Books
 from importer.report.private import writing
-from importer.validate import Checked, validate
+from importer.validate import Checked, count, validate
 
 Say = Callable[[str], None]
 
@@ -123,7 +123,7 @@ def _opened(tables: Mapping[str, Checked], related: Related, parts: Parts) -> Bo
     books["tickets"].read = _read(tables, "tickets")
     books["messages"].read = _read(tables, "messages") + related.openings.count
     books["attachments"].read = _read(tables, "attachments") + _listed(tables)
-    contacts = _rows(related.contacts)
+    contacts = count(related.contacts)
     unused = books["people"].accounted
     books["people"].read = contacts + unused
     planned = (parts.tickets, parts.messages, parts.attachments)
@@ -145,10 +145,6 @@ def _listed(tables: Mapping[str, Checked]) -> int:
     good = messages.good.select(pl.col("items").sum())
     bad = messages.fates.unique(["_file", "_record"]).select(pl.col("items").sum())
     return sum(int(frame.collect(engine="streaming").item() or 0) for frame in (good, bad))
-
-
-def _rows(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from importer.authors import Authors, Names, authors, external, key, stood_for
 from importer.model import Direction
 from importer.presets import Opening
 from importer.schema import load
-from importer.validate import BODIES, CASE, Checked
+from importer.validate import BODIES, CASE, Checked, count
 
 _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 
@@ -43,10 +43,6 @@ def written(frame: pl.LazyFrame, path: Path) -> Written:
     frame.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
     there = pl.scan_parquet(path, glob=False)
     return Written(there, count(there))
-
-
-def count(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def without(

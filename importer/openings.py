@@ -7,7 +7,7 @@ import polars as pl
 
 from importer.model import Direction
 from importer.presets import Opening
-from importer.validate import CASE, case, key
+from importer.validate import CASE, case, count, key
 
 # A mail that opens a ticket and the ticket's own row are written within this time.
 _TOGETHER = timedelta(minutes=10)
@@ -28,16 +28,12 @@ class Openings:
 def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame) -> Openings:
     """`opened` are the openings, `messages` all messages, with their direction; `tickets` those that go (see
     by_ticket)."""
-    count = _rows(opened)
-    twice = repeated(opened, messages, "unless_repeated") if count else None
+    told = count(opened)
+    twice = repeated(opened, messages, "unless_repeated") if told else None
     begun = tickets.filter(pl.col("first_public").is_not_null())
     ours = (pl.col("first_public") % 2).sum()
     conversations, by_agents = begun.select(pl.len(), ours=ours).collect(engine="streaming").row(0)
-    return Openings(count, _rows(twice) if twice is not None else 0, conversations, by_agents)
-
-
-def _rows(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
+    return Openings(told, count(twice) if twice is not None else 0, conversations, by_agents)
 
 
 def by_ticket(messages: pl.LazyFrame) -> pl.LazyFrame:

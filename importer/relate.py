@@ -13,9 +13,9 @@ import polars as pl
 
 from importer import openings
 from importer.authors import external, key, person
-from importer.joined import ROW, Joined, Rules, Summed, Written, count, good, join, summed, without, written
+from importer.joined import ROW, Joined, Rules, Summed, Written, good, join, summed, without, written
 from importer.model import State
-from importer.validate import FATE_SCHEMA, Checked
+from importer.validate import FATE_SCHEMA, Checked, count
 
 # Rules that relations add to the schemas' own, with what each says.
 RULES: Mapping[str, str] = {
@@ -51,8 +51,8 @@ class Related:
     `_opening`, `_file`, `_record`, `key`, `parent` (their ticket's), `created_at`, `items`, `body.bytes`,
     `case`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
     saying on which side the author stands; `bodies` are the texts of all good rows (`_opening`, `_file`,
-    `_record`, `parent`, `text`, `html`); neither where they were not kept. `attachments` are those of these
-    messages.
+    `_record`, `parent`, `text`, `html`). Where they were not kept there are none of both. `attachments` are
+    those of these messages.
     `fates` has every other row, by table.
     `contacts` are the distinct people these rows name: `key`, `email`, `phone`, `name`, `external`,
     `is_agent`, `is_end_user`.

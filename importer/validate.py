@@ -101,6 +101,11 @@ def key(name: str) -> pl.Expr:
     return pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash())
 
 
+def count(frame: pl.LazyFrame) -> int:
+    """How many rows there are."""
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
 def case(columns: Collection[str]) -> pl.Expr:
     """A hash of those columns of CASE that are there; one that is not counts as null."""
     hashes = [
@@ -288,7 +293,7 @@ def _written(scanned: read.Scanned, frame: pl.LazyFrame, path: Path) -> bool:
     """Write the rows; False where polars cannot read the files, and they may be read row by row. Raises
     SourceError where that does not help either."""
     try:
-        # Hashes do not get smaller, and are read several times.
+        # Without texts most are hashes, which do not get smaller and are read several times.
         compression: Literal["lz4", "uncompressed"] = (
             "lz4" if "text" in frame.collect_schema() else "uncompressed"
         )
