@@ -30,7 +30,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
 URL = r"^https?://[^\s/?#]+[^\s]*$"
-_TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 FieldType = Literal["string", "datetime", "boolean", "integer", "array"]
 
@@ -181,8 +181,8 @@ def _parsed(field: Field, timezone: str | None, frame: pl.LazyFrame, care: Care)
 def _booleans(cells: pl.Series) -> pl.Series:
     def read(part: pl.Series) -> pl.Series:
         folded = part.str.to_lowercase()
-        true = folded.is_in(_TRUE)
-        return true.zip_with(true | folded.is_in(_FALSE), pl.Series([None], dtype=pl.Boolean))
+        true = folded.is_in(TRUE)
+        return true.zip_with(true | folded.is_in(FALSE), pl.Series([None], dtype=pl.Boolean))
 
     return changed(cells, read)
 
@@ -211,8 +211,8 @@ _known_items = lru_cache(1 << 16)(cell_items)
 
 _BOOLEAN = Work(
     _booleans,
-    lambda cell: cell.str.to_lowercase().is_in((*_TRUE, *_FALSE)),
-    lambda cell: cell.str.to_lowercase().is_in(_TRUE),
+    lambda cell: cell.str.to_lowercase().is_in((*TRUE, *FALSE)),
+    lambda cell: cell.str.to_lowercase().is_in(TRUE),
     pl.Boolean,
 )
 _LIST = Work(

@@ -17,7 +17,7 @@ from importer.presets import Preset
 from importer.read import SourceFile, find, look
 from importer.recognise import Place, Recognised, recognise
 from importer.report.private import writing
-from importer.schema import TABLES, load
+from importer.schema import FALSE, TABLES, TRUE, load
 
 _GAP = "# <- say it"
 
@@ -238,7 +238,10 @@ def _aliased_lines(table: str, columns: dict[str, list[str]], inverted: set[str]
     for name in sorted(inverted):
         other = ("inbound", "outbound") if name == "direction" else ("true", "false")
         no, yes = other
-        yield f'values.{name} = {{ true = "{yes}", false = "{no}", 1 = "{yes}", 0 = "{no}" }}'
+        spelled = [*((word, yes) for word in TRUE), *((word, no) for word in FALSE)]
+        # What says neither is taken for private: nothing may be shown by mistake.
+        spelled += [('"*"', yes)] if name == "public" else []
+        yield f"values.{name} = {{ {', '.join(f'{word} = {_text(value)}' for word, value in spelled)} }}"
     if "direction" in columns and "direction" not in inverted:
         yield 'values.direction = { true = "inbound", false = "outbound", in = "inbound", out = "outbound" }'
     if "status" in columns:

@@ -252,15 +252,18 @@ def test_what_is_written_for_an_unknown_csv_is_planned_as_it_is_meant(
     ]
 
 
+@pytest.mark.parametrize(
+    ("no", "yes"), [("False", "True"), ("No", "Yes"), ("n", "Y"), ("0", "1"), ("f", "t"), ("no", "perhaps")]
+)
 def test_unknown_files_are_joined_by_their_names_and_flags_are_turned_round(
-    here: Here, tmp_path: Path, prepare
+    here: Here, tmp_path: Path, prepare, no: str, yes: str
 ) -> None:
     (tmp_path / "cases.csv").write_text(
         "ticket id,subject,requester id,created\n1,Hello,u1,2024-01-02T10:00:00Z\n"
     )
     (tmp_path / "notes.csv").write_text(
         "comment id,ticket id,author id,private,body,created\n"
-        "c1,1,u1,False,hi,2024-01-02T10:00:00Z\nc2,1,u2,True,secret,2024-01-02T11:00:00Z\n"
+        f"c1,1,u1,{no},hi,2024-01-02T10:00:00Z\nc2,1,u2,{yes},secret,2024-01-02T11:00:00Z\n"
     )
     (tmp_path / "users.csv").write_text(
         "user id,email,name,type\nu1,a@b.example,Ada,customer\nu2,b@b.example,Bo,Agent\n"
