@@ -56,6 +56,8 @@ def prepare(
 ) -> Prepared:
     """Judge the tables and plan; without `jobs` only count what would go. Raises SourceError for a file that
     cannot be read to its end."""
+    if "tickets" not in scanned:
+        raise ConfigError("source: no file says what tickets there are; name one in source.tickets.files")
     _check_attributes(migration, scanned["tickets"])
     tables = {}
     imported = checkpoint.marks(migration.checkpoint, maker=MARKS)

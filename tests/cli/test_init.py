@@ -458,3 +458,11 @@ def test_a_preset_that_is_not_there_or_is_none_is_refused(here: Here, tmp_path: 
         here("presets", "bad.toml"), ConfigError
     )
     assert os.listdir(tmp_path) == ["bad.toml"]
+
+
+def test_a_preset_without_a_file_of_tickets_says_so(dixa_import, tmp_path: Path) -> None:
+    messages = SAMPLES / "presets" / "gorgias" / "messages.csv"
+    assert dixa_import("init", messages, "--into", tmp_path / "g.toml").code == 0
+    done = dixa_import("validate", tmp_path / "g.toml")
+    assert done.code == 2
+    assert "name one in source.tickets.files" in done.err
