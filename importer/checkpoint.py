@@ -480,7 +480,6 @@ class Snapshot:
     tickets: Mapping[str, int]
     messages: Mapping[str, int]
     attachments: Mapping[str, int]
-    people: Mapping[str, int]
     notes: Mapping[str, Any]
 
 
@@ -499,7 +498,6 @@ def snapshot(path: Path) -> Snapshot:
                 "coalesce(state, 'in_doubt') END, sum(attachments - refused) FROM steps "
                 "GROUP BY 1 HAVING sum(attachments - refused)",
                 "refused": "SELECT 'rejected', sum(refused) FROM steps HAVING sum(refused)",
-                "people": "SELECT coalesce(state, 'in_doubt'), count(*) FROM people GROUP BY 1",
             }
             counts = {name: Counter(dict(db.execute(query).fetchall())) for name, query in by_state.items()}
             counts["attachments"] += counts.pop("refused")

@@ -26,8 +26,8 @@ class Openings:
 
 
 def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame) -> Openings:
-    """`opened` are the openings, `messages` all messages, with their direction; `tickets` those that go (see
-    by_ticket)."""
+    """`opened` are the openings, `messages` all that say something, with their direction; `tickets` those
+    that go (see by_ticket)."""
     told = count(opened)
     twice = repeated(opened, messages, "unless_repeated") if told else None
     begun = tickets.filter(pl.col("first_public").is_not_null())
@@ -75,8 +75,8 @@ def messages(tickets: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def repeated(opened: pl.LazyFrame, messages: pl.LazyFrame, opening: Opening) -> pl.LazyFrame | None:
-    """The openings that must not be told twice, since they stand among the messages (with their direction)
-    too; None where that is not asked."""
+    """The openings that must not be told twice, since they stand among the messages that say something (with
+    their direction) too; None where that is not asked."""
     others = messages.filter(~pl.col("_opening"))
     if opening == "always":
         return None

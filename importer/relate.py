@@ -93,6 +93,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
     by_case = _by_case(joined, numbers, workdir)
     contacts = written(_contacts(tickets, by_case), workdir / "contacts.parquet").frame
     agentless = pl.col("is_agent") & pl.col("author_email").is_null()
+    said = joined.sided(_said(joined.messages, good(tables, "attachments")))
     return Related(
         tickets=tickets,
         going=going,
@@ -108,7 +109,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
             "attachments": fates.attachments.frame,
             "people": _people_fates(tables, contacts, rules),
         },
-        openings=openings.counted(joined.openings.frame, joined.sided(joined.messages), numbers.by_ticket),
+        openings=openings.counted(joined.openings.frame, said, numbers.by_ticket),
         unsaid=_sum(by_case.filter("_unsaid"), "going"),
         default_agents=_sum(by_case.filter(agentless), "going"),
         default_requesters=count(tickets.filter("_default_requester")),
@@ -188,6 +189,15 @@ def _fate(frame: pl.LazyFrame, state: State, rule: str) -> pl.LazyFrame:
     )
 
 
+_WORDLESS = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
+
+
+def _said(messages: pl.LazyFrame, attachments: pl.LazyFrame) -> pl.LazyFrame:
+    """The messages with a text, or with an attachment in their own row or in the table of these."""
+    of_files = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="semi")
+    return pl.concat([messages.filter(~_WORDLESS), of_files])
+
+
 def _message_fates(
     tables: Mapping[str, Checked],
     joined: Joined,
@@ -196,14 +206,8 @@ def _message_fates(
 ) -> Iterator[pl.LazyFrame]:
     """Openings told twice, orphans, messages that say nothing, and agents nobody can stand in for."""
     messages, opened = joined.messages, joined.openings
-    wordless = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
-    linked = attachments.select("parent")
-    told = [
-        messages.filter(~wordless),
-        messages.filter(wordless).join(linked, left_on="key", right_on="parent", how="semi"),
-    ]
-    telling = joined.sided(pl.concat(told))
-    repeated = openings.repeated(opened.frame, telling, rules.opening) if opened.rows else None
+    said = joined.sided(_said(messages, attachments))
+    repeated = openings.repeated(opened.frame, said, rules.opening) if opened.rows else None
     if repeated is not None:
         yield _fate(repeated, State.FILTERED, "opening_repeated")
         messages = messages.join(repeated, on=ROW, how="anti")
@@ -214,7 +218,7 @@ def _message_fates(
         orphans = messages.join(orphaned.lazy(), on="parent", how="semi")
         yield _fate(orphans, State.REJECTED, "ticket_id.foreignKey")
         messages = messages.join(orphaned.lazy(), on="parent", how="anti")
-    empty = messages.filter(wordless).join(linked, left_on="key", right_on="parent", how="anti")
+    empty = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="anti")
     yield _fate(empty, State.FILTERED, "empty_message")
     lost = pl.col("is_agent") & pl.col("author_email").is_null() & pl.lit(rules.default_agent is None)
     nameless = joined.authors.frame.filter(lost).select("case").collect(engine="streaming")

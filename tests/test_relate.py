@@ -173,8 +173,10 @@ def test_a_message_that_says_nothing_takes_no_opening_away(
         messages=MESSAGES + "m,1,inbound,,a@b.example,2024-01-01T00:01:00Z\n",
         **files,
     )
-    (job,) = prepare(path).parts.jobs()
+    ready = prepare(path)
+    (job,) = ready.parts.jobs()
     assert [message.message_id for message in job.messages] == (["m"] if attached else ["1:opening"])
+    assert ready.related.openings.repeated == attached
 
 
 GATHERED = "message_id,ticket_id,author_email,direction,text,created_at,requester_email,Desc\n"

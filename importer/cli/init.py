@@ -236,8 +236,7 @@ def _aliased_lines(table: str, columns: dict[str, list[str]], inverted: set[str]
             f"{_GAP}"
         )
     for name in sorted(inverted):
-        other = ("inbound", "outbound") if name == "direction" else ("true", "false")
-        no, yes = other
+        no, yes = ("inbound", "outbound") if name == "direction" else ("true", "false")
         spelled = [*((word, yes) for word in TRUE), *((word, no) for word in FALSE)]
         # What says neither is taken for private: nothing may be shown by mistake.
         spelled += [('"*"', yes)] if name == "public" else []

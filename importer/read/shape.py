@@ -19,8 +19,6 @@ _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
 OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
 # A row out of a cell has its source row's number above these bits and its place in the cell in them.
 _PLACE_BITS = 20
-# More than a file has, in an id of a row among those of all files.
-_MOST_RECORDS = 1 << 48
 MENDED = "mended"  # why a row is left out for which a mended one stands
 
 
@@ -287,13 +285,14 @@ def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     ]
     latest = [pl.col(name).max() for name in others if name in ("updated_at", "closed_at")]
     smallest = [pl.col(name).min() for name in others if name not in ("updated_at", "closed_at")]
-    place = pl.col("_file").cast(pl.UInt64) * _MOST_RECORDS + pl.col("_record")
+    first_file = pl.col("_file").min()
     stands = pl.col("_flaw").is_null() & (pl.col("_skip") != MENDED).fill_null(value=True)
     return (
         frame.filter(pl.col("ticket_id").is_not_null() & stands)
         .group_by("ticket_id")
         .agg(
-            place.min().alias("_place"),
+            first_file,
+            pl.col("_record").filter(pl.col("_file") == first_file).min(),
             pl.lit(None, pl.String).alias("_flaw"),
             pl.col("_skip").min(),
             *latest,
@@ -301,10 +300,6 @@ def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
             (pl.concat_list(differing).list.drop_nulls().list.join(", ") if differing else pl.lit("")).alias(
                 "_differs"
             ),
-        )
-        .with_columns(
-            _file=(pl.col("_place") // _MOST_RECORDS).cast(pl.UInt16),
-            _record=pl.col("_place") % _MOST_RECORDS,
         )
         .select("_file", "_record", "_flaw", "_skip", "_differs", *names)
     )

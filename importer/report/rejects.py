@@ -43,7 +43,7 @@ def write(
     paths: list[Path] = []
     sources = {file.path.resolve() for table in checked.values() for file in table.scanned.files}
     for name in fates.keys() - checked.keys():
-        _free_path(folder, name, sources)
+        _free_path(folder, name, sources)  # removes what an earlier run left
     for name, table in checked.items():
         own = _own(name, fates)
         rejected = _rejected(own)
@@ -143,7 +143,7 @@ def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
     by_name = dict(zip(own, cells, strict=False))
     row = [by_name.get(name, "") for name in header] + cells[len(own) :]
     if len(cells) < len(own):
-        # With a header of several files it would be as long as any other.
+        # With the header of several files it would be as long as any other, so it gets another wrong width.
         return row[:-1] if row[-1] == "" else [*row, "?"]
     return row
 
