@@ -200,3 +200,14 @@ def test_tickets_gathered_out_of_several_files_keep_their_own_openings(
         "A": [("A:opening", "open A"), ("c", "t"), ("d", "t")],
         "B": [("B:opening", "open B"), ("a", "t"), ("b", "t"), ("e", "t")],
     }
+
+
+@pytest.mark.parametrize("name", ["Thomas Groß", "ÅSE MÜLLER"])
+def test_agents_are_named_by_any_letters(prepare, migration: Migration, name: str) -> None:
+    path = migration(
+        tickets="ticket_id,requester_email\n1,a@b.example\n",
+        messages=f"ticket_id,direction,text,author_name\n1,outbound,hello,{name}\n",
+    )
+    path.with_name("minimal.people.csv").write_text(f"person,agent\n{name},agent@b.example\n", "utf-8")
+    (job,) = prepare(path).parts.jobs()
+    assert [message.author.email for message in job.messages] == ["agent@b.example"]

@@ -130,6 +130,21 @@ def test_after_kill_9_status_says_that_nothing_goes_on(dixa_import, sandbox, sam
     assert "ended without closing; run again" in done.out
 
 
+@pytest.mark.parametrize("api", ["integrations"])  # a ticket is done before the last one begins
+def test_after_kill_9_status_does_not_show_the_books_of_the_run_before(dixa_import, sandbox, samples) -> None:
+    path = samples / "helpdesk.toml"
+    assert dixa_import("run", path, "--base-url", sandbox.url, *FAST, "--limit", 3).code == 8
+    before = sandbox.store.count("messages")
+    process = dixa_import.start("run", path, "--base-url", sandbox.url, *SLOW, "--workers", 1)
+    until(lambda: sandbox.store.count("messages") >= before + 8, process)
+    process.kill()
+    process.communicate(timeout=30)
+    tickets = json.loads(dixa_import("--json", "status", path).out)["tickets"]
+    assert tickets["imported"] > 3, tickets
+    assert (tickets["read"], tickets["filtered"]) == (13, 1)
+    assert tickets["imported"] + tickets["left"] + tickets["in_doubt"] == 12
+
+
 @BOTH
 def test_retry_takes_what_was_rejected_here_and_is_mended(dixa_import, sandbox, samples) -> None:
     tickets = samples / "export" / "tickets.csv"
