@@ -168,6 +168,7 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     try:
         with replace(file, dialect=dialect).text() as stream:
             start = stream.read(_SAMPLE_BYTES)
+            goes_on = bool(stream.read(1))
     except UnicodeError as error:
         raise SourceError(
             f"{file.path}: is no {dialect.encoding_name} text: {error}; set the table's encoding"
@@ -187,6 +188,11 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
             f"{file.path}:{dialect.preamble + 1}: its header has a quote too many or too few, so its columns "
             "cannot be told"
         ) from None
+    if goes_on and not lines.read(1) and not start.endswith(("\n", "\r")):
+        raise SourceError(
+            f"{file.path}:{dialect.preamble + 1}: its first line is longer than {len(start):,} characters, "
+            "so it is no header; are its encoding and its line ends what they seem?"
+        )
     if any(not title.isprintable() for title in titles) and "\0" in start:
         raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
     reasons = replace(file, titles=titles).reasons

@@ -302,3 +302,11 @@ def test_signs_of_globs_in_the_names_of_folders_are_letters(
     frame.write_csv(folder / "t.csv") if suffix == "csv" else frame.write_parquet(folder / "t.parquet")
     path = migration(f"tickets.files = ['export [[]1]/*.{suffix}']")
     assert rows(path, "tickets", "ticket_id") == [("1",)]
+
+
+def test_a_first_line_that_does_not_end_is_no_header(migration: Migration) -> None:
+    path = migration(tickets="ticket_id,subject," + "x" * (1 << 20) + ",status\n1,a,b,c\n")
+    with pytest.raises(
+        SourceError, match=r"tickets\.csv:1: its first line is longer than 1,048,576 characters"
+    ):
+        scan(path)
