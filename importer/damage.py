@@ -144,6 +144,10 @@ _MARKS = {
         ("text", "html", "opening_text", "opening_html"),
         "texts hold placeholders that nobody filled in ({{ticket.id}}), which customers would see",
     ),
+    "copies_without_address": (
+        ("cc", "bcc"),
+        "CC or BCC hold something that is no e-mail address; it does not go, the message does",
+    ),
     "repeated_times": (
         ("created_at",),
         "times stand twice on the clock of source.timezone (it goes back in autumn); they are read as the "

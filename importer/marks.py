@@ -8,7 +8,7 @@ import polars as pl
 
 from importer.care import Care, Work
 from importer.cells import nowhere
-from importer.schema import TableSchema
+from importer.schema import EMAIL, TableSchema, without
 
 PREFIX = "damage."
 # UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
@@ -34,6 +34,9 @@ def marks(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[p
     for field in schema.fields:
         if field.name in given and field.name.endswith("_id"):
             yield care.work(pl.col(field.name), _EATEN_ID).alias(f"{PREFIX}eaten.{field.name}")
+    copies = [name for name in ("cc", "bcc") if name in given]
+    if copies:
+        yield _mark("copies_without_address", copies, _NO_ADDRESS, care)
     times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
     if times:
         twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
@@ -59,6 +62,7 @@ def _rare(pattern: str, plain: Callable[[Any], Any]) -> Work:
 _SIGNS = "Ã|â€|â‚|Â|ï¿½|\ufffd|" + r"\{\{|\{%|<%="
 _HOLES = _rare(_HOLE, lambda texts: ~texts.str.contains(_SIGNS))
 _MOJIBAKE = _rare(_GARBLED, lambda texts: ~texts.str.contains(_SIGNS))
+_NO_ADDRESS = without(EMAIL)
 # Ids of signs without blanks; not as a spreadsheet rounds them (3.7E+11, 1000.0).
 _ID = r"^\+*(?:[!-*,-DF-df-~]\+*|[eE])+$"
 _EATEN_ID = _rare(_EATEN, lambda ids: ids.str.contains(_ID) & ~ids.str.ends_with(".0"))

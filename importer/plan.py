@@ -6,8 +6,9 @@ files of a bounded size first, so that only one part is in memory at a time.
 """
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import polars.selectors as cs
 from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message
 from importer.read import batches
 from importer.relate import Related
+from importer.schema import EMAIL
 from importer.text import plain
 from importer.validate import key
 
@@ -332,13 +334,18 @@ def _message(
         from_email=row["from_email"],
         to_email=row["to_email"],
         attachments=files,
-        cc=tuple(row["cc"] or ()),
-        bcc=tuple(row["bcc"] or ()),
+        cc=_addresses(row["cc"]),
+        bcc=_addresses(row["bcc"]),
         html=row["html"],
         from_html=row["text"] is None and row["html"] is not None,
         stand_in=row["is_agent"] and not written.key,
         fingerprint=content,
     )
+
+
+def _addresses(items: Sequence[str] | None) -> tuple[str, ...]:
+    """Those of a list that are some; marks.py counts the others."""
+    return tuple(item for item in items or () if re.fullmatch(EMAIL, item))
 
 
 def fingerprint(*content: object) -> bytes:

@@ -267,7 +267,7 @@ def _type_rules(
         if field.item_format in _FORMATS:
             message, pattern = _FORMATS[field.item_format]
             rules.append(
-                rule("format", f"an item of the list is {message}", care.work(value, _items(pattern)))
+                rule("format", f"an item of the list is {message}", care.work(value, without(pattern)))
             )
         return rules
     state = pl.col(f"state.{field.name}")
@@ -282,17 +282,17 @@ def _type_rules(
     ]
 
 
-def _items(pattern: str) -> Work:
+def without(pattern: str) -> Work:
     """Whether a list has an item without the pattern."""
 
-    def without(cells: pl.Series) -> pl.Series:
+    def found(cells: pl.Series) -> pl.Series:
         there = cells.is_not_null()
         given = cells.filter(there)
         if given.list.eval(pl.element().str.contains(pattern)).list.all().all():
             return nowhere(cells)
         return ~cells.list.eval(pl.element().str.contains(pattern)).list.all()
 
-    return Work(without, lambda cell: cell.list.first().str.contains(pattern), nowhere, pl.Boolean)
+    return Work(found, lambda cell: cell.list.first().str.contains(pattern), nowhere, pl.Boolean)
 
 
 def _length(limit: int) -> Work:
@@ -308,7 +308,7 @@ def _length(limit: int) -> Work:
 
 
 _FORMATS = {
-    "email": ("no e-mail address", EMAIL),
+    "email": ("not one e-mail address", EMAIL),
     "uri": ("no http(s) URL", URL),
 }
 

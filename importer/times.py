@@ -5,8 +5,8 @@ the same in all rows. Where no cell shows which of day and month comes first, it
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
@@ -26,6 +26,8 @@ class Form(StrEnum):
     EPOCH_US = "epoch_us"
     EXCEL = "excel"
 
+
+ORDERS = (Form.DMY, Form.MDY)
 
 IN_WORDS = {
     Form.ISO: "ISO 8601",
@@ -62,30 +64,37 @@ _ISO = r"^\s*\d{4}-\d{2}-\d{2}(?:[T ]+\d{2}:\d{2}|\s*$)"
 _EPOCHS = {Form.EPOCH_S: 10, Form.EPOCH_MS: 13, Form.EPOCH_US: 16}
 _PER_SECOND = {Form.EPOCH_S: 1, Form.EPOCH_MS: 1_000, Form.EPOCH_US: 1_000_000}
 _EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
+_YEAR_FIRST = _NUMERIC.replace(r"\d{1,4}", r"\d{4}", 1)
+_MONTHS, _DAYS = 12, 31
+_YEARS = 20  # longer than any export, shorter than a month
+_SLIPS = 10  # cells of one order beside which a single one of the other is taken for a slip
 # Two digits of a year: up to 69 they are of this century (POSIX strptime, %y).
 _CENTURY = 69
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The form of a column, and how many cells of those looked at have it. For an order of day and month:
-    `shown_by` a cell that can only be this one, `contrary` counts those that can only be the other, `unclear`
-    says that no cell shows it."""
+    """The form of a column, and how many cells of those looked at have it. For an order of day, month and
+    year: `shown_by` cells that can only be this one, `contrary` counts those that can only be another, and
+    `unclear` are the orders that are left where the cells do not decide."""
 
     form: Form
     matching: int
     looked_at: int
-    shown_by: str | None = None
+    shown_by: tuple[str, ...] = ()
     contrary: int = 0
-    unclear: bool = False
+    unclear: tuple[Form, ...] = ()
 
 
 def decide(cells: Sequence[str]) -> Decision:
     """The form of a column by its cells, empty ones left out."""
     column = pl.Series("cell", cells, dtype=pl.String).drop_nulls()
-    iso = int(column.str.contains(_ISO).sum())
+    is_iso = column.str.contains(_ISO)
+    iso = int(is_iso.sum())
     if iso * 2 >= len(column):
-        return Decision(Form.ISO, iso, len(column))
+        # Hours or days of one digit are no ISO 8601; what reads those reads the others too.
+        short = int(column.filter(~is_iso).str.contains(_YEAR_FIRST).sum())
+        return Decision(Form.YMD if short else Form.ISO, iso + short, len(column))
     counts = {
         form: int(column.str.contains(rf"^\d{{{size}}}(?:\.\d+)?$").sum()) for form, size in _EPOCHS.items()
     }
@@ -105,17 +114,57 @@ def decide(cells: Sequence[str]) -> Decision:
 
 def _order(column: pl.Series, numeric: int) -> Decision:
     """Which of year, day and month comes first, by the cells in which only one can be."""
-    parts = column.to_frame("cell").select(g=pl.col("cell").str.extract_groups(_NUMERIC)).unnest("g")
-    first, second, text = parts["a"].cast(pl.Int64), parts["b"].cast(pl.Int64), parts["a"]
-    if int((text.str.len_chars() == 4).sum()) * 2 > numeric:
+    parts = (
+        column.to_frame("cell")
+        .select("cell", part=pl.col("cell").str.extract_groups(_NUMERIC))
+        .unnest("part")
+        .drop_nulls("a")
+        .select("cell", *(pl.col(n).cast(pl.Int64) for n in "abc"), first=pl.col("a"), last=pl.col("c"))
+    )
+    long = {n: int((parts[n].str.len_chars() == 4).sum()) * 2 > numeric for n in ("first", "last")}
+    if long["first"]:
         return Decision(Form.YMD, numeric, len(column))
-    days_first, months_first = first > 12, second > 12
-    by_form = {Form.DMY: days_first, Form.MDY: months_first}
-    form = max(by_form, key=lambda f: int(by_form[f].sum()))
-    proofs = column.filter(by_form[form].fill_null(value=False))
-    shown = proofs[0] if len(proofs) else None
-    contrary = sum(int(hits.sum()) for other, hits in by_form.items() if other is not form)
-    return Decision(form, numeric, len(column), shown, contrary, unclear=shown is None)
+    day, month = (pl.col(name).is_between(_MONTHS + 1, _DAYS) for name in "ab")
+    order = _between(parts, {Form.DMY: day, Form.MDY: month})
+    if not long["last"]:
+        year = _place_of_year(parts)
+        if year.unclear:
+            last = order.unclear or (order.form,)
+            order = replace(year, form=order.form, unclear=(*last, Form.YMD))
+        elif year.form is Form.YMD:
+            order = year
+    return replace(order, matching=numeric, looked_at=len(column))
+
+
+def _place_of_year(parts: pl.DataFrame) -> Decision:
+    """Where all parts have two digits: YMD if the year comes first, else any other form. A day runs through
+    the month, and no export through as many years."""
+    no_day = {name: ~pl.col(name).is_between(1, _DAYS) for name in "ac"}
+    shown = _between(parts, {Form.DMY: no_day["c"] | (pl.col("b") > _MONTHS), Form.YMD: no_day["a"]})
+    if shown.shown_by or parts.is_empty():
+        return shown
+    ends = {name: parts.sort(name)["cell"].gather([0, -1]).to_list() for name in "ac"}
+    apart = {name: parts.select(pl.col(name).max() - pl.col(name).min()).item() for name in "ac"}
+    days = [name for name, width in apart.items() if width >= _YEARS]
+    if len(days) != 1:
+        return shown
+    form = Form.DMY if days == ["a"] else Form.YMD
+    return replace(shown, form=form, shown_by=tuple(ends[days[0]]), unclear=())
+
+
+def _between(parts: pl.DataFrame, only: Mapping[Form, pl.Expr]) -> Decision:
+    """One of two orders, by the cells that can only be it; those that can only be the other have to be few,
+    as slips are."""
+    cells = {form: parts.filter(proof)["cell"] for form, proof in only.items()}
+    more = max(only, key=lambda form: len(cells[form]))
+    (fewer,) = only.keys() - {more}
+    shown = () if cells[more].is_empty() else (cells[more][0],)
+    contrary = len(cells[fewer])
+    if shown and contrary * _SLIPS < len(cells[more]):
+        return Decision(more, 0, 0, shown, contrary)
+    if contrary:
+        shown = (*shown, cells[fewer][0])
+    return Decision(more, 0, 0, shown, contrary, unclear=tuple(only))
 
 
 def to_iso(cell: pl.Expr, form: Form) -> pl.Expr:

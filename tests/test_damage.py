@@ -294,6 +294,18 @@ def test_html_has_placeholders_too(migration: Migration, prepare) -> None:
     assert findings(ready)[0].places[0].column == "html"
 
 
+def test_copies_that_go_to_no_address_are_counted_and_left_out(migration: Migration, prepare) -> None:
+    path = migration(
+        tickets=tickets(ticket(1)),
+        messages=f"{MESSAGES},cc\n{message(1)},mia@b.example; Team\n{message(2)},ole@b.example\n",
+    )
+    ready = prepare(path)
+    assert told(ready) == [("messages", "copies_without_address", 1, 2)]
+    assert [(p.record, p.column) for p in findings(ready)[0].places] == [(0, "cc")]
+    (conversation,) = ready.parts.jobs()
+    assert [m.cc for m in conversation.messages] == [(), ("mia@b.example",), ("ole@b.example",)]
+
+
 # -- times
 
 

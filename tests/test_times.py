@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from importer import config, damage, read
 from importer.errors import SourceError
 from importer.instants import State, instants
+from importer.read import REASON_COLUMNS
 from importer.times import Decision, Form, decide, to_iso
 
 Migration = Callable[..., Path]
+DMY, MDY, YMD = Form.DMY, Form.MDY, Form.YMD
 
 
 def read_as(form: Form, *cells: str | None) -> list[str | None]:
@@ -213,13 +215,32 @@ def test_a_stray_cell_among_jira_s_times_does_not_matter(migration: Migration) -
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        (["04/08/2025", "25/08/2025 10:00"], Decision(Form.DMY, 2, 2, "25/08/2025 10:00")),
-        (["04/08/2025", "08/25/2025 1:00 PM"], Decision(Form.MDY, 2, 2, "08/25/2025 1:00 PM")),
-        (["04.08.25", "31.08.25"], Decision(Form.DMY, 2, 2, "31.08.25")),
-        (["04-08-15", "05-08-15"], Decision(Form.DMY, 2, 2, unclear=True)),
-        (["2025/08/04", "2025/12/25 10:00"], Decision(Form.YMD, 2, 2)),
-        (["13/01/2024", "14/01/2024", "01/15/2024"], Decision(Form.DMY, 3, 3, "13/01/2024", contrary=1)),
-        (["01/13/2024", "01/14/2024", "15/01/2024"], Decision(Form.MDY, 3, 3, "01/13/2024", contrary=1)),
+        (["04/08/2025", "25/08/2025 10:00"], Decision(DMY, 2, 2, ("25/08/2025 10:00",))),
+        (["04/08/2025", "08/25/2025 1:00 PM"], Decision(MDY, 2, 2, ("08/25/2025 1:00 PM",))),
+        (["04-08-2015", "05-08-2015"], Decision(DMY, 2, 2, unclear=(DMY, MDY))),
+        (["2025/08/04", "2025/12/25 10:00"], Decision(YMD, 2, 2)),
+        # A single slip is none of an order's evidence; two orders side by side are two exports.
+        (["13/01/2024"] * 11 + ["01/15/2024"], Decision(DMY, 12, 12, ("13/01/2024",), contrary=1)),
+        (["01/13/2024"] * 11 + ["15/01/2024"], Decision(MDY, 12, 12, ("01/13/2024",), contrary=1)),
+        (
+            ["13/01/2024", "14/01/2024", "01/15/2024"],
+            Decision(DMY, 3, 3, ("13/01/2024", "01/15/2024"), contrary=1, unclear=(DMY, MDY)),
+        ),
+        # Of two digits a year may come first too; days run through the month, and years do not.
+        (["04-08-15", "05-08-15"], Decision(DMY, 2, 2, unclear=(DMY, MDY, YMD))),
+        (["24/01/05", "24/12/09"], Decision(DMY, 2, 2, unclear=(DMY, YMD))),
+        (["01/24/05", "12/24/09"], Decision(MDY, 2, 2, ("01/24/05",))),
+        (["24/01/05", "24/12/31"], Decision(YMD, 2, 2, ("24/01/05", "24/12/31"))),
+        (["04.08.25", "31.08.25"], Decision(DMY, 2, 2, ("31.08.25",))),
+        (["05/01/99", "31/12/98"], Decision(DMY, 2, 2, ("31/12/98",))),
+        (["99/01/05", "98/12/31"], Decision(YMD, 2, 2, ("99/01/05",))),
+        (["01/13/24", "12/31/24"], Decision(MDY, 2, 2, ("01/13/24",))),
+        (["02.08.25", "31.08.24", "17.01.25"], Decision(DMY, 3, 3, ("31.08.24",))),
+        (["25-08-02", "24-08-31", "25-01-17"], Decision(YMD, 3, 3, ("25-08-02", "24-08-31"))),
+        (
+            ["05/01/99", "99/01/05"],
+            Decision(DMY, 2, 2, ("05/01/99", "99/01/05"), contrary=1, unclear=(DMY, MDY, YMD)),
+        ),
     ],
 )
 def test_the_order_of_day_and_month_is_decided_by_evidence(cells: list[str], expected: Decision) -> None:
@@ -331,23 +352,74 @@ def test_the_order_of_another_table_decides_nothing(migration: Migration) -> Non
 
 
 def test_what_was_decided_is_said_with_its_proof(migration: Migration) -> None:
-    path = migration(tickets="ticket_id,created_at\n1,13/01/2024\n2,14/01/2024\n3,01/15/2024\n")
-    notes = scanned(path)["tickets"].notes
-    assert notes == (
+    days = [f"{n},{n}/01/2024" for n in range(13, 27)]
+    path = migration(tickets="\n".join(["ticket_id,created_at", *days, "3,01/15/2024", ""]))
+    (origin,) = scanned(path)["tickets"].origins
+    assert origin.notes == (
         "created_at of tickets: read as times day before month, shown by '13/01/2024' "
-        "(3 of 3 different ones looked at)",
-        "created_at of tickets: 1 of these can only be the other order; the column may mix two, so look at how "
-        "it was made",
+        "(15 of 15 different ones looked at)",
+        "created_at of tickets: 1 of these can only be another order; they are not turned round, so look at "
+        "how they were made",
     )
 
 
 def test_a_time_in_the_other_order_is_rejected_not_turned_round(migration: Migration, prepare) -> None:
+    days = [f"{n},a,a@b.example,{n}/01/2024,hi" for n in range(13, 27)]
     path = migration(
-        tickets="ticket_id,subject,requester_email,created_at,opening_text\n"
-        "1,a,a@b.example,13/01/2024,hi\n2,b,a@b.example,14/01/2024,hi\n3,c,a@b.example,01/15/2024,hi\n"
+        tickets="\n".join(
+            [
+                "ticket_id,subject,requester_email,created_at,opening_text",
+                *days,
+                "3,c,a@b.example,01/15/2024,hi",
+                "",
+            ]
+        )
     )
     fates = prepare(path).related.fates["tickets"].select("ticket_id", "state", "rule").collect().rows()
     assert fates == [("3", "rejected", "created_at.type")]
+
+
+def test_a_column_that_mixes_two_orders_is_refused_with_one_of_each(migration: Migration) -> None:
+    path = migration(tickets="ticket_id,created_at\n1,13/01/2024\n2,14/01/2024\n3,01/15/2024\n")
+    with pytest.raises(SourceError, match="in two orders, as '13/01/2024' and '01/15/2024'; make them one"):
+        created(path)
+
+
+def test_files_that_show_opposite_orders_are_each_read_in_their_own(
+    migration: Migration, tmp_path: Path
+) -> None:
+    (tmp_path / "1.csv").write_text("ticket_id,created_at\n1,04/08/2015\n2,31/08/2015\n")
+    (tmp_path / "2.csv").write_text("ticket_id,created_at\n3,04/08/2015\n4,08/31/2015\n")
+    path = migration('tickets.files = ["1.csv", "2.csv"]')
+    assert created(path) == [f"2015-{day}T00:00:00" for day in ("08-04", "08-31", "04-08", "08-31")]
+    other = "created_at of tickets: another file or column has day and month the other way round"
+    assert [origin.notes[-1] for origin in scanned(path)["tickets"].origins] == [other, other]
+    (tmp_path / "3.csv").write_text("ticket_id,created_at\n5,04/08/2015\n")
+    path = migration('tickets.files = ["1.csv", "2.csv", "3.csv"]')
+    with pytest.raises(SourceError, match=r"3\.csv: no cell of 'created_at' shows"):
+        created(path)
+
+
+def test_rejects_that_come_back_are_read_in_the_order_of_their_export(
+    migration: Migration, tmp_path: Path
+) -> None:
+    (tmp_path / "1.csv").write_text("ticket_id,created_at\n1,04/08/2015\n2,31/08/2015\n")
+    reasons = ",".join(REASON_COLUMNS)
+    (tmp_path / "r.csv").write_text(f"{reasons},ticket_id,created_at\n,,,,,,3,08/31/2015\n")
+    path = migration('tickets.files = ["1.csv", "r.csv"]')
+    assert created(path)[2] == "2015-31-08T00:00:00"
+
+
+@pytest.mark.parametrize("short", ["2024-04-03 9:05", "2024-4-3 09:05", "2024-4-3T09:05:00"])
+def test_hours_and_days_of_one_digit_are_read_beside_whole_ones(migration: Migration, short: str) -> None:
+    lines = ["ticket_id,created_at", "1,2024-04-03 12:00:00.5+02:00", "2,2024-04-03", "3,2024-04-03T12:00Z"]
+    path = migration(tickets="\n".join([*lines, f"4,{short}", ""]))
+    assert created(path) == [
+        "2024-04-03T12:00:00.5+02:00",
+        "2024-04-03T00:00:00",
+        "2024-04-03T12:00:00Z",
+        "2024-04-03T09:05:00",
+    ]
 
 
 # -- the clock of a zone

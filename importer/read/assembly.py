@@ -13,7 +13,7 @@ from importer.config import LookupTable, Source, Table
 from importer.errors import SourceError
 from importer.presets import Part
 from importer.read import mended, shape
-from importer.read.clocks import Cells, forms
+from importer.read.clocks import Clock, Column, forms
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.read.frames import raw_frame, source_frame, with_flaw
@@ -62,7 +62,7 @@ class Scanned:
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
     the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
     them. `unused` are headers that nothing takes. `derived` says that tickets are gathered out of message
-    rows. `notes` say what was decided. `proved` waits for the proofs of its files and scans the table
+    rows. `proved` waits for the proofs of its files and scans the table
     again where one does not hold; `exactly` does so row by row, for files that polars cannot read after all.
     """
 
@@ -72,7 +72,6 @@ class Scanned:
     origins: tuple[Origin, ...]
     unused: tuple[str, ...]
     derived: bool = False
-    notes: tuple[str, ...] = ()
     proved: Callable[[], "Scanned | None"] = lambda: None
     exactly: Callable[[], "Scanned | None"] | None = None
     given: tuple[str, ...] = ()
@@ -99,6 +98,8 @@ class _Entry:
     part: Part
     header: Header
     mapped: Mapped
+    forms: dict[str, Form] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -121,7 +122,6 @@ class Assembly:
     files: Files
     schema: TableSchema
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     proofs: list[Future[Proof]] = field(default_factory=list)
 
     @property
@@ -148,7 +148,8 @@ class Assembly:
         if any(entry.file.is_rejects for entry in entries) and not self.proofs_hold():
             raise SourceError("rows of a file are looked up in it before its bytes have proved to be rows")
         superseded = mended.superseded([entry.file for entry in entries])
-        making = _Making(self.schema, names, self._forms(entries), superseded, self.source.region)
+        self._decide_times(entries)
+        making = _Making(self.schema, names, superseded, self.source.region)
         alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
         frames: dict[int, list[pl.LazyFrame]] = {}
         for number, entry in enumerate(entries):
@@ -163,7 +164,6 @@ class Assembly:
             tuple(_origin(entry) for entry in entries),
             self._unused(entries),
             any(entry.part.gather for entry in entries),
-            tuple(dict.fromkeys(self.notes)),
             given=tuple(names),
         )
 
@@ -233,28 +233,19 @@ class Assembly:
 
     # -- what the cells are
 
-    def _forms(self, entries: Sequence[_Entry]) -> dict[tuple[int, str], Form]:
+    def _decide_times(self, entries: Sequence[_Entry]) -> None:
         """The form of each column of times, decided over all files of a part together."""
         times = [f.name for f in self.schema.fields if f.type == "datetime"]
-        found: dict[tuple[int, str], Form] = {}
         for part in {id(e.part): e.part for e in entries}.values():
             of_part = [entry for entry in entries if entry.part is part]
-            columns = {
-                name: Cells(
-                    next(e.columns[name] for e in of_part if name in e.columns),
-                    [str(e.file.path) for e in of_part if name in e.columns],
-                    [_cells(e, name) for e in of_part if name in e.columns],
-                )
-                for name in times
-                if any(name in e.columns for e in of_part)
-            }
-            decided = forms(self.name, columns, part.times)
+            clocks = [_clock(entry, [name for name in times if name in entry.columns]) for entry in of_part]
+            decided = forms(self.name, clocks, part.times)
             self.problems += decided.unclear
-            self.notes += decided.notes
-            found |= {(id(part), name): form for name, form in decided.by_column.items()}
+            for entry, by_column, notes in zip(of_part, decided.by_file, decided.notes, strict=True):
+                entry.forms.update(by_column)
+                entry.notes += notes
         if self.problems:
             raise SourceError("\n".join(self.problems))
-        return found
 
     def _looked_up(self, entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
         for name, lookup in entry.part.lookups.items():
@@ -266,7 +257,7 @@ class Assembly:
                         f"{entry.file.path}: {name} is looked up in another file, and none is named: set "
                         f"source.lookups.{lookup.source}.files"
                     )
-                self.notes.append(
+                entry.notes.append(
                     f"{name} of {self.name}: is not looked up, since no file of source.lookups."
                     f"{lookup.source} is named"
                 )
@@ -328,8 +319,13 @@ def _rows(entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
     return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
 
 
-def _cells(entry: _Entry, name: str) -> pl.LazyFrame:
-    return _rows(entry, raw_frame(entry.file)).select(cell=entry.mapped.value(name, Thorough()))
+def _clock(entry: _Entry, names: Sequence[str]) -> Clock:
+    rows = _rows(entry, raw_frame(entry.file))
+    columns = {
+        name: Column(entry.columns[name], rows.select(cell=entry.mapped.value(name, Thorough())))
+        for name in names
+    }
+    return Clock(str(entry.file.path), columns, is_copy=entry.file.is_rejects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +334,6 @@ class _Making:
 
     schema: TableSchema
     names: Sequence[str]
-    forms: Mapping[tuple[int, str], Form]
     superseded: Mapping[Path, Sequence[int]]
     region: str | None
 
@@ -357,9 +352,8 @@ class _Making:
         for name in part.lookups:
             if f"lookup.{name}" in rows.collect_schema():
                 values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
-        for name, form in ((n, self.forms.get((id(part), n))) for n in values):
-            if form is not None:
-                values[name] = to_iso(values[name], form)
+        for name, form in entry.forms.items():
+            values[name] = to_iso(values[name], form)
         final = {
             name: shape.finished(name, value, part, fields.get(name), self.region, care)
             for name, value in values.items()
@@ -385,5 +379,6 @@ def _origin(entry: _Entry) -> Origin:
         notes.append(f"read row by row, since it has {', '.join(ready.why)}")
     if dialect.delimiter != ",":
         notes.append(f"delimiter: {dialect.delimiter_name}")
+    notes += entry.notes
     derived = entry.part.each is not None or entry.part.gather
     return Origin(entry.file, entry.part, entry.columns, ready.proof, tuple(notes), is_each=not derived)

@@ -6,79 +6,125 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from importer.errors import SourceError
-from importer.times import IN_WORDS, Decision, Form, decide
+from importer.times import IN_WORDS, ORDERS, Decision, Form, decide
 
 _LOOKED_AT = 20_000  # rows of each file
+_NAMED = 10  # files that a message names
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
-    """A column of times: `header` as its file calls it, and frames of one column `cell`, one a file."""
+class Column:
+    """A column of times: `header` as its file calls it, `cells` a frame of one column `cell`."""
 
     header: str
-    where: Sequence[str]
-    frames: Sequence[pl.LazyFrame]
+    cells: pl.LazyFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The columns of times of one file. `is_copy` says that its rows come out of the other files, as rejected
+    ones do that come back."""
+
+    path: str
+    columns: Mapping[str, Column]
+    is_copy: bool = False
 
 
 @dataclass(slots=True)
 class Forms:
-    """`by_column` is complete unless `unclear` says of some columns what nobody can know."""
+    """By file, in their order, the form of each column and what there is to say about it; both are complete
+    unless `unclear` says of some columns what nobody can know."""
 
-    by_column: dict[str, Form] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    by_file: list[dict[str, Form]] = field(default_factory=list)
+    notes: list[list[str]] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
 
 
-def forms(table: str, columns: Mapping[str, Cells], said: Mapping[str, Form]) -> Forms:
-    """The form of each column. `said` are those that the migration file or the preset names."""
-    found = Forms({name: form for name, form in said.items() if name in columns})
-    decisions = {name: _decision(cells) for name, cells in columns.items() if name not in said}
-    orders = {decision.form for decision in decisions.values() if decision.shown_by}
-    for name, decision in decisions.items():
-        if decision.unclear and len(orders) == 1:
-            # One exporter wrote all columns, so what one of them shows holds for the others.
-            decision = replace(decision, form=next(iter(orders)), unclear=False)
-        found.by_column[name] = decision.form
-        if decision.unclear:
-            found.unclear.append(_unclear(table, name, columns[name], decision))
-        found.notes += _notes(table, name, decision)
+def forms(table: str, clocks: Sequence[Clock], said: Mapping[str, Form]) -> Forms:
+    """The form of each column in each file. `said` are those that the migration file or the preset names.
+
+    One exporter wrote all columns of a file, so where one does not show an order, another one of it does,
+    else those of the other files.
+    """
+    decided = [
+        {name: _decision(clock.path, column) for name, column in clock.columns.items() if name not in said}
+        for clock in clocks
+    ]
+    shown = [
+        {decision.form for decision in columns.values() if _shows(decision) and not clock.is_copy}
+        for clock, columns in zip(clocks, decided, strict=True)
+    ]
+    everywhere = set().union(*shown)
+    found = Forms()
+    unclear: dict[tuple[str, str, tuple[Form, ...]], list[tuple[str, Decision]]] = {}
+    for clock, columns, here in zip(clocks, decided, shown, strict=True):
+        found.by_file.append({name: said[name] for name in clock.columns if name in said})
+        found.notes.append([])
+        for name, own in columns.items():
+            decision = _taken_over(own, here or everywhere) if own.unclear or clock.is_copy else own
+            if decision.unclear:
+                key = name, clock.columns[name].header, decision.unclear
+                unclear.setdefault(key, []).append((clock.path, decision))
+            found.by_file[-1][name] = decision.form
+            found.notes[-1] += _notes(table, name, decision, everywhere)
+    found.unclear += [_unclear(table, *of, files) for of, files in unclear.items()]
     return found
 
 
-def _decision(cells: Cells) -> Decision:
-    """By the beginning of each file; where that does not show the order of day and month, by all of it."""
+def _shows(decision: Decision) -> bool:
+    return bool(decision.shown_by) and not decision.unclear
+
+
+def _taken_over(own: Decision, orders: set[Form]) -> Decision:
+    """The order that others show, if they agree, and the column can have it."""
+    possible = own.unclear or (ORDERS if own.form in ORDERS else ())
+    if len(orders) != 1 or own.contrary or not orders <= set(possible):
+        return own
+    return replace(own, form=next(iter(orders)), shown_by=(), unclear=())
+
+
+def _decision(path: str, column: Column) -> Decision:
+    """By the beginning of the file; where that does not show the order of day and month, by all of it."""
     try:
-        decision = decide(_different(cells, _LOOKED_AT))
-        return decide(_different(cells, None)) if decision.unclear else decision
+        decision = decide(_different(column.cells.head(_LOOKED_AT)))
+        return decide(_different(column.cells)) if decision.unclear else decision
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise SourceError(f"{', '.join(cells.where)}: cannot be read: {error}") from None
+        raise SourceError(f"{path}: cannot be read: {error}") from None
 
 
-def _different(cells: Cells, rows: int | None) -> list[str]:
-    found: set[str] = set()
-    for frame in cells.frames:
-        looked_at = frame if rows is None else frame.head(rows)
-        found.update(looked_at.drop_nulls().unique().collect(engine="streaming")["cell"])
-    return sorted(found)
+def _different(cells: pl.LazyFrame) -> list[str]:
+    return sorted(cells.drop_nulls().unique().collect(engine="streaming")["cell"])
 
 
-def _unclear(table: str, name: str, cells: Cells, decision: Decision) -> str:
-    return (
-        f"{', '.join(cells.where)}: no cell of {cells.header!r} shows whether day or month comes first "
-        f"({decision.matching:,} could be either); say it: source.{table}.times.{name} = 'dmy' or 'mdy'"
-    )
+def _unclear(
+    table: str, name: str, header: str, orders: tuple[Form, ...], files: Sequence[tuple[str, Decision]]
+) -> str:
+    *others, last = (f"'{form}'" for form in orders)
+    say = f"say it: source.{table}.times.{name} = {', '.join(others)} or {last}"
+    where = ", ".join(path for path, _ in files[:_NAMED])
+    where += f" and {len(files) - _NAMED:,} more files" if len(files) > _NAMED else ""
+    if shown := next((decision.shown_by for _, decision in files if decision.shown_by), None):
+        both = " and ".join(map(repr, shown))
+        return f"{where}: {header!r} has times in two orders, as {both}; make them one, or {say}"
+    of = "whether day or month comes first"
+    if Form.YMD in orders:
+        of = "which of day, month and year comes first"
+    count = sum(decision.matching for _, decision in files)
+    return f"{where}: no cell of {header!r} shows {of} ({count:,} could be either); {say}"
 
 
-def _notes(table: str, name: str, decision: Decision) -> Iterator[str]:
+def _notes(table: str, name: str, decision: Decision, everywhere: set[Form]) -> Iterator[str]:
     if decision.form is Form.ISO or decision.unclear:
         return
-    shown = f", shown by {decision.shown_by!r}" if decision.shown_by else ""
+    shown = f", shown by {' and '.join(map(repr, decision.shown_by))}" if decision.shown_by else ""
     yield (
         f"{name} of {table}: read as times {IN_WORDS[decision.form]}{shown} "
         f"({decision.matching:,} of {decision.looked_at:,} different ones looked at)"
     )
     if decision.contrary:
         yield (
-            f"{name} of {table}: {decision.contrary:,} of these can only be the other order; the column may "
-            "mix two, so look at how it was made"
+            f"{name} of {table}: {decision.contrary:,} of these can only be another order; they are not "
+            "turned round, so look at how they were made"
         )
+    if decision.form in ORDERS and everywhere - {decision.form}:
+        yield f"{name} of {table}: another file or column has day and month the other way round"

@@ -14,7 +14,7 @@ import polars as pl
 
 from importer.care import Care, Work
 from importer.cells import Cells, changed
-from importer.schema import Field, fold
+from importer.schema import Field, cell_items, fold
 
 # Stands for the number of the row, for a file that has no ids.
 ROW = "_row"
@@ -140,12 +140,16 @@ def as_text(value: Any) -> str | None:
     return str(value)
 
 
+# One address with the name that it may have in front: quoted, or without signs that could part two of them.
+_NAMED = r"""^\s*(?:"[^"]*"\s*|[^<>@]*|[^<>,;]*)<\s*(?:mailto:)?([^<>\s,;]+@[^<>\s,;]+)\s*>[\s,;]*$"""
+
+
 def _address(cells: pl.Series) -> pl.Series:
-    """The address out of `Name <a@b.c>` or `mailto:a@b.c`."""
+    """The address out of `Name <a@b.c>` or `mailto:a@b.c`; a cell of several stays as it is."""
     # Most columns hold bare addresses, and the pattern is dear.
     if _is_bare(cells).all():
         return cells
-    inner = cells.str.extract(r"<\s*([^<>\s]+@[^<>\s]+)\s*>\s*$", 1)
+    inner = cells.str.extract(_NAMED, 1)
     return inner.zip_with(inner.is_not_null(), cells.str.strip_prefix("mailto:"))
 
 
@@ -156,9 +160,44 @@ def _is_bare(cells: Cells) -> Cells:
 _ADDRESS = Work(lambda cells: changed(cells, _address), _is_bare)
 
 
-def addresses(cell: pl.Expr) -> pl.Expr:
-    """The same for a list of addresses in a cell."""
-    return cell.str.replace_all(r"""[^<>,;|\[\]"'\n]*<\s*([^<>\s]+@[^<>\s]+)\s*>""", "${1}")
+def _addresses(cells: pl.Series) -> pl.Series:
+    known = [None if cell is None or not _SIGNS.search(cell) else _listed(cell) for cell in cells]
+    return pl.Series(cells.name, known, dtype=pl.String).zip_with(
+        pl.Series([one is not None for one in known], dtype=pl.Boolean), cells
+    )
+
+
+_SIGNS = re.compile("""[<",;|]|mailto:""")
+# What stands between two separators, which within quotes and angle brackets are none.
+_PIECE = re.compile(r"""(?:"[^"]*"|<[^<>]*>|[^,;|\n])+""")
+
+
+def _listed(cell: str) -> str:
+    """The addresses of a cell, a line each. What has no `@` is the first half of the name behind it, or else
+    an item that is no address."""
+    bracketed = cell.strip().startswith("[") and cell.strip().endswith("]")
+    items = cell_items(cell) if bracketed else _PIECE.findall(cell)
+    if items is None:
+        return cell
+    pieces = [item.strip() for item in items]
+    following = [*pieces, ""][1:]
+    kept = [
+        piece
+        for piece, next_one in zip(pieces, following, strict=True)
+        if piece and ("@" in piece or "<" not in next_one)
+    ]
+    return "\n".join(_address(pl.Series(kept, dtype=pl.String)))
+
+
+# Addresses of a cell, however they are parted and named.
+ADDRESSES = Work(
+    lambda cells: changed(cells, _addresses), lambda cell: ~cell.str.contains("""[<",;|]|mailto:""")
+)
+
+_FIRST_ADDRESS = Work(
+    lambda cells: changed(changed(cells, _addresses), lambda part: part.str.extract(r"^([^\n]+)", 1)),
+    lambda cell: ~cell.str.contains("""[<",;|\n]|mailto:"""),
+)
 
 
 def phone(region: str | None) -> Work:
@@ -205,6 +244,8 @@ def canonical(
     cell: pl.Expr, field: Field | None, region: str | None, care: Care, *, implied: bool
 ) -> pl.Expr:
     """A field's cells as its schema wants them, whatever the source."""
+    if field is not None and field.name == "to_email":
+        return care.work(cell, _FIRST_ADDRESS)
     if field is not None and field.format == "email":
         return care.work(cell, _ADDRESS, implied=implied)
     if field is not None and field.format == "phone":

@@ -235,7 +235,7 @@ def finished(
     if name in part.separators:
         value = value.str.replace_all(part.separators[name], "\n", literal=True)
     if name in ("cc", "bcc"):
-        value = columns.addresses(value)
+        value = care.work(value, columns.ADDRESSES)
     if part.ids == "repair" and name.endswith("_id"):
         value = columns.repaired_id(value)
     return columns.canonical(value, field, region, care, implied=is_strict(field, part))

@@ -12,6 +12,8 @@ from importer.relate import Related
 from importer.report.rejects import example
 from importer.validate import Checked
 
+_FILES_SHOWN = 20
+
 
 def files(tables: Mapping[str, Checked]) -> list[dict[str, Any]]:
     """Each file of each table: how it was read, and what was found out about it."""
@@ -32,13 +34,16 @@ def files(tables: Mapping[str, Checked]) -> list[dict[str, Any]]:
 
 def file_lines(tables: Mapping[str, Checked]) -> Iterator[str]:
     """What was found out, where anything had to be."""
-    told: set[str] = set()
-    for table in tables.values():
-        for origin in table.scanned.origins:
-            if origin.notes and (line := f"{origin.file.path}: {'; '.join(origin.notes)}") not in told:
-                told.add(line)
-                yield line
-        yield from table.scanned.notes
+    lines = [
+        f"{origin.file.path}: {'; '.join(origin.notes)}"
+        for table in tables.values()
+        for origin in table.scanned.origins
+        if origin.notes
+    ]
+    lines = list(dict.fromkeys(lines))
+    yield from lines[:_FILES_SHOWN]
+    if len(lines) > _FILES_SHOWN:
+        yield f"… and the like of {len(lines) - _FILES_SHOWN:,} more; report.html has all"
 
 
 def findings(found: Sequence[Finding], tables: Mapping[str, Checked]) -> list[dict[str, Any]]:

@@ -121,7 +121,7 @@ def _of(checked: Checked) -> Reading:
         fates.setdefault(number, []).append((state, rule))
     return Reading(
         dialect=origin.file.dialect,
-        notes=(*origin.notes, *checked.scanned.notes),
+        notes=origin.notes,
         titles=origin.file.titles,
         header=origin.file.header,
         columns=dict(origin.columns),

@@ -282,7 +282,7 @@ def test_a_lookup_file_that_is_not_there_is_named(migration: Migration) -> None:
 def test_a_lookup_without_a_file_is_said_and_not_made(migration: Migration) -> None:
     path = migration(QUEUE, tickets="ticket_id,group_id\n1,1\n")
     scanned = scan(path)["tickets"]
-    assert scanned.notes == (
+    assert scanned.origins[0].notes == (
         "queue of tickets: is not looked up, since no file of source.lookups.groups is named",
     )
     assert scanned.frame.collect()["queue"].to_list() == [None]
@@ -656,12 +656,56 @@ def test_phone_numbers_become_e164(
         ("mailto:ada@b.example", "ada@b.example"),
         ("Ada < ada@b.example > ", "ada@b.example"),
         ("ada@b.example", "ada@b.example"),
+        ("Lovelace, Ada <ada@b.example>;", "ada@b.example"),
+        ("ada@b.example <ada@b.example>", "ada@b.example"),
+        ('"ada@b.example, or so" <ada@b.example>', "ada@b.example"),
+        ("Ada @ Home <mailto:ada@b.example>", "ada@b.example"),
         ("Ada <no address>", "Ada <no address>"),
+        ("Ole <ole@b.example>, Mia <mia@b.example>", "Ole <ole@b.example>, Mia <mia@b.example>"),
+        ("ole@b.example; Mia <mia@b.example>", "ole@b.example; Mia <mia@b.example>"),
+        ("ole@b.example, mia@b.example", "ole@b.example, mia@b.example"),
     ],
 )
 def test_an_e_mail_address_may_have_a_name_in_front(migration: Migration, cell: str, expected: str) -> None:
     path = migration(tickets=table(["ticket_id", "requester_email"], ["1", cell]))
     assert rows(path, "tickets", "requester_email") == [expected]
+
+
+LISTS = [
+    ("ole@b.example", ["ole@b.example"]),
+    ("ole@b.example; mia@b.example,", ["ole@b.example", "mia@b.example"]),
+    ("Ole <ole@b.example>, Mia <mia@b.example>", ["ole@b.example", "mia@b.example"]),
+    ('"Hansen, Per" <per@b.example>; mia@b.example', ["per@b.example", "mia@b.example"]),
+    ("Hansen, Per <per@b.example>; Berg, Mia <mia@b.example>", ["per@b.example", "mia@b.example"]),
+    ('["Hansen, Per <per@b.example>", "mia@b.example"]', ["per@b.example", "mia@b.example"]),
+    ("['per@b.example', 'mia@b.example']", ["per@b.example", "mia@b.example"]),
+    ("mailto:ole@b.example|Mia", ["ole@b.example", "Mia"]),
+    ("per@b.example <per@b.example>", ["per@b.example"]),
+    ("undisclosed-recipients:;", ["undisclosed-recipients:"]),
+    ('"unclosed <per@b.example>', ["per@b.example"]),
+]
+
+
+@pytest.mark.parametrize(("cell", "expected"), LISTS)
+def test_a_list_of_addresses_may_have_names_with_commas(
+    migration: Migration, prepare: Any, cell: str, expected: list[str]
+) -> None:
+    path = migration(
+        tickets="ticket_id,requester_email,created_at,opening_text\n1,a@b.example,2024-01-01T00:00:00Z,hi\n",
+        messages=table(
+            ["ticket_id", "created_at", "direction", "text", "to_email", "cc"],
+            ["1", "2024-01-01T00:00:00Z", "inbound", "a", cell, cell],
+        ),
+    )
+    ready = prepare(path)
+    good = ready.tables["messages"].good.select("to_email", "cc").collect()
+    if "@" in expected[0]:
+        assert good.rows() == [(expected[0], expected)]
+    else:
+        assert good.is_empty()
+        assert [rule for (rule,) in ready.tables["messages"].fates.select("rule").collect().rows()] == [
+            "to_email.format"
+        ]
 
 
 # -- values and defaults
