@@ -57,7 +57,8 @@ class Shape(Section):
     columns: Mapping[str, OneOrMore] = Field(
         default_factory=dict,
         description="Canonical name = the file's header, a dotted path into a struct or JSON, a template "
-        "as '{First} {Last}', or a list of these, of which the first that is not empty counts.",
+        "as '{First} {Last}', or a list of these, of which the first that is not empty counts; '' in it "
+        "says that a file may have none of them. 'Title (2)' is the second column of that title.",
     )
     values: Mapping[str, Mapping[str, str]] = Field(
         default_factory=dict,

@@ -1,6 +1,7 @@
 """What an export is, by its headers alone: which preset knows its files, else which columns have names that
 many exports use. Pure; files were looked at before."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +26,16 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
     ),
     "people": (frozenset({"person_id", "email", "name"}),),
 }
+# What of the structs in a list is the item: of tags, of addresses, of attachments.
+_ITEMS = ("name", "url", "content_url", "address", "email")
 _OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_name", "queue"})
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a file is taken for. `table` is a canonical table, or `lookup:<name>`; `by` are the headers that
-    say so, `known` how many of its `total` headers the preset or the aliases have a use for."""
+    say so, `known` how many of its `total` headers the preset or the aliases have a use for. The rows of
+    messages may stand in the cells of its column `each`."""
 
     file: SourceFile
     table: str
@@ -40,6 +44,14 @@ class Place:
     total: int
     columns: Mapping[str, str] = field(default_factory=dict)
     inverted: frozenset[str] = frozenset()
+    each: str | None = None
+
+    @property
+    def unknown(self) -> list[str]:
+        """The titles for which the aliases have no use."""
+        sources = self.columns.values()
+        used = {*sources, *(re.split(r"\[\]|\.", source)[0] for source in sources)}
+        return [title for title in dict.fromkeys(self.file.titles) if title and title not in used]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,24 @@ def _by_alias(files: Sequence[SourceFile]) -> Recognised:
     if known and not _has_rows(known):
         known = [place for place in map(_as_tickets, (place.file for place in known)) if place.columns]
     strangers = tuple(file for file in files if all(place.file is not file for place in known))
+    if not any(place.table == "messages" for place in known):
+        known += [inside for place in known if (inside := _in_cells(place))]
     return Recognised(None, tuple(known), strangers)
+
+
+def _in_cells(place: Place) -> Place | None:
+    """The messages that stand in a column of a ticket's row, as a list of structs."""
+    if place.table != "tickets":
+        return None
+    for title in place.file.titles:
+        start = f"{title}[]."
+        inner = [path.removeprefix(start) for path in place.file.nested if path.startswith(start)]
+        columns, inverted = _named("messages", Header(inner, {}), ())
+        columns.pop("ticket_id", None)
+        if {"text", "html"} & set(columns):
+            columns = {name: f"each.{own}" for name, own in columns.items()}
+            return Place(place.file, "messages", (title,), len(columns), len(inner), columns, inverted, title)
+    return None
 
 
 def _place_by_alias(file: SourceFile) -> Place:
@@ -138,12 +167,31 @@ def _as_tickets(file: SourceFile) -> Place:
 def aliased(table: str, file: SourceFile) -> tuple[dict[str, str], frozenset[str]]:
     """Canonical column → header, each header once, canonical names first; and the columns whose values mean
     the opposite."""
-    header = Header(file.header, file.repeats)
-    columns = {name: own for name in load(table).columns if (own := header.name(name))}
+    return _named(table, Header(file.header, file.repeats), file.nested)
+
+
+def _named(table: str, header: Header, nested: Sequence[str]) -> tuple[dict[str, str], frozenset[str]]:
+    lists = {field.name for field in load(table).fields if field.type == "array"}
+
+    def within(canonical: str, name: str) -> str | None:
+        """The column itself, or what of its structs can be the value."""
+        inner = {path for path in nested if path.startswith((f"{name}.", f"{name}[]."))}
+        if not inner:
+            return name
+        between = "[]." if canonical in lists else "."
+        wanted = _ITEMS if canonical in lists else (canonical.rpartition("_")[2],)
+        return next((path for word in wanted if (path := f"{name}{between}{word}") in inner), None)
+
+    columns = {
+        name: inside
+        for name in load(table).columns
+        if (own := header.name(name)) and (inside := within(name, own))
+    }
     inverted: set[str] = set()
     for canonical, names in _aliases()[table].items():
         for alias in names if canonical not in columns else ():
-            name = header.name(alias.removeprefix("not:")) or _dotless(header, alias)
+            name = header.name(alias.removeprefix("not:")) or _dotless(header.names, alias)
+            name = within(canonical, name) if name else _dotless(nested, alias)
             if name and name not in columns.values():
                 columns[canonical] = name
                 if alias.startswith("not:"):
@@ -152,9 +200,9 @@ def aliased(table: str, file: SourceFile) -> tuple[dict[str, str], frozenset[str
     return columns, frozenset(inverted)
 
 
-def _dotless(header: Header, alias: str) -> str | None:
+def _dotless(names: Sequence[str], alias: str) -> str | None:
     wanted = fold(alias.removeprefix("not:")).replace(".", "")
-    return next((name for name in header.names if fold(name).replace(".", "") == wanted), None)
+    return next((name for name in names if fold(name).replace(".", "") == wanted), None)
 
 
 @cache

@@ -83,6 +83,8 @@ class Checked:
     In place of its texts a good row has `body.bytes` (null without any), `body.hash` and, where asked for,
     `body.words`, a hash of what the text says whatever its layout. `bodies` has `_file`, `_record`, `parent`,
     `text` and `html`, where they are kept. `cases` are the different ones among messages, by `case`.
+    `at_fault` has, of rejected tickets that are gathered out of several rows, those that break a rule
+    themselves: `ticket_id`, `rule`, `_file`, `_record`.
     """
 
     scanned: read.Scanned
@@ -92,6 +94,7 @@ class Checked:
     good: pl.LazyFrame
     fates: pl.LazyFrame
     differing: Mapping[str, int]
+    at_fault: pl.LazyFrame | None = None
     cases: pl.LazyFrame | None = None
     bodies: pl.LazyFrame | None = None
 
@@ -169,6 +172,7 @@ def validate(
         ),
         fates,
         _differing(scanned, good),
+        at_fault=_at_fault(scanned, fates, timezone, rules),
         cases=_cases(scanned, every) if schema.name == "messages" else None,
         bodies=_bodies(schema.name, texts, good) if whole and schema.name in BODIES else None,
     )
@@ -380,6 +384,21 @@ def _rows_by_file(path: Path) -> Mapping[int, int]:
         pl.scan_parquet(path, glob=False).group_by("_file").len().sort("_file").collect(engine="streaming")
     )
     return {int(number): int(rows) for number, rows in counts.iter_rows()}
+
+
+def _at_fault(
+    scanned: read.Scanned, fates: pl.LazyFrame, timezone: str | None, rules: list[Rule]
+) -> pl.LazyFrame | None:
+    """The same rules, on what each row of a rejected ticket says of it."""
+    rejected = fates.filter(pl.col("state") == State.REJECTED).select("ticket_id").drop_nulls().unique()
+    if not scanned.scattered or count(rejected) == 0:
+        return None
+    rows = pl.concat(scanned.scattered, how="diagonal").join(rejected, on="ticket_id", how="semi")
+    judged = _judged(scanned, rows, timezone, Thorough()).with_columns(
+        *_identity(scanned.schema.name, scanned.given)
+    )
+    own = _fates(judged.filter(pl.col("_broken") != 0), scanned.schema.name, rules)
+    return own.filter(pl.col("state") == State.REJECTED).select("ticket_id", "rule", *_PLACE)
 
 
 def _differing(scanned: read.Scanned, good: pl.LazyFrame) -> Mapping[str, int]:

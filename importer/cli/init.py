@@ -14,12 +14,13 @@ from importer import config, presets
 from importer.cli.group import Session, command_line
 from importer.errors import ConfigError, SourceError
 from importer.presets import Preset
-from importer.read import SourceFile, find, look
+from importer.read import SourceFile, find, is_ours, look
 from importer.recognise import Place, Recognised, recognise
 from importer.report.private import writing
 from importer.schema import FALSE, TABLES, TRUE, load
 
 _GAP = "# <- say it"
+_OURS = "written by this program and no part of the export, left out"
 
 
 @click.command(
@@ -45,7 +46,7 @@ def init(
 
     FILES are CSV or Parquet files, globs, or folders of them.
     """
-    looked_at = list(_looked_at(files))
+    looked_at, ours = _looked_at(files)
     known = [(preset, presets.load(preset, Path.cwd()))] if preset else presets.everything()
     found = recognise(looked_at, known)
     if preset and found.preset is None:
@@ -54,9 +55,11 @@ def init(
             f"`dixa-import presets {preset}` shows what it goes by"
         )
     if not found.places:
+        written = "".join(f"\n  {path}: {_OURS}" for path in ours)
         raise SourceError(
             "no column has a name that is known; name the columns by hand (README, The migration file):\n"
             + "\n".join(f"  {file.path}: {', '.join(file.titles[:40])}" for file in looked_at)
+            + written
         )
     path = into or Path(f"{found.preset or _name(looked_at[0].path.stem)}.toml")
     if path.exists():
@@ -82,9 +85,10 @@ def init(
             for place in found.places
         ],
         "strangers": [str(file.path) for file in found.strangers],
+        "written_by_this_program": list(map(str, ours)),
     }
     session.result(
-        "\n".join([*_words(found, timezone), "", f"Next: {command_line('validate', path)}"]), value
+        "\n".join([*_words(found, ours, timezone), "", f"Next: {command_line('validate', path)}"]), value
     )
     return 0
 
@@ -127,20 +131,27 @@ def _known_of(preset: Preset) -> Iterator[str]:
     yield indent("\n".join(preset.sources), "  ")
 
 
-def _looked_at(patterns: Sequence[str]) -> Iterator[SourceFile]:
+def _looked_at(patterns: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
+    """The files of an export, and those that this program has written itself."""
     problems: list[str] = []
+    files: list[SourceFile] = []
+    ours: list[Path] = []
     for found in find(patterns, Path()):
         try:
             if isinstance(found, str):
                 raise SourceError(found)
-            yield look(found)
+            if is_ours(found.absolute(), Path(found.anchor or "/")) or (file := look(found)).is_rejects:
+                ours.append(found)
+            else:
+                files.append(file)
         except SourceError as error:
             problems.append(str(error))
     if problems:
         raise SourceError("\n".join(problems))
+    return files, ours
 
 
-def _words(found: Recognised, timezone: str | None) -> Iterator[str]:
+def _words(found: Recognised, ours: Sequence[Path], timezone: str | None) -> Iterator[str]:
     """What was recognised, how surely, and what is left to say."""
     if found.preset:
         preset = presets.load(found.preset)
@@ -161,9 +172,23 @@ def _words(found: Recognised, timezone: str | None) -> Iterator[str]:
         yield from (f"    {note}" for note in file.dialect.notes)
     for file in found.strangers:
         yield f"  {file.path}: not recognised, left out"
+    yield from (f"  {path}: {_OURS}" for path in ours)
+    if gap := _missing_tickets(found):
+        yield gap
     preset_zone = presets.load(found.preset).timezone if found.preset else None
     if not (timezone or preset_zone):
         yield "Say source.timezone if its times name no zone (or --timezone)."
+
+
+def _missing_tickets(found: Recognised) -> str | None:
+    """That the file of tickets is not among the files of an export that has one."""
+    preset = presets.load(found.preset) if found.preset else None
+    if preset is None or any(place.table == "tickets" for place in found.places):
+        return None
+    if any(part.gather for part in preset.tickets):
+        return None
+    wanted = " or ".join(f"a file with {', '.join(part.headers)}" for part in preset.tickets)
+    return f"No file of tickets is among these ({wanted}); name it in source.tickets.files."
 
 
 # -- the migration file
@@ -184,11 +209,13 @@ def migration_lines(found: Recognised, path: Path, timezone: str | None, region:
         if region
         else '# region = "DK" # country of phone numbers without a country code'
     )
+    if gap := _missing_tickets(found):
+        yield f"\n[source.tickets]\n# {gap}\nfiles = [] {_GAP}"
     for table in TABLES:
         places = [place for place in found.places if place.table == table]
         if places:
             yield f"\n[source.{table}]"
-            yield from _table_lines(table, places, path, preset)
+            yield from _table_lines(table, places, path, preset, found)
     for name in dict.fromkeys(p.table for p in found.places if p.table.startswith("lookup:")):
         files = [_relative(place.file, path) for place in found.places if place.table == name]
         yield f"\n[source.lookups.{name.removeprefix('lookup:')}]"
@@ -205,36 +232,80 @@ def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:
         yield f'# timezone = "Europe/Copenhagen" # of times that name no zone {_GAP}'
 
 
-def _table_lines(table: str, places: Sequence[Place], path: Path, preset: Preset | None) -> Iterator[str]:
-    yield "files = ["
-    for place in places:
-        why = f"has {', '.join(place.by)}" if place.by else "by its column names"
-        yield f"  {_text(_relative(place.file, path))}, # {why}"
-    yield "]"
+def _table_lines(
+    table: str, places: Sequence[Place], path: Path, preset: Preset | None, found: Recognised
+) -> Iterator[str]:
+    if each := next((place.each for place in places if place.each), None):
+        yield f"each.column = {_text(each)} # a row is an item of this column of the tickets"
+    else:
+        yield "files = ["
+        for place in places:
+            why = f"has {', '.join(place.by)}" if place.by else "by its column names"
+            yield f"  {_text(_relative(place.file, path))}, # {why}"
+        yield "]"
     if preset:
         for part in preset.parts(table):
             yield f"# the preset's columns{' (of one of its files)' * (len(preset.parts(table)) > 1)}:"
             for name, sources in part.columns.items():
                 yield f"#   {name} = {' | '.join(sources)}"
         return
-    columns: dict[str, list[str]] = {}
-    for place in places:
-        for name, header in place.columns.items():
-            columns[name] = list(dict.fromkeys([*columns.get(name, []), header]))
+    columns = _headers(places)
+    if each:
+        columns["ticket_id"] = _headers([p for p in found.places if p.table == "tickets"]).get(
+            "ticket_id", [_row_id(found)]
+        )
+    elif table == "tickets" and "ticket_id" not in columns:
+        yield "# no column is known as an id. This is right while the files and their rows stay as they are:"
+        yield f"columns.ticket_id = {_text(_row_id(found))} {_GAP}"
     inverted = {name for place in places for name in place.inverted}
     yield from _aliased_lines(table, columns, inverted)
+    inner = {place.each for place in found.places}
+    unknown = [title for place in places if not place.each for title in place.unknown if title not in inner]
+    if unknown:
+        kept = "custom fields, as custom.HEADER" if table == "tickets" else "in no column"
+        titles = ", ".join(map(_comment, dict.fromkeys(unknown)))
+        yield f"# headers that are not known ({kept}): {titles}"
+
+
+def _headers(places: Sequence[Place]) -> dict[str, list[str]]:
+    """Canonical column → its headers in the files; "" among them where a file has none."""
+    names = dict.fromkeys(name for place in places for name in place.columns)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        several = [_one_of_several(name, place) for place in places]
+        found[name] = sorted(dict.fromkeys(several), key=lambda header: header == "")
+    return found
+
+
+def _one_of_several(name: str, place: Place) -> str:
+    """The header in this file; of repeated ones the first."""
+    header = place.columns.get(name, "")
+    lists = {field.name for field in load(place.table).fields if field.type == "array"}
+    return f"{header} (1)" if header in place.file.repeats and name not in lists else header
+
+
+def _row_id(found: Recognised) -> str:
+    several = len({place.file.path for place in found.places if place.table == "tickets"}) > 1
+    return "{_file}-{_row}" if several else "row-{_row}"
+
+
+def _comment(title: str) -> str:
+    """A header as a comment can have it."""
+    return "".join(sign if sign.isprintable() else " " for sign in title)
 
 
 def _aliased_lines(table: str, columns: dict[str, list[str]], inverted: set[str]) -> Iterator[str]:
-    if table == "tickets" and "ticket_id" not in columns:
-        yield f'columns.ticket_id = "row-{{_row}}" # no column is an id: the number of its row {_GAP}'
     for name, header in sorted(columns.items(), key=lambda item: _order(table, item[0])):
-        yield f"columns.{name} = {_text(header[0]) if len(header) == 1 else json.dumps(header)}"
+        why = ""
+        if "" in header:
+            why = ' # "": not every file has it'
+        elif any(one.endswith(" (1)") for one in header):
+            why = f" # it stands more than once; (2) is the second {_GAP}"
+        value = _text(header[0]) if len(header) == 1 else json.dumps(header, ensure_ascii=False)
+        yield f"columns.{name} = {value}{why}"
     if table == "tickets" and "created_at" not in columns:
-        yield (
-            '# defaults.created_at = "2020-01-01T00:00:00Z" # no column is a time, and Dixa API v1 needs one '
-            f"{_GAP}"
-        )
+        yield "# no column is known as the time of creation, and Dixa API v1 needs one:"
+        yield f'# defaults.created_at = "2020-01-01T00:00:00Z" {_GAP}'
     for name in sorted(inverted):
         no, yes = ("inbound", "outbound") if name == "direction" else ("true", "false")
         spelled = [*((word, yes) for word in TRUE), *((word, no) for word in FALSE)]
@@ -285,7 +356,8 @@ def _target_lines(has_texts: bool) -> Iterator[str]:
     yield f'# queue = "Imported" # for tickets that stay open and have no assignee {_GAP}'
     yield 'tags = ["imported"]'
     if not has_texts:
-        yield 'empty = "import" # the export has no texts, so each ticket goes with its subject alone'
+        yield "# no column of texts is known, so each ticket goes with its subject alone"
+        yield f'empty = "import" {_GAP}'
     yield "\n[people]"
     yield f'default_agent = "agent@example.com" # stands in for agents whom Dixa does not know {_GAP}'
     yield f'default_requester = "unknown@example.com" # stands in where a ticket names nobody {_GAP}'

@@ -6,7 +6,7 @@ is passed on as it is, for `validate` to judge.
 """
 
 from importer.read.assembly import Origin, Piece, Scanned
-from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, look, row_writer
+from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, is_ours, look, row_writer
 from importer.read.frames import batches
 from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
@@ -28,6 +28,7 @@ __all__ = [
     "fetch",
     "find",
     "guarded",
+    "is_ours",
     "look",
     "record_of",
     "row_writer",

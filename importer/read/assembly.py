@@ -61,9 +61,10 @@ class Scanned:
     Both have `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
     the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
-    them. `unused` are headers that nothing takes. `derived` says that tickets are gathered out of message
-    rows. `proved` waits for the proofs of its files and scans the table
-    again where one does not hold; `exactly` does so row by row, for files that polars cannot read after all.
+    them. `unused` are headers that nothing takes. `scattered` are the rows of messages out of which tickets
+    are gathered, with what each says of its ticket. `proved` waits for the proofs of its files and scans the
+    table again where one does not hold; `exactly` does so row by row, for files that polars cannot read after
+    all.
     """
 
     schema: TableSchema
@@ -71,10 +72,15 @@ class Scanned:
     frames: tuple[pl.LazyFrame, ...]
     origins: tuple[Origin, ...]
     unused: tuple[str, ...]
-    derived: bool = False
+    scattered: tuple[pl.LazyFrame, ...] = ()
     proved: Callable[[], "Scanned | None"] = lambda: None
     exactly: Callable[[], "Scanned | None"] | None = None
     given: tuple[str, ...] = ()
+
+    @property
+    def derived(self) -> bool:
+        """Whether the rows are tickets that are gathered out of messages."""
+        return bool(self.scattered)
 
     @property
     def files(self) -> tuple[SourceFile, ...]:
@@ -157,14 +163,17 @@ class Assembly:
                 rows = self._looked_up(entry, _rows(entry, raw_frame(entry.file)))
                 frame = making.frame(number, entry, rows, Thorough())
                 frames.setdefault(parts.index(entry.part), []).append(frame)
+        together = {n: self._part_frame(parts[n], some) for n, some in frames.items()}
         return Scanned(
             self.schema,
             tuple(Piece(source_frame(entry.file), partial(making.piece, n, entry)) for n, entry in alone),
-            tuple(self._part_frame(parts[number], some, names) for number, some in frames.items()),
+            tuple(
+                shape.gathered(frame, names) if parts[n].gather else frame for n, frame in together.items()
+            ),
             tuple(_origin(entry) for entry in entries),
             self._unused(entries),
-            any(entry.part.gather for entry in entries),
             given=tuple(names),
+            scattered=tuple(frame.filter(shape.speaks()) for n, frame in together.items() if parts[n].gather),
         )
 
     def _given(self, entries: Sequence[_Entry]) -> list[str]:
@@ -218,7 +227,8 @@ class Assembly:
     def _entry(self, ready: Readable, part: Part) -> Iterator[_Entry]:
         file = ready.file
         names = [*file.header, *shape.each_names(part.each)]
-        header = Header([n for n in names if n not in REASON_COLUMNS or not file.is_rejects], file.repeats)
+        names = [name for name in names if name not in REASON_COLUMNS or not file.is_rejects]
+        header = Header(names, file.repeats, shape.provenance(file, part))
         try:
             found = mapped(file, part, header, self._words())
         except SourceError as error:
@@ -300,12 +310,11 @@ class Assembly:
 
     # -- the rows of a part together
 
-    def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame], names: Sequence[str]) -> pl.LazyFrame:
+    def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         frame = pl.concat(frames)
         if part.newest_by:
             frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
-        frame = shape.with_meaning(frame.drop("_newest"), part, self.schema, Thorough())
-        return shape.gathered(frame, list(names)) if part.gather else frame
+        return shape.with_meaning(frame.drop("_newest"), part, self.schema, Thorough())
 
 
 def _stands_alone(part: Part) -> bool:

@@ -16,9 +16,6 @@ from importer.care import Care, Work
 from importer.cells import Cells, changed
 from importer.schema import Field, cell_items, fold
 
-# Stands for the number of the row, for a file that has no ids.
-ROW = "_row"
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -28,15 +25,28 @@ class Found:
     header: str
 
 
+# The first of several columns of one title, as `Comment (2)` is the second.
+_FIRST = " (1)"
+
+
 class Header:
     """The columns of a file, found case, blanks, `_` and `-` aside."""
 
-    def __init__(self, names: Sequence[str], repeats: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        repeats: Mapping[str, Sequence[str]],
+        beside: Mapping[str, pl.Expr] | None = None,
+    ) -> None:
+        """`beside` is what is known of a row beside its cells, by names that a header goes over."""
         self.names = tuple(names)
+        self._beside = beside or {}
         self._repeats = repeats
         self._by_fold = {fold(name): name for name in reversed(self.names)}
 
     def name(self, wanted: str) -> str | None:
+        if wanted.endswith(_FIRST) and wanted.removesuffix(_FIRST) in self._repeats:
+            return wanted.removesuffix(_FIRST)
         return wanted if wanted in self.names else self._by_fold.get(fold(wanted))
 
     def repeated(self, name: str) -> Sequence[str]:
@@ -45,8 +55,8 @@ class Header:
 
     def find(self, source: str, *, is_list: bool = False) -> Found | None:
         """What a header, path or template stands for in this file; None where the file does not have it."""
-        if source == ROW and ROW not in self.names:
-            return Found((pl.col("_record") + 1).cast(pl.String), ROW)
+        if source in self._beside and source not in self.names:
+            return Found(self._beside[source], source)
         if name := self.name(source):
             several = self._repeats.get(name, ())
             return Found(_together(several) if is_list and several else pl.col(name), name)

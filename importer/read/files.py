@@ -40,7 +40,8 @@ class SourceFile:
     (a second `Comment` is `Comment (2)`); `compression` is pyarrow's name for it.
 
     `readable` is what polars reads: the file itself, or a copy. `is_copy` says that the copy was written row
-    by row, with a first column `_flaw`. `rows` are those of a Parquet file.
+    by row, with a first column `_flaw`. `rows` are those of a Parquet file, `nested` the paths into its
+    structs (`a.b`) and lists of structs (`a[].b`).
     """
 
     path: Path
@@ -52,6 +53,7 @@ class SourceFile:
     readable: Path = Path()
     is_copy: bool = False
     rows: int | None = None
+    nested: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> int:
@@ -98,6 +100,7 @@ def find(patterns: Sequence[str], folder: Path) -> Iterator[Path | str]:
         path = Path(os.path.normpath(folder / pattern))
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.is_file() and _is_table(file))
+            inside = [file for file in inside if not is_ours(file, path)]
             yield from inside
             if not inside:
                 yield f"{path}: no CSV or Parquet file is in this folder"
@@ -110,6 +113,13 @@ def find(patterns: Sequence[str], folder: Path) -> Iterator[Path | str]:
                 yield f"{path}: no file matches this pattern"
         else:
             yield f"{path}: there is no such file"
+
+
+def is_ours(file: Path, folder: Path) -> bool:
+    """Whether this program wrote the file, and it is no export: it belongs to a report below the folder, or
+    lists agents."""
+    reports = [up for up in file.parents if up.is_relative_to(folder) and up.suffix == ".report"]
+    return file.name.endswith(".people.csv") or any((up / "report.json").exists() for up in reports)
 
 
 def look(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> SourceFile:
@@ -125,8 +135,8 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
     if not start:
         raise SourceError(f"{path}: is empty, not even a header stands in it")
     if start == b"PAR1":
-        titles, rows = parquet_header(path)
-        return SourceFile(path, "parquet", titles, _distinct(titles), readable=path, rows=rows)
+        titles, rows, nested = parquet_header(path)
+        return SourceFile(path, "parquet", titles, _distinct(titles), readable=path, rows=rows, nested=nested)
     if ".parquet" in path.suffixes:
         raise SourceError(f"{path}: is no Parquet file, although its name says so (it must begin with PAR1)")
     compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)

@@ -64,7 +64,7 @@ def mapped(file: SourceFile, part: Part, header: Header, words: Words) -> Mapped
         found = [f for s in sources if (f := header.find(s, is_list=canonical in words.lists))]
         if found:
             result.put(canonical, found)
-        elif canonical in words.own.columns:
+        elif canonical in words.own.columns and "" not in sources:
             missing.append(f"{' or '.join(map(repr, sources))} (for {canonical})")
     if not words.by_preset:
         _take_own_names(result, part, header, words)
@@ -97,28 +97,36 @@ def _take_own_names(result: Mapped, part: Part, header: Header, words: Words) ->
 
 
 def _refuse_repeated(file: SourceFile, result: Mapped, words: Words) -> None:
-    """A cell of a repeated column is one of several. A preset means the first of them; a list means all."""
+    """A cell of a repeated column is one of several. A preset means the first of them; a list means all; and
+    `Title (1)` says which."""
     doubled = {
         name
         for canonical, name in result.columns.items()
         if name in file.repeats
         and canonical not in words.lists
+        and f"{name} (1)" not in words.own.columns.get(canonical, ())
         and (not words.by_preset or canonical in words.own.columns)
     }
     if doubled:
         raise SourceError(
             f"{file.path}: {len(doubled)} header(s) stand more than once: "
-            f"{', '.join(map(repr, sorted(doubled)))}; rename them, so that each column has one name"
+            f"{', '.join(map(repr, sorted(doubled)))}; say which one is meant, as {min(doubled) + ' (1)'!r}"
         )
 
 
 def _keep_rest(result: Mapped, file: SourceFile, part: Part, header: Header) -> None:
     """What nothing uses is kept as `custom.<header>`, repeated columns as one list."""
     used = used_headers(part, header) | set(result.columns.values())
+    said = {source for sources in part.columns.values() for source in sources}
     for title, names in {title: header.repeated(title) for title in file.titles if title}.items():
-        if used & set(names) or (file.is_rejects and title in REASON_COLUMNS):
+        if file.is_rejects and title in REASON_COLUMNS:
             continue
-        if found := header.find(names[0], is_list=True):
+        if said & {f"{title} ({n + 1})" for n in range(len(names))}:
+            for name in set(names) - used:
+                result.put(f"custom.{name}", [Found(pl.col(name), name)])
+        elif used & set(names):
+            continue
+        elif found := header.find(names[0], is_list=True):
             result.put(f"custom.{title}", [found])
 
 

@@ -15,14 +15,15 @@ from importer.read.columns import as_json
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 
 
-def header(path: Path) -> tuple[tuple[str, ...], int]:
-    """The columns' names and how many rows there are, of a file that was read to its end in a process of its
-    own. Raises SourceError for a damaged one, at which polars might panic, or pyarrow end the process."""
+def header(path: Path) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+    """The columns' names, how many rows there are, and the paths into structs (`a.b`) and lists of them
+    (`a[].b`), of a file that was read to its end in a process of its own. Raises SourceError for a damaged
+    one, at which polars might panic, or pyarrow end the process."""
     command = [sys.executable, str(Path(__file__).with_name("parquet_check.py")), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if done.returncode == 0:
-        names, rows = json.loads(done.stdout)
-        return tuple(names), int(rows)
+        names, rows, nested = json.loads(done.stdout)
+        return tuple(names), int(rows), tuple(nested)
     said = done.stderr.strip().splitlines()
     fault = said[-1] if said and done.returncode > 0 else "reading it ends the program that reads it"
     raise SourceError(f"{path}: is a damaged Parquet file, or one that cannot be read rightly: {fault}")

@@ -1,5 +1,6 @@
-"""Reads a Parquet file to its end with pyarrow and prints its columns' names and how many rows it has: a
-program of its own, since a hostile file may end the process that reads it.
+"""Reads a Parquet file to its end with pyarrow and prints its columns' names, how many rows it has, and the
+paths into its structs and lists: a program of its own, since a hostile file may end the process that reads
+it.
 
     python parquet_check.py FILE
 """
@@ -27,6 +28,7 @@ def main(path: Path) -> None:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
+            nested = [path for field in file.schema_arrow for path in _nested(field.name, field.type)]
             fault = next(_faults(file.metadata, path.stat().st_size), None)
             if fault is None:
                 with ThreadPoolExecutor() as pool:
@@ -38,7 +40,17 @@ def main(path: Path) -> None:
         fault = text.splitlines()[0] if text else type(error).__name__
     if fault is not None:
         sys.exit(fault)
-    json.dump([names, rows], sys.stdout)
+    json.dump([names, rows, nested], sys.stdout)
+
+
+def _nested(path: str, kind: pa.DataType) -> Iterator[str]:
+    """`a.b` for the fields of structs, `a[].b` for those of lists of structs."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        path, kind = f"{path}[]", kind.value_type
+    for number in range(kind.num_fields) if pa.types.is_struct(kind) else ():
+        inner = kind.field(number)
+        yield f"{path}.{inner.name}"
+        yield from _nested(f"{path}.{inner.name}", inner.type)
 
 
 def _rows(path: Path, group: int) -> int:

@@ -10,6 +10,7 @@ from importer.care import Care, Work
 from importer.presets import Each, Part
 from importer.read import columns
 from importer.read.columns import Header
+from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.read.rows import HARMLESS
 from importer.schema import Field, TableSchema
 
@@ -30,6 +31,17 @@ def record_of(number: int, part: Part) -> int:
 def _source_row(part: Part) -> pl.Expr:
     """The same as an expression."""
     return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
+
+
+def provenance(file: SourceFile, part: Part) -> Mapping[str, pl.Expr]:
+    """`_row`, the number of a row in its file, and `_file`, the name of that, for rows that have no ids. A
+    mended row has those of the row for which it stands, a row out of a cell those of the cell's row."""
+    number, name = _source_row(part), pl.lit(file.path.name)
+    if file.reasons == len(REASON_COLUMNS):
+        was = pl.col("_source").str.extract_groups(r"^(?P<file>.+)#(?P<number>\d+)#[0-9a-f]+$").struct
+        number = pl.coalesce(was.field("number").cast(pl.UInt64, strict=False), number)
+        name = pl.coalesce(was.field("file"), name)
+    return {"_row": (number + 1).cast(pl.String), "_file": name}
 
 
 def _or_null(cell: pl.Expr) -> pl.Expr:
@@ -273,10 +285,15 @@ def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
     return pl.when(mapped != "").then(mapped).alias(name)
 
 
-def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+def speaks() -> pl.Expr:
+    """Which rows of messages say something of their ticket: not those for which a mended one stands."""
+    stands = pl.col("_flaw").is_null() & (pl.col("_skip") != MENDED).fill_null(value=True)
+    return pl.col("ticket_id").is_not_null() & stands
+
+
+def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
     """One row a ticket out of one row a message, at the place of its first. Where the rows of a ticket
-    differ, the smallest value stands for all (whatever their order); `_differs` names such columns. Rows for
-    which a mended one stands say nothing."""
+    differ, the smallest value stands for all (whatever their order); `_differs` names such columns."""
     others = [name for name in names if name != "ticket_id"]
     differing = [
         pl.when(pl.col(name).drop_nulls().n_unique() > 1).then(pl.lit(name))
@@ -286,9 +303,8 @@ def gathered(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     latest = [pl.col(name).max() for name in others if name in ("updated_at", "closed_at")]
     smallest = [pl.col(name).min() for name in others if name not in ("updated_at", "closed_at")]
     first_file = pl.col("_file").min()
-    stands = pl.col("_flaw").is_null() & (pl.col("_skip") != MENDED).fill_null(value=True)
     return (
-        frame.filter(pl.col("ticket_id").is_not_null() & stands)
+        frame.filter(speaks())
         .group_by("ticket_id")
         .agg(
             first_file,

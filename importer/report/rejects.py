@@ -46,7 +46,7 @@ def write(
         _free_path(folder, name, sources)  # removes what an earlier run left
     for name, table in checked.items():
         own = _own(name, fates)
-        rejected = _rejected(own)
+        rejected = _rejected(own, table.at_fault)
         first: dict[str, tuple[int, list[str]]] = {}
         path = _free_path(folder, name, sources)
         if not rejected.is_empty():
@@ -73,7 +73,7 @@ def _free_path(folder: Path, name: str, sources: set[Path]) -> Path:
 
 def _own(name: str, fates: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """What became of the rows of a table's files. An opening message is a cell of its ticket's row."""
-    columns = ["_file", "_record", "state", "rule"]
+    columns = ["_file", "_record", "state", "rule", "ticket_id"]
     own = fates[name]
     if name == "messages":
         own = own.filter(~pl.col("_opening"))
@@ -83,11 +83,16 @@ def _own(name: str, fates: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return own.select(columns)
 
 
-def _rejected(fates: pl.LazyFrame) -> pl.DataFrame:
-    """One line a row that needs mending: `_file`, `_record`, and all its rules."""
+def _rejected(fates: pl.LazyFrame, at_fault: pl.LazyFrame | None) -> pl.DataFrame:
+    """One line a row that needs mending: `_file`, `_record`, and all its rules. `at_fault` as in Checked."""
+    rejected = fates.filter((pl.col("state") == State.REJECTED) & ~pl.col("rule").is_in(sorted(WAITING)))
+    if at_fault is not None:
+        places = at_fault.select("ticket_id", "rule", file="_file", record="_record")
+        rejected = rejected.join(places, on=["ticket_id", "rule"], how="left").with_columns(
+            _file=pl.coalesce("file", "_file"), _record=pl.coalesce("record", "_record")
+        )
     return (
-        fates.filter((pl.col("state") == State.REJECTED) & ~pl.col("rule").is_in(sorted(WAITING)))
-        .group_by("_file", "_record")
+        rejected.group_by("_file", "_record")
         .agg(pl.col("rule").unique(maintain_order=True))
         .sort("_file", "_record")
         .collect(engine="streaming")

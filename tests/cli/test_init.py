@@ -20,7 +20,7 @@ from importer.resources import SAMPLES
 
 LOOK_ALIKES = SAMPLES / "presets"
 ODD = (
-    "Case No;Title;Description;Opened_At;E-mail;Mobile Phone;State;Labels\n"
+    "Docket;Title;Description;Opened_At;E-mail;Mobile Phone;State;Labels\n"
     "A1;Hello;My printer is dead;02.01.2024 10:00;ada@b.example;20 30 40 50;Open;a, b\n"
     "A2;World;Größe?;31.01.2024 11:00;Bo <bo@d.example>;;Done;\n"
 )
@@ -176,12 +176,12 @@ def test_an_export_without_texts_is_imported_from_its_subjects(here: Here, tmp_p
 
 
 def test_a_preset_that_is_named_is_taken(here: Here, tmp_path: Path) -> None:
-    own = '\ntitle = "Ours"\nabout = "Of the test."\nsources = ["https://example.com"]\n[[tickets]]\nheaders = ["Case No"]\ncolumns = { ticket_id = "Case No" }\n'
+    own = '\ntitle = "Ours"\nabout = "Of the test."\nsources = ["https://example.com"]\n[[tickets]]\nheaders = ["Docket"]\ncolumns = { ticket_id = "Docket" }\n'
     (tmp_path / "ours.toml").write_text(own)
     (tmp_path / "odd.csv").write_text(ODD)
     out = told(here("init", "odd.csv", "--preset", "./ours.toml", "--into", "m.toml"))
     assert "This is ./ours.toml: Ours." in out
-    assert "tickets; has Case No; 1 of 8 columns known" in out
+    assert "tickets; has Docket; 1 of 8 columns known" in out
     frame = scanned(tmp_path / "m.toml", tmp_path)["tickets"].frame.collect()
     assert frame["ticket_id"].to_list() == ["A1", "A2"]
 
@@ -220,7 +220,11 @@ def test_an_unknown_csv_is_mapped_by_the_names_that_many_exports_use(here: Here,
         "requester_phone": "Mobile Phone",
     }
     text = (tmp_path / "odd-export.toml").read_text("utf-8")
-    assert "no column is an id: the number of its row # <- say it" in text
+    assert (
+        "no column is known as an id. This is right while the files and their rows stay as they are" in text
+    )
+    assert 'columns.ticket_id = "row-{_row}" # <- say it' in text
+    assert "# headers that are not known (custom fields, as custom.HEADER): Docket\n" in text
     assert "# columns that were not found: requester_id, requester_name, channel, queue," in text
 
 
@@ -306,9 +310,107 @@ def test_an_unknown_export_without_times_says_that_they_are_missing(here: Here, 
     (tmp_path / "odd.csv").write_text("id,title\n1,a\n")
     told(here("init", "odd.csv"))
     text = (tmp_path / "odd.toml").read_text("utf-8")
-    assert '# defaults.created_at = "2020-01-01T00:00:00Z" # no column is a time' in text
+    assert "# no column is known as the time of creation" in text
+    assert '# defaults.created_at = "2020-01-01T00:00:00Z" # <- say it' in text
     assert '\nempty = "import" ' in text
     assert config.load(tmp_path / "odd.toml").conversation.empty == "import"
+
+
+def test_part_files_that_differ_a_little_are_one_table(here: Here, tmp_path: Path, prepare) -> None:
+    (tmp_path / "1.csv").write_text(
+        "ticket id,subject,requester email,description,created\n1,Hello,a@b.example,one,2024-01-02T10:00:00Z\n"
+    )
+    (tmp_path / "2.csv").write_text(
+        "ticket id,title,requester email,description,created,priority\n"
+        "2,World,a@b.example,two,2024-01-02T10:00:00Z,high\n"
+    )
+    (tmp_path / "3.csv").write_text(
+        "ticket id,requester email,description,created\n3,a@b.example,three,2024-01-02T10:00:00Z\n"
+    )
+    told(here("init", "1.csv", "2.csv", "3.csv", "--into", "m.toml"))
+    columns = toml(tmp_path / "m.toml")["source"]["tickets"]["columns"]
+    assert (columns["subject"], columns["requester_email"]) == (["subject", "title", ""], "requester email")
+    assert [(j.ticket_id, j.subject) for j in prepare(tmp_path / "m.toml").parts.jobs()] == [
+        ("1", "Hello"),
+        ("2", "World"),
+        ("3", None),
+    ]
+
+
+def test_of_a_repeated_header_the_first_is_proposed_and_the_others_are_kept(
+    here: Here, tmp_path: Path, prepare
+) -> None:
+    (tmp_path / "odd.csv").write_text(
+        "id,subject,Description,Description,email,created\n1,a,one,two,a@b.example,2024-01-02T10:00:00Z\n"
+    )
+    told(here("init", "odd.csv", "--into", "m.toml"))
+    line = (
+        'columns.opening_text = "Description (1)" # it stands more than once; (2) is the second # <- say it'
+    )
+    assert line in (tmp_path / "m.toml").read_text("utf-8")
+    ready = prepare(tmp_path / "m.toml")
+    (job,) = ready.parts.jobs()
+    assert [m.text for m in job.messages] == ["one"]
+    assert ready.tables["tickets"].good.collect()["custom.Description (2)"].to_list() == ["two"]
+
+
+def test_files_without_ids_are_told_apart_by_their_names(here: Here, tmp_path: Path, prepare) -> None:
+    for name in ("1.csv", "2.csv"):
+        (tmp_path / name).write_text(
+            "subject,email,description,created\na,a@b.example,x,2024-01-02T10:00:00Z\n"
+        )
+    told(here("init", "1.csv", "2.csv", "--into", "m.toml"))
+    assert [j.ticket_id for j in prepare(tmp_path / "m.toml").parts.jobs()] == ["1.csv-1", "2.csv-1"]
+
+
+def test_what_this_program_wrote_is_no_export(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "odd.csv").write_text("id,title,status\n1,a,nonsense\n")
+    told(here("init", "export", "--into", "export/m.toml", "--timezone", "UTC"))
+    told(here("validate", "export/m.toml"))
+    (tmp_path / "export" / "m.people.csv").write_text("person,name,agent\nlene,Lene,\n")
+    rejects = tmp_path / "export" / "m.report" / "rejects" / "tickets.csv"
+    assert rejects.exists()
+    out = told(here("init", "export", "--into", "again.toml"))
+    assert toml(tmp_path / "again.toml")["source"]["tickets"]["files"] == ["export/odd.csv"]
+    assert "rejects" not in out
+    out = told(here("init", "export/odd.csv", "export/m.people.csv", rejects, "--into", "third.toml"))
+    assert "  export/m.people.csv: written by this program and no part of the export, left out" in out
+    assert "  export/m.report/rejects/tickets.csv: written by" in out.replace(f"{tmp_path}/", "")
+
+
+def test_a_known_export_without_its_tickets_says_what_is_missing(here: Here, tmp_path: Path) -> None:
+    out = told(here("init", LOOK_ALIKES / "gorgias" / "messages.csv", "--into", "m.toml"))
+    assert "No file of tickets is among these (a file with" in out
+    assert "name it in source.tickets.files." in out
+    assert toml(tmp_path / "m.toml")["source"]["tickets"]["files"] == []
+
+
+def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_path: Path, prepare) -> None:
+    pl.DataFrame(
+        {
+            "id": [7],
+            "requester": [{"name": "Ada", "email": "ada@b.example"}],
+            "subject": ["Hello"],
+            "tags": [[{"name": "vip"}, {"name": "late"}]],
+            "created_at": ["2024-01-02T10:00:00Z"],
+            "messages": [
+                [
+                    {"id": 1, "body": "one", "created_at": "2024-01-02T10:00:00Z", "public": True},
+                    {"id": 2, "body": "two", "created_at": "2024-01-02T11:00:00Z", "public": False},
+                ]
+            ],
+        }
+    ).write_parquet(tmp_path / "t.parquet")
+    out = told(here("init", "t.parquet", "--into", "m.toml"))
+    assert "  t.parquet (Parquet): messages; has messages; 4 of 4 columns known" in out
+    (job,) = prepare(tmp_path / "m.toml", people__default_agent="agent@b.example").parts.jobs()
+    assert (job.ticket_id, job.requester.name, job.requester.email) == ("7", "Ada", "ada@b.example")
+    assert list(job.tags) == ["vip", "late"]
+    assert [(m.message_id, m.text, m.direction) for m in job.messages] == [
+        ("1", "one", "outbound"),
+        ("2", "two", "internal"),
+    ]
 
 
 def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp_path: Path) -> None:

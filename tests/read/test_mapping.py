@@ -749,7 +749,7 @@ def test_a_repeated_header_is_one_list_for_a_list_column(migration: Migration) -
 
 def test_a_repeated_header_of_a_scalar_column_is_refused(migration: Migration) -> None:
     text = refusal(migration('tickets.columns.tags = "Labels"', tickets=REPEATED))
-    assert "1 header(s) stand more than once: 'Status'; rename them" in text
+    assert "1 header(s) stand more than once: 'Status'; say which one is meant, as 'Status (1)'" in text
 
 
 PRESET = """

@@ -540,6 +540,50 @@ def test_a_mended_message_brings_back_its_ticket_that_is_gathered(migration: Mig
     assert ready.tables["tickets"].differing == {}
 
 
+def test_of_a_ticket_in_several_rows_those_are_shown_that_are_wrong(migration: Migration, trip: Trip) -> None:
+    rows = ["message_id,ticket_id,requester_email,status,direction,text"]
+    rows += ["a,A,a@b.example,open,inbound,1", "b,A,a@b.example,Odd,inbound,2", "c,A,nobody,More,inbound,3"]
+    rows += ["d,B,a@b.example,open,inbound,4", ""]
+    migration(messages="\n".join(rows))
+    ready = trip.judged(table="messages")
+    assert [job.ticket_id for job in ready.parts.jobs()] == ["B"]
+    assert ready.books["tickets"].places["rejected"] == 1
+    found = [row[:4] for row in read_rows(trip.out())[1:]]
+    assert found == [
+        ["3", "status", "status.enum", "Odd"],
+        ["4", "status", "status.enum", "More"],
+    ]
+    mend(trip.out(), "Odd", "open")
+    mend(trip.out(), "More", "open")
+    ready = trip.judged(trip.out(), table="messages")
+    assert {job.ticket_id: [m.message_id for m in job.messages] for job in ready.parts.jobs()} == {
+        "A": ["a", "b", "c"],
+        "B": ["d"],
+    }
+    assert fates(ready) == []
+
+
+def test_a_mended_row_keeps_the_number_that_is_its_id(
+    migration: Migration, trip: Trip, tmp_path: Path
+) -> None:
+    header = "subject,requester_email,channel,opening_text"
+    (tmp_path / "more.csv").write_text(f"{header}\nthree,a@b.example,telegram,x\nfour,a@b.example,email,y\n")
+    migration(
+        'tickets.columns.ticket_id = "{_file}-{_row}"',
+        tickets=f"{header}\none,a@b.example,email,x\ntwo,a@b.example,telegram,y\n",
+    )
+    more = tmp_path / "more.csv"
+    first = trip.judged(more)
+    assert subjects(first) == [("more.csv-2", "four"), ("tickets.csv-1", "one")]
+    mend(trip.out(), "telegram", "email")
+    assert subjects(trip.judged(more, trip.out())) == [
+        ("more.csv-1", "three"),
+        ("more.csv-2", "four"),
+        ("tickets.csv-1", "one"),
+        ("tickets.csv-2", "two"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("short", "other"),
     [
