@@ -317,7 +317,7 @@ def _lines(
         f"{traffic.sent:,} requests in {text.duration(ran.seconds)}{rate}{each}; "
         f"{traffic.retried:,} repeated, {traffic.statuses[429]:,} answered 429.",
         text.balance(ran.books),
-        *(f"Rejects: {file}" for file in rejects),
+        *text.rejects(rejects),
         f"Report: {migration.report}",
         f"Checkpoint: {migration.checkpoint}",
     ]
@@ -341,7 +341,7 @@ def _lines(
         lines.append(f"Stopped at {ran.limit}; {tickets[State.LEFT]:,} tickets are left.")
     again = code in (2, 4, 5, 8, 130) or any(tickets[s] for s in (State.FAILED, State.IN_DOUBT, State.LEFT))
     if rejects and not again:
-        return [*lines, f"Next: mend the rejected rows in the source, then {command_line('run', path)}"]
+        return [*lines, f"Next: mend the rejected rows, then {command_line('run', path)}"]
     return [*lines, f"Next: {command_line('run' if again else 'status', path)}"]
 
 

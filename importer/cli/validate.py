@@ -178,7 +178,7 @@ def _judgement(
         if table.scanned.unused:
             lines.append(f"Columns of {name} that nothing takes: {text.some(table.scanned.unused)}")
     lines += ["", text.balance(ready.books)]
-    lines += [f"Rejects: {path}" for path in paths]
+    lines += text.rejects(paths)
     return [*lines, f"Report: {migration.report / 'report.html'} (report.json for machines)"]
 
 

@@ -26,13 +26,13 @@ from importer.times import Form, to_iso
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A file as it became part of a table. `columns` maps canonical names to the headers to look at; `notes`
-    say what was found out about it. `is_each` says that each of its records is a row of the table, and its
-    `proof` counts them, the header too, where it has one."""
+    """A file as it became part of a table. `columns` maps canonical names to the headers of which the first
+    that is not empty stands for them; `notes` say what was found out about it. `is_each` says that each of
+    its records is a row of the table, and its `proof` counts them, the header too, where it has one."""
 
     file: SourceFile
     part: Part
-    columns: Mapping[str, str]
+    columns: Mapping[str, Sequence[str]]
     proof: Future[Proof] | None = None
     notes: tuple[str, ...] = ()
     is_each: bool = True
@@ -43,6 +43,26 @@ class Origin:
         if not self.is_each:
             return None
         return self.proof.result().records - 1 if self.proof else self.file.rows
+
+    def shown(self, canonical: str, record: int, cells: Mapping[str, str]) -> "Shown":
+        """What stands for a canonical value in the source row of a `_record`: of several headers the first
+        under which anything stands; of a row out of a cell the item in that."""
+        headers = self.columns.get(canonical, ())
+        each = self.part.each
+        if each and any(header in shape.each_names(each) for header in headers):
+            number, item = shape.item(self.file, each, record, cells)
+            return Shown(each.column, item, f"{canonical} of item {number}: ")
+        header = next((h for h in headers if cells.get(h)), headers[0] if headers else "")
+        return Shown(header, cells.get(header, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A header and its cell; `of` says which part of the cell is meant, where it is not all of it."""
+
+    header: str
+    value: str
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +107,7 @@ class Scanned:
         return tuple(origin.file for origin in self.origins)
 
     @property
-    def columns(self) -> tuple[Mapping[str, str], ...]:
+    def columns(self) -> tuple[Mapping[str, Sequence[str]], ...]:
         return tuple(origin.columns for origin in self.origins)
 
     @property
@@ -390,4 +410,5 @@ def _origin(entry: _Entry) -> Origin:
         notes.append(f"delimiter: {dialect.delimiter_name}")
     notes += entry.notes
     derived = entry.part.each is not None or entry.part.gather
-    return Origin(entry.file, entry.part, entry.columns, ready.proof, tuple(notes), is_each=not derived)
+    columns = {n: list(dict.fromkeys(one.header for one in f)) for n, f in entry.mapped.found.items()}
+    return Origin(entry.file, entry.part, columns, ready.proof, tuple(notes), is_each=not derived)

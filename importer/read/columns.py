@@ -64,6 +64,14 @@ class Header:
             return self._template(source)
         return self._path(source)
 
+    def look(self, source: str, cells: Mapping[str, str]) -> str | None:
+        """What stands under a header or at the end of a path in one row."""
+        steps = _steps(source)
+        for count in range(len(steps), 0, -1):
+            if name := self.name(".".join(steps[:count])):
+                return _inside(cells.get(name), steps[count:]) if steps[count:] else cells.get(name)
+        return None
+
     def _template(self, source: str) -> Found | None:
         parts: list[pl.Expr] = []
         first: str | None = None
@@ -79,11 +87,15 @@ class Header:
         return Found(pl.concat_str(parts), first) if first else None
 
     def _path(self, source: str) -> Found | None:
-        steps = source.replace("[]", ".[]").split(".")
+        steps = _steps(source)
         for count in range(len(steps) - 1, 0, -1):
             if name := self.name(".".join(steps[:count])):
                 return Found(inside(pl.col(name), steps[count:]), name)
         return None
+
+
+def _steps(path: str) -> list[str]:
+    return path.replace("[]", ".[]").split(".")
 
 
 def _together(names: Sequence[str]) -> pl.Expr:

@@ -99,7 +99,7 @@ def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
     cell = found.value
     several = list(header.repeated(found.header)) if each.parts else []
     items = (
-        pl.concat_list(several).list.drop_nulls()
+        pl.concat_list(pl.when(pl.col(n).str.strip_chars() != "").then(n) for n in several).list.drop_nulls()
         if several
         else cell.map_batches(_items, return_dtype=pl.List(pl.String), is_elementwise=True)
     )
@@ -115,6 +115,18 @@ def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
         .drop("_place")
     )
     return frame.with_columns(_parts(each)) if each.parts else frame
+
+
+def item(file: SourceFile, each: Each, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
+    """Which item of its source row's cells a `_record` is, from 1 on, and what stands there."""
+    header, place = Header(file.header, file.repeats), record % (1 << _PLACE_BITS)
+    name = header.name(each.column)
+    names = header.repeated(name) if name else ()
+    if each.parts or len(names) > 1:
+        items = [cell for name in names if (cell := cells.get(name, "")).strip()]
+    else:
+        items = _listed(header.look(each.column, cells))
+    return place + 1, items[place] if place < len(items) else ""
 
 
 def _items(cells: pl.Series) -> pl.Series:

@@ -74,10 +74,12 @@ def _examples(finding: Finding, table: Checked) -> Iterator[str]:
     for number, origin in enumerate(table.scanned.origins):
         places = [place for place in finding.places if place.file == number]
         records = sorted({read.record_of(place.record, origin.part) for place in places})
-        column = origin.columns.get(places[0].column, "") if places else ""
+        shown = {read.record_of(place.record, origin.part): place for place in reversed(places)}
         for record in read.fetch(origin.file, records) if records else ():
             cells = dict(zip(origin.file.header, record.cells, strict=False))
-            yield example(origin.file, record.line, column, finding.name, cells.get(column, ""))
+            place = shown[record.number]
+            cell = origin.shown(place.column, place.record, cells)
+            yield example(origin.file, record.line, cell.header, finding.name, cell.value)
 
 
 def statistics(related: Related) -> dict[str, Any]:

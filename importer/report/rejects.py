@@ -1,6 +1,6 @@
 """The rejected rows, with the source's own columns behind the reason, so that a mended file can be fed in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,7 @@ from importer.model import State
 from importer.read import REASON_COLUMNS, SourceFile
 from importer.relate import RULES
 from importer.report.private import writing
+from importer.schema import TABLES
 from importer.validate import Checked
 
 # Rows that are whole in themselves and wait for another one: they need no mending.
@@ -35,34 +36,60 @@ class Problem:
 def write(
     checked: Mapping[str, Checked], fates: Mapping[str, pl.LazyFrame], folder: Path
 ) -> tuple[list[Problem], list[Path]]:
-    """Write `<folder>/<table>.csv` for each table with rejected rows, and sum up all fates by rule.
+    """Sum up all fates by rule, and write `<folder>/<table>.csv` with the rejected rows of a table's files:
+    each row once, whatever tables are made of it, since it is mended there and comes back among those files.
 
     Files of an earlier run that no longer apply are removed.
     """
-    problems: list[Problem] = []
+    owns = {name: _own(name, fates) for name in checked}
+    rejected = {name: _rejected(own, checked[name].at_fault) for name, own in owns.items()}
+    first: _First = {}
     paths: list[Path] = []
-    sources = {file.path.resolve() for table in checked.values() for file in table.scanned.files}
-    for name in fates.keys() - checked.keys():
-        _free_path(folder, name, sources)  # removes what an earlier run left
-    for name, table in checked.items():
-        own = _own(name, fates)
-        rejected = _rejected(own, table.at_fault)
-        first: dict[str, tuple[int, list[str]]] = {}
-        path = _free_path(folder, name, sources)
-        if not rejected.is_empty():
+    in_use = {file.path.resolve() for table in checked.values() for file in table.scanned.files}
+    for name in TABLES:
+        path = _cleared(folder, name, in_use)
+        uses = list(_uses(name, checked, rejected))
+        if uses:
             paths.append(path)
-            _write_table(table, rejected, path, first)
-        problems += _problems(name, table, own, first)
+            _write(name, uses, path, first)
+    problems = [
+        problem for name, own in owns.items() for problem in _problems(name, checked[name], own, first)
+    ]
     return problems, paths
 
 
-def _free_path(folder: Path, name: str, sources: set[Path]) -> Path:
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What a table (`name`) made of a file, and what of that is rejected."""
+
+    name: str
+    table: Checked
+    origin: read.Origin
+    rejected: pl.DataFrame
+
+
+# By table and rule: the first line, and examples.
+_First = dict[tuple[str, str], tuple[int, list[str]]]
+
+
+def _uses(
+    source: str, checked: Mapping[str, Checked], rejected: Mapping[str, pl.DataFrame]
+) -> Iterator[_Use]:
+    """Of the files of this table, those with rejected rows, by every table that is made of them."""
+    for name, table in checked.items():
+        for number, origin in enumerate(table.scanned.origins):
+            own = rejected[name].filter(pl.col("_file") == number)
+            if (origin.part.read or name) == source and not own.is_empty():
+                yield _Use(name, table, origin, own)
+
+
+def _cleared(folder: Path, name: str, in_use: set[Path]) -> Path:
     """`<name>.csv`, or `<name>.2.csv` and so on where one is being read as a source. What an earlier run left
-    and nobody reads is removed."""
+    there and nobody reads is removed."""
     free: Path | None = None
     for number in count(1):
         path = folder / (f"{name}.csv" if number == 1 else f"{name}.{number}.csv")
-        if path.resolve() in sources:
+        if path.resolve() in in_use:
             continue
         if free is not None and not path.exists():
             return free
@@ -99,40 +126,52 @@ def _rejected(fates: pl.LazyFrame, at_fault: pl.LazyFrame | None) -> pl.DataFram
     )
 
 
-def _write_table(
-    table: Checked, rejected: pl.DataFrame, path: Path, first: dict[str, tuple[int, list[str]]]
-) -> None:
-    files = table.scanned.files
-    header = list(dict.fromkeys(name for file in files for name in _own_header(file)))
-    titles = {name: title for file in files for name, title in zip(file.header, file.titles, strict=True)}
+def _write(source: str, uses: Sequence[_Use], path: Path, first: _First) -> None:
+    files = {use.origin.file.path: use.origin.file for use in uses}
+    header = list(dict.fromkeys(name for file in files.values() for name in _own_header(file)))
+    titles = {
+        name: title for file in files.values() for name, title in zip(file.header, file.titles, strict=True)
+    }
     with writing(path) as out:
         write = read.row_writer(out)
         write([*REASON_COLUMNS, *(read.guarded(titles[name]) for name in header)])
-        for number, origin in enumerate(table.scanned.origins):
-            rules = rejected.filter(pl.col("_file") == number)
-            for record, names in _records(origin, rules):
-                cells = dict(zip(origin.file.header, record.cells, strict=False))
-                reasons = [_reason(table, name, origin.columns, cells) for name in names]
-                for name, (column, value, _) in zip(names, reasons, strict=True):
-                    _, examples = first.setdefault(name, (record.line, []))
-                    if len(examples) < EXAMPLES:
-                        examples.append(example(origin.file, record.line, column, name, value))
+        for file in files.values():
+            own = [use for use in uses if use.origin.file.path == file.path]
+            for record, reasons in _broken(source, own, first):
+                said = [f"{one.column}: {one.message}" if one.column else one.message for one in reasons]
                 write(
                     [
                         record.line,
-                        read.guarded(", ".join(dict.fromkeys(column for column, _, _ in reasons))),
-                        ", ".join(names),
-                        read.guarded(reasons[0][1]),
-                        read.guarded(
-                            "; ".join(
-                                f"{column}: {message}" if column else message
-                                for column, _, message in reasons
-                            )
-                        ),
-                        read.source(origin.file, record.number, record.cells),
-                        *map(read.guarded, _row(origin.file, record, header)),
+                        read.guarded(", ".join(dict.fromkeys(one.column for one in reasons))),
+                        ", ".join(dict.fromkeys(one.rule for one in reasons)),
+                        read.guarded(reasons[0].value),
+                        read.guarded("; ".join(dict.fromkeys(said))),
+                        read.source(file, record.number, record.cells),
+                        *map(read.guarded, _row(file, record, header)),
                     ]
                 )
+
+
+def _broken(
+    source: str, uses: Sequence[_Use], first: _First
+) -> Iterator[tuple[read.Record, list["_Reason"]]]:
+    """The rejected rows of one file in their order, each once, with all reasons."""
+    by_row: dict[int, list[tuple[_Use, int, list[str]]]] = {}
+    for use in uses:
+        for record, rules in use.rejected.select("_record", "rule").iter_rows():
+            by_row.setdefault(read.record_of(record, use.origin.part), []).append((use, record, rules))
+    file = uses[0].origin.file
+    for row in read.fetch(file, sorted(by_row)):
+        cells = dict(zip(file.header, row.cells, strict=False))
+        reasons: list[_Reason] = []
+        for use, record, rules in by_row[row.number]:
+            for rule in rules:
+                reason = _reason(source, use, rule, record, cells)
+                reasons.append(reason)
+                _, examples = first.setdefault((use.name, rule), (row.line, []))
+                if len(examples) < EXAMPLES:
+                    examples.append(example(file, row.line, reason.column, rule, reason.value))
+        yield row, reasons
 
 
 def _own_header(file: SourceFile) -> Iterator[str]:
@@ -153,24 +192,27 @@ def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
     return row
 
 
-def _records(origin: read.Origin, rules: pl.DataFrame) -> Iterator[tuple[read.Record, list[str]]]:
-    """The source rows of rejected ones, each once, with all its rules."""
-    by_row: dict[int, list[str]] = {}
-    for record, names in zip(rules["_record"].to_list(), rules["rule"].to_list(), strict=True):
-        by_row.setdefault(read.record_of(record, origin.part), []).extend(names)
-    for record in read.fetch(origin.file, list(by_row)) if by_row else ():
-        yield record, list(dict.fromkeys(by_row[record.number]))
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """`column` as the file calls it, and its cell. A rule of another table than that of the file has this
+    table's name before it."""
+
+    column: str
+    rule: str
+    value: str
+    message: str
 
 
-def _reason(
-    table: Checked, rule: str, columns: Mapping[str, str], cells: Mapping[str, str]
-) -> tuple[str, str, str]:
-    """Column as the file calls it, its cell, and what is wrong."""
+def _reason(source: str, use: _Use, rule: str, record: int, cells: Mapping[str, str]) -> _Reason:
+    name = rule if use.name == source else f"{use.name}.{rule}"
+    words = message(use.table, rule)
     if rule.startswith("row."):
-        return "", "", message(table, rule)
-    canonical = table.rules[rule].column if rule in table.rules else rule.partition(".")[0]
-    column = columns.get(canonical, canonical if rule in table.rules else "")
-    return column, cells.get(column, ""), message(table, rule)
+        return _Reason("", name, "", words)
+    canonical = use.table.rules[rule].column if rule in use.table.rules else rule.partition(".")[0]
+    shown = use.origin.shown(canonical, record, cells)
+    if not shown.header and rule in use.table.rules:
+        return _Reason(canonical, name, "", words)
+    return _Reason(shown.header, name, shown.value, f"{shown.of}{words}")
 
 
 def message(table: Checked, rule: str) -> str:
@@ -181,12 +223,10 @@ def message(table: Checked, rule: str) -> str:
     return RULES.get(rule, "")
 
 
-def _problems(
-    name: str, table: Checked, fates: pl.LazyFrame, first: Mapping[str, tuple[int, list[str]]]
-) -> Iterator[Problem]:
+def _problems(name: str, table: Checked, fates: pl.LazyFrame, first: _First) -> Iterator[Problem]:
     counts = fates.group_by("state", "rule").len().sort("state", "rule", descending=[True, False])
     for state, rule, rows in counts.collect(engine="streaming").iter_rows():
-        line, examples = first.get(rule, (None, []))
+        line, examples = first.get((name, rule), (None, []))
         yield Problem(name, rule, State(state), rows, line, message(table, rule), tuple(examples))
 
 

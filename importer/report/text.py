@@ -1,6 +1,7 @@
 """The same in words: tables of counts, problems with examples, and the last lines of a command."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tabulate import tabulate
 
@@ -35,6 +36,12 @@ def problems(found: Sequence[Problem]) -> str:
     if len(found) > PROBLEMS_SHOWN:
         lines.append(f"and {len(found) - PROBLEMS_SHOWN} more kinds of problem; report.json has them all")
     return "\n".join(lines)
+
+
+def rejects(paths: Iterable[Path]) -> list[str]:
+    """Where the rejected rows are, and how they come back. The file is named after the table."""
+    tables = [(path, path.name.partition(".")[0]) for path in paths]
+    return [f"Rejects: {path} (mend them there, and add the file to source.{t}.files)" for path, t in tables]
 
 
 def balance(value: Books) -> str:

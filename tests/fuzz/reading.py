@@ -124,7 +124,7 @@ def _of(checked: Checked) -> Reading:
         notes=origin.notes,
         titles=origin.file.titles,
         header=origin.file.header,
-        columns=dict(origin.columns),
+        columns={name: headers[0] for name, headers in origin.columns.items()},
         unused=checked.scanned.unused,
         good={row["_record"]: {name: row[name] for name in origin.columns} for row in _rows(good)},
         fates=fates,

@@ -142,7 +142,8 @@ def test_validate_tells_where_the_rejects_are_and_does_not_write_over_those_it_r
 ) -> None:
     mend(samples / "export" / "tickets.csv", ",widget_chat,Chat,", ",telegram,Chat,")
     path, folder = samples / "helpdesk.toml", samples / "nordlys.report" / "rejects"
-    assert f"Rejects: {folder / 'tickets.csv'}" in dixa_import("validate", path, token=None).out
+    said = f"Rejects: {folder / 'tickets.csv'} (mend them there, and add the file to source.tickets.files)"
+    assert said in dixa_import("validate", path, token=None).out
     in_sources(path, "tickets", "nordlys.report/rejects/tickets.csv")
     before = (folder / "tickets.csv").read_bytes()
     done = dixa_import("validate", path, token=None)
@@ -316,9 +317,41 @@ def test_messages_out_of_cells_are_mended_in_their_ticket_s_row(migration: Migra
         ("rejected", "ticket_rejected"),
         ("rejected", "ticket_rejected"),
     ]
-    (row,) = read_rows(trip.out("messages"))[1:]
+    assert not trip.out("messages").exists()
+    (row,) = read_rows(trip.out())[1:]
+    assert row[1:5] == [
+        "Comment",
+        "messages.created_at.type",
+        "someday;b",
+        "Comment: created_at of item 2: no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
+    ]
     assert row[5].startswith("tickets.csv#0#")
     assert row[len(REASON_COLUMNS) :] == [*GOOD.split(","), "2024-01-01;a", "someday;b"]
+    mend(trip.out(), "someday", "2024-01-02")
+    (job,) = trip.judged(trip.out()).parts.jobs()
+    assert sorted(m.text for m in job.messages) == ["a", "b", "hello"]
+
+
+def test_a_row_that_is_wrong_as_a_ticket_and_as_a_message_is_mended_once(
+    migration: Migration, trip: Trip
+) -> None:
+    rows = ["message_id,ticket_id,requester_email,status,direction,text"]
+    rows += ["a,A,a@b.example,Odd,nowhere,1", "b,B,a@b.example,open,inbound,2", ""]
+    migration(messages="\n".join(rows))
+    trip.judged(table="messages")
+    assert not trip.out().exists()
+    (row,) = read_rows(trip.out("messages"))[1:]
+    assert (row[1], row[2]) == ("status, direction", "tickets.status.enum, direction.enum")
+
+
+def test_of_several_headers_the_one_is_named_under_which_something_stands(
+    migration: Migration, trip: Trip
+) -> None:
+    words = 'tickets.columns.requester_email = ["Mail", "Backup"]'
+    migration(words, tickets="ticket_id,subject,Mail,Backup,opening_text\n1,a,,nobody,x\n2,b,,,y\n")
+    trip.judged()
+    found = [row[1:4] for row in read_rows(trip.out())[1:]]
+    assert found == [["Backup", "requester_email.format", "nobody"], ["", "requester.required", ""]]
 
 
 # -- what stands in the file
@@ -548,14 +581,14 @@ def test_of_a_ticket_in_several_rows_those_are_shown_that_are_wrong(migration: M
     ready = trip.judged(table="messages")
     assert [job.ticket_id for job in ready.parts.jobs()] == ["B"]
     assert ready.books["tickets"].places["rejected"] == 1
-    found = [row[:4] for row in read_rows(trip.out())[1:]]
+    found = [row[:4] for row in read_rows(trip.out("messages"))[1:]]
     assert found == [
-        ["3", "status", "status.enum", "Odd"],
-        ["4", "status", "status.enum", "More"],
+        ["3", "status", "tickets.status.enum", "Odd"],
+        ["4", "status", "tickets.status.enum", "More"],
     ]
-    mend(trip.out(), "Odd", "open")
-    mend(trip.out(), "More", "open")
-    ready = trip.judged(trip.out(), table="messages")
+    mend(trip.out("messages"), "Odd", "open")
+    mend(trip.out("messages"), "More", "open")
+    ready = trip.judged(trip.out("messages"), table="messages")
     assert {job.ticket_id: [m.message_id for m in job.messages] for job in ready.parts.jobs()} == {
         "A": ["a", "b", "c"],
         "B": ["d"],
