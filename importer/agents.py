@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from importer.errors import ConfigError
+from importer.read.dialect import with_encoding
 from importer.schema import EMAIL
 
 COLUMNS = ("person", "name", "messages", "first", "last", "suggestion", "agent")
@@ -36,11 +37,12 @@ def read(path: Path) -> dict[str, str]:
     Raises ConfigError where the file cannot be read as what this program wrote.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
+        data = path.read_bytes()
+        # A spreadsheet writes the encoding of its country.
+        text = data.decode(with_encoding(data, None).encoding)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}; save it as CSV in UTF-8") from None
     # A spreadsheet writes the separator of its country.
     delimiter = max(",;\t", key=text.partition("\n")[0].count)

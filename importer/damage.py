@@ -16,7 +16,7 @@ from importer.marks import PREFIX
 from importer.model import Direction
 from importer.relate import Related
 from importer.schema import TableSchema
-from importer.validate import Checked
+from importer.validate import Checked, count
 
 EXAMPLES = 3
 
@@ -61,6 +61,7 @@ def findings(
     """Everything that looks damaged, the worst kinds of damage first."""
     return [
         *_apart(tables, related),
+        *_unknown_people(tables),
         *_cut(tables),
         *_doubled_parts(tables),
         *(finding for name, table in tables.items() for finding in _of_rows(name, table, now)),
@@ -89,9 +90,9 @@ def _of_rows(name: str, table: Checked, now: datetime) -> Iterator[Finding]:
         .row(0, named=True)
     )
     for key, (_, column, message) in kinds.items():
-        if count := counted[f"count.{key}"]:
+        if hits := counted[f"count.{key}"]:
             places = tuple(Place(p["_file"], p["_record"], column) for p in counted[f"places.{key}"])
-            yield Finding(name, key.partition(":")[0], count, counted["rows"], message, places)
+            yield Finding(name, key.partition(":")[0], hits, counted["rows"], message, places)
 
 
 def _row_kinds(
@@ -162,15 +163,49 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
             continue
         rule = "ticket_id.foreignKey" if name == "messages" else "message_id.foreignKey"
         orphans = related.fates[name].filter(pl.col("rule") == rule)
-        count = int(orphans.select(pl.len()).collect(engine="streaming").item())
-        if count > tables[name].read * _MOST:
+        homeless = count(orphans)
+        if homeless > tables[name].read * _MOST:
             yield Finding(
                 name,
                 "files_do_not_join",
-                count,
+                homeless,
                 tables[name].read,
                 f"most {name} belong to no row of {parent}: the files may be of different exports, or the "
                 f"wrong column is taken for {rule.partition('.')[0]}",
+            )
+
+
+def _unknown_people(tables: Mapping[str, Checked]) -> Iterator[Finding]:
+    """Ids of people who stand nowhere, where nothing else says who it is."""
+    known = pl.LazyFrame(schema={"person_id": pl.String})
+    why = "and no file of people is named (source.people.files)"
+    if "people" in tables:
+        known = tables["people"].good.select("person_id")
+        why = "and in no good row of people"
+    for name, who in (("tickets", "requester"), ("messages", "author")):
+        table = tables.get(name)
+        given = table.scanned.given if table else ()
+        if table is None or f"{who}_id" not in given:
+            continue
+        rows = table.good if name == "tickets" else table.cases
+        if rows is None:
+            continue
+        address = [pl.col(c).is_null() for c in (f"{who}_email", f"{who}_phone") if c in given]
+        unknown = rows.filter(pl.col(f"{who}_id").is_not_null(), *address).join(
+            known, left_on=f"{who}_id", right_on="person_id", how="anti"
+        )
+        if name == "messages":
+            unknown = table.good.join(unknown.select("case"), on="case", how="semi")
+        places = unknown.select("_file", "_record").head(EXAMPLES).collect(engine="streaming")
+        if not places.is_empty():
+            yield Finding(
+                name,
+                "unknown_people",
+                count(unknown),
+                count(table.good),
+                f"{who}_id names somebody without an address here, {why}; the default stands in where it "
+                "is set",
+                tuple(Place(file, record, f"{who}_id") for file, record in places.iter_rows()),
             )
 
 
@@ -198,13 +233,13 @@ def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
         several = doubles.group_by("key").agg(pl.col("_file").n_unique()).filter(pl.col("_file") > 1)
         doubles = doubles.join(several, on="key", how="semi")
         counts = doubles.group_by("_file").len().collect(engine="streaming")
-        for number, count in counts.sort("_file").iter_rows():
+        for number, doubled in counts.sort("_file").iter_rows():
             rows = table.rows_by_file.get(number, 0)
-            if count > rows * _MOST and count > 1:
+            if doubled > rows * _MOST and doubled > 1:
                 yield Finding(
                     name,
                     "doubled_parts",
-                    count,
+                    doubled,
                     rows,
                     f"most rows of {table.scanned.files[number].path.name} stand in another file too: the "
                     "same part may have been exported twice",

@@ -17,7 +17,8 @@ from importer.dixa import APIS
 from importer.errors import ConfigError
 from importer.hosts import needs_login
 from importer.joined import Rules
-from importer.model import Conversation, State, StepKind, TicketMemory
+from importer.model import Conversation, State, TicketMemory
+from importer.outstanding import Outstanding
 from importer.people import PEOPLE_AT_ONCE
 from importer.plan import Parts, plan
 from importer.push import BATCH
@@ -151,7 +152,8 @@ def _listed(tables: Mapping[str, Checked]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would send from here. `seconds` is the time at the limit, at best."""
+    """What a run would send from here. `seconds` is the time at the limit, at best; `held_back` counts
+    messages of tickets that are in Dixa which will not go."""
 
     conversations: int
     messages: int
@@ -160,35 +162,30 @@ class Forecast:
     requests: int
     seconds: float
     already_there: int
+    held_back: int
     losses: Mapping[str, int]
 
 
-def forecast(prepared: Prepared, counted: Callable[[], object] = lambda: None) -> Forecast:
+def forecast(
+    prepared: Prepared, *, with_holes: bool = False, counted: Callable[[], object] = lambda: None
+) -> Forecast:
     """Count the steps of every job, less those that the checkpoint has. `counted` is called for each."""
     migration = prepared.migration
     api = APIS[migration.target.api]
     target = api.target(migration, None)
-    conversations = messages = requests = there = 0
+    conversations = messages = requests = there = held_back = 0
     losses: Counter[str] = Counter()
-    for job, done in _with_memory(prepared.parts.jobs(), migration.checkpoint):
+    for job, memory in _with_memory(prepared.parts.jobs(), migration.checkpoint):
         counted()
-        created = (StepKind.CONVERSATION, "") in done
-        wanted = {
-            message.message_id
-            for message in job.messages
-            if (StepKind.MESSAGE, message.message_id) not in done
-        }
-        steps = [
-            step
-            for step in target.steps(job, created=created, wanted=wanted)
-            if (step.kind, step.key) not in done
-        ]
-        if not steps:
-            there += 1
+        due = Outstanding(job, memory, target, with_holes=with_holes)
+        due.find()
+        held_back += sum(state is State.REJECTED for state in due.states.values())
+        if due.held or due.is_refused or not due.steps:
+            there += due.dixa_id is not None
             continue
-        conversations += not created
-        messages += sum(len(step.carries) for step in steps)
-        requests += len(steps)
+        conversations += due.dixa_id is None
+        messages += sum(len(step.carries) for step in due.steps)
+        requests += len(due.steps)
         losses.update(target.losses(job))
         losses[LOGINS] += sum(
             needs_login(file.url) for message in job.messages for file in message.attachments
@@ -213,19 +210,17 @@ def forecast(prepared: Prepared, counted: Callable[[], object] = lambda: None) -
         requests,
         requests / migration.target.rate,
         there,
+        held_back,
         {name: count for name, count in losses.items() if count},
     )
 
 
-def _with_memory(
-    jobs: Iterator[Conversation], path: Path
-) -> Iterator[tuple[Conversation, set[tuple[StepKind, str]]]]:
-    """Each job with the steps that are done."""
+def _with_memory(jobs: Iterator[Conversation], path: Path) -> Iterator[tuple[Conversation, TicketMemory]]:
+    """Each job with what the checkpoint knows of it."""
     while batch := list(islice(jobs, BATCH)):
         known = checkpoint.memories(path, [job.ticket_id for job in batch]) if path.exists() else {}
         for job in batch:
-            steps = known.get(job.ticket_id, TicketMemory()).steps
-            yield job, {(record.kind, record.key) for record in steps if record.done}
+            yield job, known.get(job.ticket_id, TicketMemory())
 
 
 def unknown_agents(prepared: Prepared, keys: AbstractSet[str]) -> list[agents.UnknownAgent]:

@@ -17,9 +17,7 @@ from importer.dixa.api import Target
 from importer.exchange import Exchange, Journal, NotRead
 from importer.model import (
     AGENT,
-    DERIVED,
     ESSENTIAL,
-    SETTINGS,
     Contact,
     Conversation,
     Doubt,
@@ -27,11 +25,11 @@ from importer.model import (
     State,
     Step,
     StepKind,
-    StepRecord,
     TicketMemory,
     TicketResult,
     Verdict,
 )
+from importer.outstanding import Outstanding
 from importer.pace import Stopped
 from importer.people import People
 from importer.settle import Found, Settler, put_down
@@ -42,9 +40,7 @@ _VERDICT_STATES = {
     Verdict.IN_DOUBT: State.IN_DOUBT,
     Verdict.AGAIN: State.FAILED,
 }
-OTHERWISE = "the export seems to be read otherwise than when it was imported, so it is not sent again"
 ANOTHER_IN_DOUBT = "another creation for the same requester is in doubt"
-OUT_OF_ORDER = "it belongs before messages that are in Dixa already (--with-holes adds it at the end)"
 REASONS_SHOWN = 20
 
 
@@ -203,43 +199,44 @@ class Pusher:
 
 @dataclass(slots=True)
 class _Run:
-    """One job under way. `states` is by message, `refused` counts the attachments that Dixa did not take;
-    `carried` are the messages that came in with the conversation, so that their ids are not known. `held`
-    says which doubt holds it, `refusal` why there is no conversation, `lacks` what the conversation lacks."""
+    """One job under way. `due` is what was still to be sent when it began, and then what became of it."""
 
     pusher: Pusher
     job: Conversation
     memory: TicketMemory
-    states: dict[str, State] = field(default_factory=dict)
-    refused: Counter[str] = field(default_factory=Counter)
+    due: Outstanding = field(init=False)
     ids: dict[str, str] = field(default_factory=dict)
     new_messages: set[str] = field(default_factory=set)
-    carried: set[str] = field(default_factory=set)
-    changed: list[str] = field(default_factory=list)
-    held: str = ""
-    refusal: str = ""
-    lacks: list[str] = field(default_factory=list)
     doubtful: bool = False
     open_doubt: bool = False
     creation: Doubt | None = None
 
+    def __post_init__(self) -> None:
+        options = self.pusher.options
+        self.due = Outstanding(
+            self.job, self.memory, self.pusher.target, with_holes=options.with_holes, again=options.again
+        )
+
     async def run(self) -> TicketResult:
         self.doubtful = self.memory.doubtful
         self.creation = self.pusher.settled.get(self.job.ticket_id, self.memory.suspect)
-        todo = self._todo()
-        if self.held:
-            return self._result(State.IN_DOUBT, self.held)
-        if self.refusal or (self.lacks and not self._may_lack()):
-            return self._result(State.REJECTED, self.refusal or _joined(self.lacks))
-        if not todo and not self.doubtful:
-            return self._result(State.ALREADY_THERE, _joined(self.lacks))
+        due = self.due
+        due.find()
+        if due.dixa_id:
+            self.ids["conversation"] = due.dixa_id
+        if due.held:
+            return self._result(State.IN_DOUBT, due.held)
+        if due.is_refused:
+            return self._result(State.REJECTED, due.refusal or _joined(due.lacks))
+        if not due.steps and not self.doubtful:
+            return self._result(State.ALREADY_THERE, _joined(due.lacks))
         retried = (State.FAILED, State.REJECTED, State.PARTIAL)
         if self.pusher.options.again and self.memory.state not in retried:
             return self._result(State.LEFT, "")
         if not self.pusher.allowance.take():
             return self._result(State.LEFT, "")
         try:
-            return await self._send(todo)
+            return await self._send(due.steps)
         except Stopped:
             return self.cut_short()
         except NotRead as error:
@@ -248,145 +245,6 @@ class _Run:
     def cut_short(self) -> TicketResult:
         """What is known where the run ends in the middle of this job."""
         return self._result(State.IN_DOUBT if self.open_doubt else State.LEFT, "stopped", ended=False)
-
-    def _may_lack(self) -> bool:
-        """Whether a conversation may go on without a message of it: where its messages have their own times,
-        nothing comes too late."""
-        options, target = self.pusher.options, self.pusher.target
-        allowed = options.with_holes or not target.ordered
-        return self.memory.state is State.PARTIAL or (allowed and "conversation" in self.ids)
-
-    def _todo(self) -> list[Step]:
-        """The steps that are still to be sent; takes over what the checkpoint says of the others."""
-        known = {(record.kind, record.key): record for record in self.memory.steps}
-        conversation = known.get((StepKind.CONVERSATION, ""))
-        wanted: set[str] | None = None
-        if conversation is not None and conversation.done and conversation.dixa_id:
-            self.ids["conversation"] = conversation.dixa_id
-            if conversation.fingerprint != self.pusher.target.fingerprint(self.job):
-                self.changed.append("ticket")
-            if conversation.state is State.PARTIAL:
-                self.lacks.append(conversation.reason)
-            wanted = self._wanted(known)
-        late = {
-            message_id
-            for message_id in wanted or ()
-            if self.memory.finished and (StepKind.MESSAGE, message_id) not in known
-        }
-        steps = self.pusher.target.steps(self.job, created=wanted is not None, wanted=wanted, late=late)
-        todo = [step for step in steps if not self._settled(step, known)]
-        for message_id in sorted(wanted or ()):
-            if not any(message_id == c.key for step in todo for c in step.carries):
-                self._refuse(message_id, self.pusher.target.not_added)
-        return todo
-
-    def _wanted(self, known: Mapping[tuple[StepKind, str], StepRecord]) -> set[str]:
-        """The messages of a conversation that is in Dixa which are still to be sent."""
-        wanted = {
-            message.message_id
-            for message in self.job.messages
-            if not self._is_known(message.message_id, message.fingerprint, known)
-        }
-        wanted = self._without_others_readings(wanted, known)
-        if not self.pusher.target.ordered or self.pusher.options.with_holes:
-            return wanted
-        return self._in_order(wanted)
-
-    def _is_known(
-        self, message_id: str, fingerprint: bytes, known: Mapping[tuple[StepKind, str], StepRecord]
-    ) -> bool:
-        """Whether the checkpoint already says what became of a message."""
-        record = known.get((StepKind.MESSAGE, message_id))
-        if record is None:
-            return False
-        if record.state in (None, State.IN_DOUBT):
-            self._hold(f"message {message_id}", record)
-            self.states[message_id] = State.IN_DOUBT
-            return True
-        if record.state is State.REJECTED:
-            if self.pusher.options.again or record.fingerprint != fingerprint:
-                return False
-            self._refuse(message_id, record.reason)
-            return True
-        if not record.done:
-            return False
-        if record.fingerprint != fingerprint:
-            self.changed.append(message_id)
-        if record.dixa_id is None:
-            self.carried.add(message_id)
-        self.states[message_id] = State.ALREADY_THERE
-        self.refused[message_id] = record.refused
-        return True
-
-    def _settled(self, step: Step, known: Mapping[tuple[StepKind, str], StepRecord]) -> bool:
-        """Whether the checkpoint already says what became of a step that is no message."""
-        record = known.get((step.kind, step.key))
-        if step.kind in (StepKind.MESSAGE, StepKind.NOTES):
-            return False
-        otherwise = record is None or (record.done and record.fingerprint != step.fingerprint)
-        if step.kind in SETTINGS and self.memory.finished and otherwise:
-            # What an earlier run has finished lives its own life now, so only what was refused is set again.
-            self.changed += [] if "ticket" in self.changed else ["ticket"]
-            return True
-        if record is None:
-            return False
-        if record.state in (None, State.IN_DOUBT):
-            self._hold(f"the {step.kind}", record)
-            self._mark(step, State.IN_DOUBT)
-            return True
-        if record.state is not State.REJECTED:
-            return record.done
-        refused = {
-            key: old.fingerprint
-            for (kind, key), old in known.items()
-            if kind is StepKind.MESSAGE and step.kind is StepKind.CONVERSATION
-        }
-        same = (
-            not self.pusher.options.again
-            and record.fingerprint == step.fingerprint
-            and refused == {c.key: c.fingerprint for c in step.carries}
-        )
-        if same and step.kind is StepKind.CONVERSATION:
-            self.refusal = f"{step.kind}: {record.reason}"
-            self._mark(step, State.REJECTED)
-        elif same:
-            self.lacks.append(f"{step.kind}: {record.reason}")
-        return same
-
-    def _hold(self, what: str, record: StepRecord) -> None:
-        self.held = (
-            self.held or f"{what}: sent, and it is unknown whether Dixa created it. {record.reason}".strip()
-        )
-
-    def _refuse(self, message_id: str, reason: str) -> None:
-        self.states[message_id] = State.REJECTED
-        self.lacks.append(f"message {message_id}: {reason}")
-
-    def _without_others_readings(
-        self, wanted: set[str], known: Mapping[tuple[StepKind, str], StepRecord]
-    ) -> set[str]:
-        """Without messages whose derived id may only be new because the export is read otherwise than when it
-        was imported. Where some that were imported are not in the export any more, it looks like that."""
-        now = {message.message_id for message in self.job.messages}
-        gone = any(
-            record.done and key.startswith(DERIVED) and key not in now for (_, key), record in known.items()
-        )
-        derived = {message_id for message_id in wanted if gone and message_id.startswith(DERIVED)}
-        for message_id in sorted(derived):
-            self.changed.append(message_id)
-            self._refuse(message_id, OTHERWISE)
-        return wanted - derived
-
-    def _in_order(self, wanted: set[str]) -> set[str]:
-        """Without those that would come too late: nothing can be put before what Dixa has."""
-        places = {message.message_id: n for n, message in enumerate(self.job.messages)}
-        last = max(
-            (places[key] for key, state in self.states.items() if state is State.ALREADY_THERE), default=-1
-        )
-        late = {message_id for message_id in wanted if places[message_id] < last}
-        for message_id in sorted(late, key=places.__getitem__):
-            self._refuse(message_id, OUT_OF_ORDER)
-        return wanted - late
 
     async def _send(self, todo: list[Step]) -> TicketResult:
         self.pusher.journal.begin(self.job.ticket_id)
@@ -403,7 +261,7 @@ class _Run:
                 waiting.extendleft(reversed(_halves(step)))
                 continue
             state = _VERDICT_STATES[judgement.verdict]
-            self._mark(step, state)
+            self.due.mark(step, state)
             what = f"{step.kind} {step.key}" if step.kind is StepKind.MESSAGE else str(step.kind)
             reason = f"{what}: {judgement.reason}"
             dispensable = step.kind not in ESSENTIAL or (
@@ -411,12 +269,12 @@ class _Run:
             )
             if state is not State.REJECTED or not dispensable:
                 return self._result(state, reason)
-            self.lacks.append(reason)
+            self.due.lacks.append(reason)
         doubles = await self._read_back() if self.doubtful else None
-        state = State.PARTIAL if self.lacks else State.IMPORTED
+        state = State.PARTIAL if self.due.lacks else State.IMPORTED
         if not todo:
             state = State.ALREADY_THERE
-        return self._result(state, _joined([*self.lacks, *(doubles or ())]), doubles=doubles)
+        return self._result(state, _joined([*self.due.lacks, *(doubles or ())]), doubles=doubles)
 
     async def _create(self, step: Step) -> tuple[Judgement, Step]:
         """Send a step until it is known what became of it, or until it cannot be known; with what of it that
@@ -454,7 +312,7 @@ class _Run:
             request = self.pusher.target.request(step, self.job, self.ids)
             expected = self.pusher.target.expected(step, request, self.ids)
             if step.kind is StepKind.MESSAGE:
-                expected["twins"] = sum(self._expected(key) == expected for key in self.carried)
+                expected["twins"] = sum(self._expected(key) == expected for key in self.due.carried)
             expected["offset"] = self.pusher.exchange.clock_offset()
             expected["latest"] = self.pusher.options.latest_seconds
             marked = replace(step, expected=expected)
@@ -471,18 +329,18 @@ class _Run:
         """What a step has brought in."""
         if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
             self.ids["conversation"] = judgement.dixa_id
-            self.carried = {carried.key for carried in step.carries}
+            self.due.carried = {carried.key for carried in step.carries}
         if step.kind is StepKind.MESSAGE and judgement.dixa_id:
             self.new_messages.add(judgement.dixa_id)
         if judgement.partial:
-            self.lacks.append(judgement.reason)
-        self._mark(step, State.IMPORTED)
+            self.due.lacks.append(judgement.reason)
+        self.due.mark(step, State.IMPORTED)
         for message_id, outcome in judgement.outcomes.items():
             if outcome.state is State.REJECTED:
-                self._refuse(message_id, outcome.reason)
+                self.due.refuse(message_id, outcome.reason)
                 continue
-            self.states[message_id] = outcome.state
-            self.refused[message_id] = outcome.refused
+            self.due.states[message_id] = outcome.state
+            self.due.refused[message_id] = outcome.refused
             if outcome.dixa_id:
                 self.new_messages.add(outcome.dixa_id)
 
@@ -490,7 +348,7 @@ class _Run:
         """Created, or `again` where not all of it was, or still in doubt with the evidence; and what is still
         to be sent."""
         self.doubtful = self.open_doubt = True
-        self._mark(step, State.IN_DOUBT)
+        self.due.mark(step, State.IN_DOUBT)
         known = self.new_messages.union(record.dixa_id for record in self.memory.steps if record.dixa_id)
         doubt = Doubt(
             step.kind, step.ticket_id, step.key, step.expected, first_at, judgement.sent_at, frozenset(known)
@@ -520,7 +378,7 @@ class _Run:
         """What stands twice, in a conversation of which something was once in doubt; None where it cannot be
         read now, so that the next run does."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
-        sent = {message_id for message_id, state in self.states.items() if state in done}
+        sent = {message_id for message_id, state in self.due.states.items() if state in done}
         marks = self.pusher.target.marks(self.job, self.ids, sent)
         async with self.pusher.lock(self.ids[self.job.requester.key or ""]):
             await self.pusher.journal.flush()
@@ -552,13 +410,9 @@ class _Run:
             self.ids[key] = person.dixa_id
         return None
 
-    def _mark(self, step: Step, state: State) -> None:
-        for carried in step.carries:
-            self.states[carried.key] = state
-
     def _unmark(self, step: Step) -> None:
         for carried in step.carries:
-            self.states.pop(carried.key, None)
+            self.due.states.pop(carried.key, None)
 
     def _result(
         self,
@@ -570,11 +424,11 @@ class _Run:
     ) -> TicketResult:
         dixa_id = self.ids.get("conversation")
         # What has changed is listed at every run, so it gets no mark by which it would be passed over.
-        mark = None if self.changed else self.job.mark
+        mark = None if self.due.changed else self.job.mark
         if ended and state is not State.LEFT:
             kept = state
             if state is State.ALREADY_THERE:
-                kept = State.PARTIAL if self.lacks else State.IMPORTED
+                kept = State.PARTIAL if self.due.lacks else State.IMPORTED
             self.pusher.journal.end(
                 self.job.ticket_id, kept, dixa_id=dixa_id, reason=reason, doubles=doubles, mark=mark
             )
@@ -583,15 +437,15 @@ class _Run:
         messages: Counter[State] = Counter()
         attachments: Counter[State] = Counter()
         for message in self.job.messages:
-            place = self.states.get(message.message_id, rest)
+            place = self.due.states.get(message.message_id, rest)
             messages[place] += 1
-            refused = self.refused[message.message_id]
+            refused = self.due.refused[message.message_id]
             attachments[State.REJECTED] += refused
             attachments[State.IMPORTED if place is State.PARTIAL else place] += (
                 len(message.attachments) - refused
             )
         return TicketResult(
-            self.job.ticket_id, state, dixa_id, messages, attachments, reason, tuple(self.changed)
+            self.job.ticket_id, state, dixa_id, messages, attachments, reason, tuple(self.due.changed)
         )
 
 

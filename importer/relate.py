@@ -61,7 +61,7 @@ class Related:
     the `messages` that go by `parent`.
 
     `openings` are the messages that come out of ticket rows; `unsaid` those that did not say whether they
-    are public, and are internal for it; `default_agents` those whose agent has no e-mail address and
+    are public, and are internal for it; `default_agents` those whose agent has no address and
     `default_requesters` the tickets whose requester has none, so that the default stands in.
     """
 
@@ -92,7 +92,6 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         numbers = summed(joined.sided(going), workdir, "going")
     by_case = _by_case(joined, numbers, workdir)
     contacts = written(_contacts(tickets, by_case), workdir / "contacts.parquet").frame
-    agentless = pl.col("is_agent") & pl.col("author_email").is_null()
     said = joined.sided(_said(joined.messages, good(tables, "attachments")))
     return Related(
         tickets=tickets,
@@ -111,7 +110,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         },
         openings=openings.counted(joined.openings.frame, said, numbers.by_ticket),
         unsaid=_sum(by_case.filter("_unsaid"), "going"),
-        default_agents=_sum(by_case.filter(agentless), "going"),
+        default_agents=_sum(by_case.filter(_AGENTLESS), "going"),
         default_requesters=count(tickets.filter("_default_requester")),
     )
 
@@ -189,6 +188,8 @@ def _fate(frame: pl.LazyFrame, state: State, rule: str) -> pl.LazyFrame:
     )
 
 
+# Agents are known by their e-mail address or their phone number.
+_AGENTLESS = pl.col("is_agent") & key("author_email", "author_phone").is_null()
 _WORDLESS = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
 
 
@@ -220,7 +221,7 @@ def _message_fates(
         messages = messages.join(orphaned.lazy(), on="parent", how="anti")
     empty = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="anti")
     yield _fate(empty, State.FILTERED, "empty_message")
-    lost = pl.col("is_agent") & pl.col("author_email").is_null() & pl.lit(rules.default_agent is None)
+    lost = _AGENTLESS & pl.lit(rules.default_agent is None)
     nameless = joined.authors.frame.filter(lost).select("case").collect(engine="streaming")
     timeless = messages.filter(pl.col("created_at").is_null() & pl.lit(rules.times_required))
     if not nameless.is_empty():

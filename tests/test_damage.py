@@ -247,6 +247,34 @@ def test_a_note_before_the_first_message_is_no_agent_s_beginning(migration: Migr
     assert told(prepare(path)) == []
 
 
+# -- people
+
+
+@pytest.mark.parametrize("people", [None, "person_id,email\n1,a@b.example\n"])
+def test_ids_of_people_who_stand_nowhere(migration: Migration, prepare, people: str | None) -> None:
+    path = migration(
+        tickets="ticket_id,requester_id,requester_email,opening_text\nA,1,,x\nB,2,,x\nC,3,c@d.example,x\nD,,,x\n",
+        messages="ticket_id,author_id,direction,text\nA,1,inbound,x\nA,9,inbound,y\nA,9,inbound,z\nA,,inbound,x\n",
+        **({"people": people} if people else {}),
+    )
+    ready = prepare(path, people__default_requester="nobody@b.example")
+    found = {f.table: f for f in findings(ready) if f.name == "unknown_people"}
+    assert {name: (f.count, f.total) for name, f in found.items()} == {
+        "tickets": (1 if people else 2, 4),
+        "messages": (2 if people else 3, 4),
+    }
+    last = found["tickets"].places[-1]
+    assert (last.record, last.column) == (1, "requester_id")
+    assert ("no file of people is named" in found["messages"].message) == (people is None)
+
+
+def test_ids_of_people_who_are_known_are_no_damage(migration: Migration, prepare) -> None:
+    path = migration(
+        tickets="ticket_id,requester_id,opening_text\nA,1,x\n", people="person_id,email\n1,a@b.example\n"
+    )
+    assert [f for f in findings(prepare(path)) if f.name == "unknown_people"] == []
+
+
 # -- texts
 
 

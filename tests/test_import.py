@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from importer import pipeline
+from importer import agents, dry_run, pipeline
 from importer.config import load
 from importer.errors import CheckpointError, Unauthorized
 from importer.model import State
@@ -224,7 +224,7 @@ def test_a_late_import_is_reported_as_the_double_it_is(run, migration, serving) 
 
 @pytest.mark.parametrize("policy", ["list", "note"])
 def test_a_grown_ticket_gets_its_new_notes_and_lists_its_new_messages(
-    run, migration, serving, policy: str
+    run, migration, prepare, serving, policy: str
 ) -> None:
     into = f'[target]\napi = "dixa"\n[conversation]\nkind = "genericapimessaging"\ngrown = "{policy}"'
     with serving(api="dixa") as sandbox:
@@ -235,6 +235,8 @@ def test_a_grown_ticket_gets_its_new_notes_and_lists_its_new_messages(
         )
         path = migration(tickets=TICKETS, messages=grown, into=into)
         results: list[Any] = []
+        planned = dry_run.forecast(prepare(path))
+        assert (planned.messages, planned.held_back) == ((2, 0) if policy == "note" else (1, 1))
         ran = run(path, sandbox, ended=results.append)
         notes = {row["message"]: row["created_at"] for row in sandbox.store.all("SELECT * FROM notes")}
         assert notes.pop("new note").startswith("2024-02-05T00:00:00")
@@ -412,6 +414,13 @@ def test_an_agent_filled_in_by_name_is_no_address(dixa_import, migration) -> Non
     done = dixa_import("plan", path)
     assert done.code == 2
     assert "minimal.people.csv:3: agent: 'Lene Hansen' is no e-mail address" in done.err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+def test_agents_are_read_in_the_encoding_of_a_spreadsheet(migration, encoding: str) -> None:
+    people = migration(tickets=TICKETS).with_name("minimal.people.csv")
+    people.write_text("person;name;agent\nSøren Østergård;Søren Østergård;soren@b.example\n", encoding)
+    assert agents.read(people) == {"søren østergård": "soren@b.example"}
 
 
 def test_an_attribute_of_a_column_that_no_file_has_is_refused(dixa_import, samples) -> None:

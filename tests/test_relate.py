@@ -116,6 +116,18 @@ def test_an_agent_without_address_needs_the_default_agent(prepare, migration: Mi
     assert places(prepare, path, "messages", people__default_agent=None) == {State.REJECTED: 1, State.LEFT: 1}
 
 
+def test_an_agent_with_a_phone_number_alone_needs_nobody_to_stand_in(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets=TICKETS,
+        messages="ticket_id,direction,author_id,text\n1,outbound,7,x\n2,outbound,8,y\n",
+        people="person_id,name,phone,role\n7,Lene,+4520304050,agent\n8,Bo,,agent\n",
+    )
+    assert prepare(path).related.default_agents == 1
+    assert places(prepare, path, "messages", people__default_agent=None) == {State.REJECTED: 1, State.LEFT: 1}
+    (job,) = prepare(path, people__default_agent=None).parts.jobs()
+    assert [m.author and m.author.key for m in job.messages] == ["phone:+4520304050"]
+
+
 def test_attachments_hang_on_their_messages(prepare, migration: Migration) -> None:
     path = migration(
         tickets=TICKETS,

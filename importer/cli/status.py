@@ -32,13 +32,7 @@ def status(session: Session, migration: Path) -> int:
         text.balance(books),
         f"A run is going on: {holder}." if going_on else _last(now),
         f"Report: {loaded.report}",
-        *(
-            []
-            if going_on
-            else ["Nothing is left to do."]
-            if idle
-            else [f"Next: {command_line('run', migration)}"]
-        ),
+        *([] if going_on else [_rest(books)] if idle else [f"Next: {command_line('run', migration)}"]),
     ]
     value = {
         "version": 1,
@@ -53,6 +47,21 @@ def status(session: Session, migration: Path) -> int:
     }
     session.result("\n".join(lines), value)
     return 0 if books.balanced else 1
+
+
+def _rest(books: Books) -> str:
+    """What is to be done where nothing is left to send."""
+    tickets = books["tickets"].places
+    mend = sum(ledger.places[State.REJECTED] for ledger in books.ledgers.values())
+    said = [
+        *([f"{mend:,} rejected records need mending (failed.csv and rejects/ name them)"] if mend else []),
+        *(
+            [f"{tickets[State.PARTIAL]:,} tickets in Dixa lack something (success.csv names it)"]
+            if tickets[State.PARTIAL]
+            else []
+        ),
+    ]
+    return f"Nothing is left to send as it is; {', '.join(said)}." if said else "Nothing is left to do."
 
 
 def _last(now: checkpoint.Snapshot) -> str:

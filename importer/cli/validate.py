@@ -75,7 +75,7 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
     with prepared(session, loaded, with_holes=with_holes) as (ready, problems, paths):
         code = _code(ready)
         with session.bar(ready.parts.tickets, leave=False) as bar:
-            forecast = dry_run.forecast(ready, counted=bar.update)
+            forecast = dry_run.forecast(ready, with_holes=with_holes, counted=bar.update)
         more = evidence_of(session, loaded, migration, ready)
         more |= {"plan": _plan_value(forecast), "losses": loss_values(loaded, forecast)}
         more["forecast"] = {"requests": forecast.requests, "seconds": round(forecast.seconds, 1)}
@@ -134,6 +134,10 @@ def plan_lines(migration: Migration, ready: dry_run.Prepared, forecast: dry_run.
     ]
     if forecast.already_there:
         lines.append(f"  {forecast.already_there:,} tickets are there already and cost nothing.")
+    if forecast.held_back:
+        lines.append(
+            f"  {forecast.held_back:,} messages of tickets in Dixa will not go; a run says of each why."
+        )
     lines += counted_lines(ready)
     if forecast.losses:
         lines += ["What will not arrive as it is:"]
@@ -152,7 +156,7 @@ def counted_lines(ready: dry_run.Prepared) -> list[str]:
         (related.openings.count, "messages stand in ticket rows (opening_text)"),
         (related.unsaid, "messages do not say whether they are public, so they are internal"),
         (related.default_requesters, "tickets name no requester; people.default_requester stands in"),
-        (related.default_agents, "messages have an agent without e-mail; people.default_agent stands in"),
+        (related.default_agents, "messages have an agent without an address; people.default_agent stands in"),
         *(
             (count, f"tickets whose rows disagree on {name}; the smallest value is taken")
             for name, count in differing.items()
@@ -197,5 +201,6 @@ def _plan_value(forecast: dry_run.Forecast) -> dict[str, Any]:
         "requests": forecast.requests,
         "seconds_at_the_limit": round(forecast.seconds, 1),
         "already_there": forecast.already_there,
+        "held_back": forecast.held_back,
         "losses": dict(forecast.losses),
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from importer.read.clocks import Clock, Column, forms
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.read.frames import raw_frame, source_frame, with_flaw
-from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers
+from importer.read.mapping import Mapped, Words, mapped, unfit, unknown_names, used_headers, wrong_values
 from importer.read.proof import Proof
 from importer.read.readable import Files, Readable
-from importer.schema import TableSchema
+from importer.schema import TABLES, TableSchema, load
 from importer.times import Form, to_iso
 
 
@@ -160,7 +160,7 @@ class Assembly:
 
     def scanned(self) -> Scanned | None:
         parts = self.source.parts(self.name)
-        self.problems += unknown_names(self.schema, self.own)
+        self.problems += [*unknown_names(self.schema, self.own), *wrong_values(self.schema, self.own)]
         is_named = self.name != "tickets" and self.source.table(self.name) is not None
         if is_named and not self.own.files and not any(part.read for part in parts):
             self.problems.append(f"source.{self.name}.files: is empty; name at least one file")
@@ -206,8 +206,21 @@ class Assembly:
         if self.name == "tickets" and not any(entry.part.gather for entry in entries):
             return ()
         own = [entry for entry in entries if entry.part.read is None]
-        unused = {name for e in own for name in {*e.file.header} - {"", *REASON_COLUMNS} - e.used}
+        unused: set[str] = set()
+        for entry in own:
+            unused |= set(entry.file.header) - entry.used - self._used_by_others(entry)
+        unused -= {"", *REASON_COLUMNS}
         return tuple(sorted(unused))
+
+    def _used_by_others(self, entry: _Entry) -> set[str]:
+        """The headers that other tables take which are made of this one's files."""
+        used: set[str] = set()
+        for name in TABLES:
+            other = replace(self, schema=load(name), problems=[], proofs=[])
+            for part in self.source.parts(name):
+                if part.read == self.name and not (part.gather and other.own.files):
+                    used |= {header for made in other._entry(entry.ready, part) for header in made.used}
+        return used
 
     def proofs_hold(self) -> bool:
         """Whether all files that were to be proved are; waits for it."""

@@ -1,6 +1,7 @@
 """Which header of a file stands for which canonical column, and everything that is wrong with that."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from importer.presets import Part
 from importer.read import shape
 from importer.read.columns import Found, Header
 from importer.read.files import REASON_COLUMNS, SourceFile
-from importer.schema import TableSchema
+from importer.schema import FALSE, TRUE, TableSchema
 
 _NAMED_IN = ("columns", "values", "defaults", "lookups", "extract", "matching", "separators", "times")
 _HEADERS_SHOWN = 60
@@ -159,6 +160,20 @@ def unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:
             near = difflib.get_close_matches(name, schema.columns, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(schema.columns)}"
             yield f"source.{schema.name}.{section}.{name}: is no column of {schema.name}{hint}"
+
+
+def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
+    """What the migration file maps to that its column cannot be."""
+    for column in schema.fields:
+        known: Sequence[str] = column.constraints.get("enum", ())
+        if column.type == "boolean":
+            known = (*TRUE, *FALSE)
+        said = [(f"values.{column.name}", value) for value in table.values.get(column.name, {}).values()]
+        if column.name in table.defaults:
+            said.append((f"defaults.{column.name}", table.defaults[column.name]))
+        for section, value in said if known else ():
+            if value and re.sub(r"[\s\-]+", "_", value.lower()) not in known:
+                yield f"source.{schema.name}.{section}: {value!r} is none of {', '.join(known)}"
 
 
 def unfit(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:

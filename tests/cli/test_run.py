@@ -342,3 +342,6 @@ def test_status_after_a_later_export_tells_of_that_one(dixa_import, sandbox, sam
     assert (done.code, value["balanced"]) == (0, True)
     places = value["tickets"]
     assert (places["read"], places["imported"], places["rejected"], places["left"]) == (2, 1, 1, 0)
+    words = dixa_import("status", path).out
+    assert "Nothing is left to send as it is; " in words
+    assert " rejected records need mending (failed.csv and rejects/ name them)." in words

@@ -425,6 +425,24 @@ def test_tickets_are_gathered_out_of_messages_by_the_messages_column(migration: 
     assert found == [("1", "A", "a@b.example", ""), ("2", "B", "c@d.example", "")]
 
 
+def test_a_header_that_tickets_take_is_not_one_that_nothing_takes(migration: Migration) -> None:
+    scanned = scan(migration(OF_MESSAGES, messages=GATHERED.replace("requester_email", "Mail")))
+    assert (scanned["messages"].unused, scanned["tickets"].unused) == (("Mail",), ())
+
+
+def test_a_column_that_some_files_may_lack_is_named_with_an_empty_text(
+    migration: Migration, tmp_path: Path
+) -> None:
+    (tmp_path / "1.csv").write_text("ticket_id,Titel\n1,a\n")
+    (tmp_path / "2.csv").write_text("ticket_id\n2\n")
+    files = 'tickets.files = ["1.csv", "2.csv"]\n'
+    assert rows(migration(f'{files}tickets.columns.subject = ["Titel", ""]'), "tickets", "subject") == [
+        "a",
+        None,
+    ]
+    assert "'Titel' (for subject)" in refusal(migration(f'{files}tickets.columns.subject = "Titel"'))
+
+
 def test_a_message_s_own_time_is_its_ticket_s_only_when_told_to(migration: Migration) -> None:
     assert rows(migration(OF_MESSAGES, messages=GATHERED), "tickets", "created_at") == [None, None]
     words = '\ntickets.columns.created_at = "created_at"\ntickets.columns.closed_at = "created_at"'
@@ -730,6 +748,29 @@ def test_values_with_a_sharp_s_are_found(migration: Migration) -> None:
         'tickets.values.status = { "Abschluß" = "closed" }', tickets="ticket_id,status\n1,Abschluß\n"
     )
     assert rows(path, "tickets", "status") == ["closed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            'tickets.values.status = { "*" = "clsoed" }',
+            "source.tickets.values.status: 'clsoed' is none of open, ",
+        ),
+        ('tickets.defaults.channel = "telegram"', "source.tickets.defaults.channel: 'telegram' is none of "),
+        (
+            'messages.values.public = { x = "maybe" }',
+            "source.messages.values.public: 'maybe' is none of true, ",
+        ),
+    ],
+)
+def test_a_value_that_the_column_cannot_have_is_the_migration_file_s_fault(
+    migration: Migration, words: str, said: str
+) -> None:
+    path = migration(
+        words, tickets="ticket_id,status,channel\n1,a,\n", messages="ticket_id,public,text\n1,x,y\n"
+    )
+    assert said in refusal(path)
 
 
 # -- headers

@@ -424,7 +424,7 @@ TRAITS: tuple[Trait, ...] = (
     Trait("tags", "all; missing ones are created"),
     Trait(
         "custom fields",
-        "those that conversation.attributes names",
+        "only those that conversation.attributes names go",
         lambda target, job: len(
             job.custom.keys() - {c.removeprefix("custom.") for c in target.settings.attributes.values()}
         ),
