@@ -88,5 +88,7 @@ def _books(now: checkpoint.Snapshot) -> Books:
             continue
         ledger.add({state: noted.get(state.value, 0) for state in (State.FILTERED, State.REJECTED)})
         ledger.add({State(state): count for state, count in held[kind].items() if state != State.LEFT})
+        # It may also know tickets of an earlier export which this one does not have.
+        ledger.read = max(ledger.read, ledger.accounted)
         ledger.add({State.LEFT: ledger.read - ledger.accounted})
     return books

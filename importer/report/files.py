@@ -74,25 +74,34 @@ def write(folder: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFrame) -> None:
-    """success.csv: every ticket with an id in Dixa. failed.csv: every other one, with what became of it."""
-    with writing(path / "success.csv") as good, writing(path / "failed.csv") as bad:
-        success, failed = csv.writer(good, lineterminator="\n"), csv.writer(bad, lineterminator="\n")
-        success.writerow(["ticket_id", "dixa_id", "messages", "state", "reason"])
-        failed.writerow(["ticket_id", "state", "reason", "dixa_id"])
+    """success.csv: every ticket with an id in Dixa. failed.csv: every other one, with what became of it, and
+    what keeps it out of this export."""
+    others: dict[str, TicketRecord] = {}
+    with writing(path / "success.csv") as out:
+        write = csv.writer(out, lineterminator="\n").writerow
+        write(["ticket_id", "dixa_id", "messages", "state", "reason"])
         for ticket in records:
             if ticket.state in (State.IMPORTED, State.PARTIAL):
-                row = [ticket.ticket_id, ticket.dixa_id, ticket.messages, ticket.state]
-                success.writerow([*row, ticket.reason if ticket.state is State.PARTIAL else ""])
+                reason = ticket.reason if ticket.state is State.PARTIAL else ""
+                write([ticket.ticket_id, ticket.dixa_id, ticket.messages, ticket.state, reason])
             else:
-                state = ticket.state or State.LEFT
-                failed.writerow([ticket.ticket_id, state, ticket.reason, ticket.dixa_id])
-        kept = (
-            fates.drop_nulls("ticket_id")
-            .group_by("ticket_id")
-            .agg(pl.col("state").first(), pl.col("rule").unique().sort().str.join(", "))
-        )
-        for ticket_id, state, rules in kept.sort("ticket_id").collect(engine="streaming").iter_rows():
-            failed.writerow([ticket_id, state, rules, ""])
+                others[ticket.ticket_id] = ticket
+    kept = (
+        fates.drop_nulls("ticket_id")
+        .group_by("ticket_id")
+        .agg(pl.col("state").first(), pl.col("rule").unique().sort().str.join(", "))
+        .sort("ticket_id")
+    )
+    begun = pl.col("ticket_id").is_in(list(others))
+    rules = {ticket_id: rule for ticket_id, _, rule in kept.filter(begun).collect().iter_rows()}
+    with writing(path / "failed.csv") as out:
+        write = csv.writer(out, lineterminator="\n").writerow
+        write(["ticket_id", "state", "reason", "dixa_id"])
+        for ticket in others.values():
+            reasons = filter(None, (ticket.reason, rules.get(ticket.ticket_id)))
+            write([ticket.ticket_id, ticket.state or State.LEFT, "; ".join(reasons), ticket.dixa_id])
+        for row in kept.filter(~begun).collect(engine="streaming").iter_rows():
+            write([*row, ""])
 
 
 def write_changed(path: Path, changed: Iterable[tuple[str, str]]) -> None:
