@@ -138,7 +138,6 @@ def _in_cells(place: Place) -> Place | None:
         start = f"{title}[]."
         inner = [path.removeprefix(start) for path in place.file.nested if path.startswith(start)]
         columns, inverted = _named("messages", Header(inner, {}), ())
-        columns.pop("ticket_id", None)
         if {"text", "html"} & set(columns):
             columns = {name: f"each.{own}" for name, own in columns.items()}
             return Place(place.file, "messages", (title,), len(columns), len(inner), columns, inverted, title)

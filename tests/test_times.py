@@ -394,6 +394,9 @@ def test_files_that_show_opposite_orders_are_each_read_in_their_own(
     assert created(path) == [f"2015-{day}T00:00:00" for day in ("08-04", "08-31", "04-08", "08-31")]
     other = "created_at of tickets: another file or column has day and month the other way round"
     assert [origin.notes[-1] for origin in scanned(path)["tickets"].origins] == [other, other]
+    (tmp_path / "3.csv").write_text("ticket_id,created_at,closed_at\n5,04/08/2015,08/31/2015\n")
+    path = migration('tickets.files = ["1.csv", "2.csv", "3.csv"]')
+    assert created(path)[-1] == "2015-04-08T00:00:00"
     (tmp_path / "3.csv").write_text("ticket_id,created_at\n5,04/08/2015\n")
     path = migration('tickets.files = ["1.csv", "2.csv", "3.csv"]')
     with pytest.raises(SourceError, match=r"3\.csv: no cell of 'created_at' shows"):

@@ -332,6 +332,22 @@ def test_messages_out_of_cells_are_mended_in_their_ticket_s_row(migration: Migra
     assert sorted(m.text for m in job.messages) == ["a", "b", "hello"]
 
 
+def test_blank_cells_of_repeated_columns_are_no_items(migration: Migration, trip: Trip) -> None:
+    words = (
+        'messages.files = []\nmessages.each = { column = "Comment", parts = ["at", "text"] }\n'
+        'messages.columns = { ticket_id = "ticket_id", created_at = "each.at", text = "each.text" }'
+    )
+    cells = [*GOOD.split(","), " ", "", "2024-01-01;a", "someday;b"]
+    quoted = ",".join(f'"{cell}"' for cell in cells)
+    migration(words, tickets=f"{HEADER},Comment,Comment,Comment,Comment\n{quoted}\n")
+    assert trip.judged().tables["messages"].read == 2
+    (row,) = read_rows(trip.out())[1:]
+    assert row[3:5] == [
+        "someday;b",
+        "Comment: created_at of item 2: no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
+    ]
+
+
 def test_a_row_that_is_wrong_as_a_ticket_and_as_a_message_is_mended_once(
     migration: Migration, trip: Trip
 ) -> None:
