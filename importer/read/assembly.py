@@ -175,7 +175,8 @@ class Assembly:
             raise SourceError("rows of a file are looked up in it before its bytes have proved to be rows")
         superseded = mended.superseded([entry.file for entry in entries])
         self._decide_times(entries)
-        making = _Making(self.schema, names, superseded, self.source.region)
+        unmended = mended.unmended([entry.file for entry in entries])
+        making = _Making(self.schema, names, superseded, unmended, self.source.region)
         alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
         frames: dict[int, list[pl.LazyFrame]] = {}
         for number, entry in enumerate(entries):
@@ -377,6 +378,7 @@ class _Making:
     schema: TableSchema
     names: Sequence[str]
     superseded: Mapping[Path, Sequence[int]]
+    unmended: Mapping[Path, Mapping[int, str]]
     region: str | None
 
     def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, care: Care) -> pl.LazyFrame:
@@ -406,7 +408,7 @@ class _Making:
         return rows.select(
             pl.lit(number, pl.UInt16).alias("_file"),
             pl.col("_record").cast(pl.UInt64),
-            shape.flaw(),
+            shape.flaw(part, self.unmended.get(entry.file.path)),
             skip.alias("_skip"),
             *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
             *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in self.names),

@@ -15,7 +15,8 @@ def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
 
 
 def _digest(cells: Sequence[str]) -> str:
-    text = "\x1f".join(cells).encode("utf-8", "surrogateescape")
+    """Empty cells at the end aside, which a spreadsheet adds and takes."""
+    text = "\x1f".join(cells).rstrip("\x1f").encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=6).hexdigest()
 
 
@@ -34,6 +35,21 @@ def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
             ]
             if same:
                 found[file.path] = same
+    return found
+
+
+def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
+    """By file of rejects, the rows (0-based) whose shape was wrong and that say what they said then, with
+    what was wrong. Saved by a spreadsheet they are as wide as all others."""
+    place, rule = REASON_COLUMNS.index("_source"), REASON_COLUMNS.index("_rule")
+    found: dict[Path, dict[int, str]] = {}
+    for file in files:
+        for row in rows(file) if file.reasons > place else ():
+            cells = row.cells
+            if len(cells) <= place or not cells[rule].startswith("row."):
+                continue
+            if cells[place].rpartition("#")[2] == _digest(cells[file.reasons :]):
+                found.setdefault(file.path, {})[row.number] = cells[rule].partition(",")[0]
     return found
 
 

@@ -157,9 +157,15 @@ def _parts(each: Each) -> list[pl.Expr]:
 # -- which rows
 
 
-def flaw() -> pl.Expr:
+def flaw(part: Part, unmended: Mapping[int, str] | None) -> pl.Expr:
     """What is wrong with a row's shape, for its owner to mend."""
-    return pl.when(~pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw")).alias("_flaw")
+    own: pl.Expr = pl.when(~pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))
+    if unmended:
+        was = _source_row(part).replace_strict(
+            list(unmended), list(unmended.values()), default=None, return_dtype=pl.String
+        )
+        own = pl.coalesce(own, was)
+    return own.alias("_flaw")
 
 
 def skipped(

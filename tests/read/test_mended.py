@@ -568,6 +568,23 @@ def test_a_row_of_broken_shape_stays_broken_until_it_is_mended(
     assert fates(ready) == [("filtered", "mended")]
 
 
+@pytest.mark.parametrize(
+    "row", ["2,two", "2,two,a@b.example,email,hello,more", '2,"two,a@b.example,email,hello']
+)
+def test_a_row_of_broken_shape_is_not_mended_by_being_saved_as_wide_as_the_others(
+    migration: Migration, trip: Trip, row: str
+) -> None:
+    migration(tickets=f"{HEADER}\n{row}\n{GOOD}\n")
+    first = fates(trip.judged())
+    found = read_rows(trip.out())
+    width = max(map(len, found))
+    with trip.out().open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, delimiter=";").writerows([*row, *[""] * (width - len(row))] for row in found)
+    again = trip.judged(trip.out())
+    assert [fate for fate in fates(again) if fate[0] == "rejected"] == first
+    assert subjects(again) == [("1", "one")]
+
+
 def test_a_file_of_rejects_is_for_its_owner_s_eyes(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n")
     trip.judged()
