@@ -59,6 +59,10 @@ class LookupTable(LookupFile):
     delimiter: str | None = None
 
 
+# What init writes where a requester is to be named.
+PLACEHOLDER = "unknown@example.com"
+
+
 class Source(Section):
     preset: str | None = Field(None, description="A known export (dixa-import presets), or a preset's path.")
     timezone: str | None = Field(None, description="IANA zone of times that name none, as Europe/Copenhagen.")

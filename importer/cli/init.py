@@ -15,7 +15,8 @@ from importer.cli.group import Session, command_line
 from importer.errors import ConfigError, SourceError
 from importer.presets import Preset
 from importer.read import SourceFile, find, is_ours, look
-from importer.recognise import Place, Recognised, recognise
+from importer.read.shape import OF_THE_MESSAGE
+from importer.recognise import Place, Recognised, aliased, recognise
 from importer.report.private import writing
 from importer.schema import FALSE, TABLES, TRUE, load
 
@@ -211,6 +212,7 @@ def migration_lines(found: Recognised, path: Path, timezone: str | None, region:
     )
     if gap := _missing_tickets(found):
         yield f"\n[source.tickets]\n# {gap}\nfiles = [] {_GAP}"
+    yield from _gathered_lines(found)
     for table in TABLES:
         places = [place for place in found.places if place.table == table]
         if places:
@@ -259,12 +261,31 @@ def _table_lines(
         yield f"columns.ticket_id = {_text(_row_id(found))} {_GAP}"
     inverted = {name for place in places for name in place.inverted}
     yield from _aliased_lines(table, columns, inverted)
+    if table == "tickets" and "created_at" not in columns:
+        yield "# no column is known as the time of creation, and Dixa API v1 needs one:"
+        yield f'# defaults.created_at = "2020-01-01T00:00:00Z" {_GAP}'
     inner = {place.each for place in found.places}
     unknown = [title for place in places if not place.each for title in place.unknown if title not in inner]
     if unknown:
         kept = "custom fields, as custom.HEADER" if table == "tickets" else "in no column"
         titles = ", ".join(map(_comment, dict.fromkeys(unknown)))
         yield f"# headers that are not known ({kept}): {titles}"
+
+
+def _gathered_lines(found: Recognised) -> Iterator[str]:
+    """What rows of messages say of their ticket, where no file has tickets."""
+    places = [place for place in found.places if place.table == "messages"]
+    if found.preset or not places or any(place.table == "tickets" for place in found.places):
+        return
+    taken = {header for place in places for header in place.columns.values()} | {"ticket_id"}
+    columns: dict[str, list[str]] = {}
+    for place in places:
+        for name, header in aliased("tickets", place.file)[0].items():
+            if header not in taken and name not in (*OF_THE_MESSAGE, "ticket_id"):
+                columns[name] = list(dict.fromkeys([*columns.get(name, []), header]))
+    if columns:
+        yield "\n[source.tickets] # gathered out of the rows of messages"
+        yield from _aliased_lines("tickets", columns, set())
 
 
 def _headers(places: Sequence[Place]) -> dict[str, list[str]]:
@@ -303,9 +324,6 @@ def _aliased_lines(table: str, columns: dict[str, list[str]], inverted: set[str]
             why = f" # it stands more than once; (2) is the second {_GAP}"
         value = _text(header[0]) if len(header) == 1 else json.dumps(header, ensure_ascii=False)
         yield f"columns.{name} = {value}{why}"
-    if table == "tickets" and "created_at" not in columns:
-        yield "# no column is known as the time of creation, and Dixa API v1 needs one:"
-        yield f'# defaults.created_at = "2020-01-01T00:00:00Z" {_GAP}'
     for name in sorted(inverted):
         no, yes = ("inbound", "outbound") if name == "direction" else ("true", "false")
         spelled = [*((word, yes) for word in TRUE), *((word, no) for word in FALSE)]
@@ -360,7 +378,7 @@ def _target_lines(has_texts: bool) -> Iterator[str]:
         yield f'empty = "import" {_GAP}'
     yield "\n[people]"
     yield f'default_agent = "agent@example.com" # stands in for agents whom Dixa does not know {_GAP}'
-    yield f'default_requester = "unknown@example.com" # stands in where a ticket names nobody {_GAP}'
+    yield f'default_requester = "{config.PLACEHOLDER}" # stands in where a ticket names nobody {_GAP}'
 
 
 def _relative(file: SourceFile, path: Path) -> str:

@@ -24,7 +24,7 @@ from importer.cli.group import (
 )
 from importer.cli.validate import counted_lines, evidence_of, prepared, show_plan
 from importer.config import Migration
-from importer.errors import Invalid
+from importer.errors import ConfigError, Invalid
 from importer.model import State, TicketResult
 from importer.pace import Pace
 from importer.push import Options
@@ -142,6 +142,12 @@ def push(
             session.say(text.problems(problems))
             raise Invalid(
                 f"records are rejected, so nothing is sent (--strict); see {migration.report / 'rejects'}"
+            )
+        nobody = ready.related.default_requesters
+        if nobody and migration.people.default_requester == config.PLACEHOLDER:
+            raise ConfigError(
+                f"people.default_requester: {nobody:,} tickets name no requester; {config.PLACEHOLDER} is "
+                "what init wrote and nobody's address; set one of yours, or name the column that has theirs"
             )
         with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
             for line in checkpoint.changes(journal, migration.fingerprints()):

@@ -413,6 +413,21 @@ def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_pat
     ]
 
 
+def test_what_rows_of_messages_say_of_their_ticket_is_mapped_too(here: Here, tmp_path: Path, prepare) -> None:
+    (tmp_path / "odd.csv").write_text(
+        "conversation id,subject,customer email,sender,sender email,private,message,sent at,status\n"
+        "1,Hi,cu@b.example,Cu,cu@b.example,no,Hello,2024-01-02T10:00:00Z,open\n"
+    )
+    told(here("init", "odd.csv", "--into", "m.toml"))
+    assert toml(tmp_path / "m.toml")["source"]["tickets"]["columns"] == {
+        "subject": "subject",
+        "requester_email": "customer email",
+        "status": "status",
+    }
+    (job,) = prepare(tmp_path / "m.toml").parts.jobs()
+    assert (job.subject, job.requester.email) == ("Hi", "cu@b.example")
+
+
 def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp_path: Path) -> None:
     name = 'we"ird\\ ’ file.csv'
     (tmp_path / name).write_text('id,"e-""mail"\n1,x\n')

@@ -326,6 +326,16 @@ def test_configuration_that_could_not_work_is_refused(samples, key: str, value: 
         config.load(samples / "helpdesk.toml", {key: value})
 
 
+def test_the_requester_that_init_proposes_is_nobody_s_address(dixa_import, sandbox, migration) -> None:
+    path = migration(tickets="ticket_id,opening_text\n1,hello\n")
+    words = path.read_text("utf-8") + 'default_requester = "unknown@example.com"\n'
+    path.write_text(words, "utf-8")
+    done = dixa_import("run", path, "--base-url", sandbox.url, *FAST)
+    assert done.code == 2
+    assert "people.default_requester: 1 tickets name no requester" in done.err
+    assert sandbox.statuses == {}
+
+
 def test_status_after_a_later_export_tells_of_that_one(dixa_import, sandbox, samples) -> None:
     path, fast = samples / "helpdesk.toml", ("--base-url", sandbox.url, "--rate", 500, "--burst", 50)
     assert dixa_import("run", path, *fast).code == 0
