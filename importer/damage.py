@@ -190,7 +190,12 @@ def _unknown_people(tables: Mapping[str, Checked]) -> Iterator[Finding]:
         rows = table.good if name == "tickets" else table.cases
         if rows is None:
             continue
-        address = [pl.col(c).is_null() for c in (f"{who}_email", f"{who}_phone") if c in given]
+        if name == "messages" and "requester_email" in tables["tickets"].scanned.given:
+            requesters = tables["tickets"].good
+            if "requester_id" in tables["tickets"].scanned.given:
+                there = requesters.filter(pl.col("requester_email").is_not_null())
+                known = pl.concat([known, there.select(person_id="requester_id")])
+        address = [pl.col(c).is_null() for c in (f"{who}_email", f"{who}_phone", "from_email") if c in given]
         unknown = rows.filter(pl.col(f"{who}_id").is_not_null(), *address).join(
             known, left_on=f"{who}_id", right_on="person_id", how="anti"
         )

@@ -137,7 +137,9 @@ def _in_cells(place: Place) -> Place | None:
     for title in place.file.titles:
         start = f"{title}[]."
         inner = [path.removeprefix(start) for path in place.file.nested if path.startswith(start)]
-        columns, inverted = _named("messages", Header(inner, {}), ())
+        plain = [path for path in inner if not re.search(r"\.|\[\]", path)]
+        deeper = [path for path in inner if path not in plain]
+        columns, inverted = _named("messages", Header(plain, {}), deeper)
         if {"text", "html"} & set(columns):
             columns = {name: f"each.{own}" for name, own in columns.items()}
             return Place(place.file, "messages", (title,), len(columns), len(inner), columns, inverted, title)

@@ -140,7 +140,8 @@ def _place_of_year(parts: pl.DataFrame) -> Decision:
     """Where all parts have two digits: YMD if the year comes first, else any other form. A day runs through
     the month, and no export through as many years."""
     no_day = {name: ~pl.col(name).is_between(1, _DAYS) for name in "ac"}
-    shown = _between(parts, {Form.DMY: no_day["c"] | (pl.col("b") > _MONTHS), Form.YMD: no_day["a"]})
+    last = ~no_day["a"] & (no_day["c"] | (pl.col("b") > _MONTHS))
+    shown = _between(parts, {Form.DMY: last, Form.YMD: no_day["a"] & ~no_day["c"]})
     if shown.shown_by or parts.is_empty():
         return shown
     ends = {name: parts.sort(name)["cell"].gather([0, -1]).to_list() for name in "ac"}
@@ -193,7 +194,9 @@ def _numeric(cell: pl.Expr, form: Form) -> pl.Expr:
         Form.MDY: ("c", "a", "b"),
         Form.YMD: ("a", "b", "c"),
     }[form]
-    return _iso(part, part.field(year), part.field(month), part.field(day))
+    read = _iso(part, part.field(year), part.field(month), part.field(day))
+    # What begins with a year of four digits is of no other order.
+    return read if form is Form.YMD else pl.when(part.field("a").str.len_chars() <= 2).then(read)
 
 
 def _named(cell: pl.Expr) -> pl.Expr:

@@ -268,6 +268,14 @@ def test_ids_of_people_who_stand_nowhere(migration: Migration, prepare, people: 
     assert ("no file of people is named" in found["messages"].message) == (people is None)
 
 
+def test_a_requester_s_id_with_an_address_is_known(migration: Migration, prepare) -> None:
+    path = migration(
+        tickets="ticket_id,requester_id,requester_email\nA,77,a@b.example\n",
+        messages="ticket_id,author_id,from_email,direction,text\nA,77,,inbound,x\nA,78,c@d.example,inbound,y\n",
+    )
+    assert [f for f in findings(prepare(path)) if f.name == "unknown_people"] == []
+
+
 def test_ids_of_people_who_are_known_are_no_damage(migration: Migration, prepare) -> None:
     path = migration(
         tickets="ticket_id,requester_id,opening_text\nA,1,x\n", people="person_id,email\n1,a@b.example\n"

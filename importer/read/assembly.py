@@ -125,6 +125,7 @@ class _Entry:
     header: Header
     mapped: Mapped
     forms: dict[str, Form] = field(default_factory=dict)
+    originals: Mapping[str, Mapping[str, Form]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -288,6 +289,9 @@ class Assembly:
             for entry, by_column, notes in zip(of_part, decided.by_file, decided.notes, strict=True):
                 entry.forms.update(by_column)
                 entry.notes += notes
+            originals = {e.file.path.name: e.forms for e in of_part if not e.file.is_rejects}
+            for entry in of_part:
+                entry.originals = originals if entry.file.reasons == len(REASON_COLUMNS) else {}
         if self.problems:
             raise SourceError("\n".join(self.problems))
 
@@ -397,7 +401,12 @@ class _Making:
             if f"lookup.{name}" in rows.collect_schema():
                 values[name] = pl.coalesce([f"lookup.{name}", *([values[name]] if name in values else [])])
         for name, form in entry.forms.items():
-            values[name] = to_iso(values[name], form)
+            value = values[name]
+            for file, theirs in entry.originals.items():
+                if (own := theirs.get(name, form)) is not form:
+                    came = pl.col("_source").str.starts_with(f"{file}#").fill_null(value=False)
+                    value = pl.when(came).then(to_iso(value, own)).otherwise(value)
+            values[name] = to_iso(value, form)
         final = {
             name: shape.finished(name, value, part, fields.get(name), self.region, care)
             for name, value in values.items()

@@ -55,6 +55,7 @@ def forms(table: str, clocks: Sequence[Clock], said: Mapping[str, Form]) -> Form
         for clock, columns in zip(clocks, decided, strict=True)
     ]
     everywhere = set().union(*shown)
+    has_originals = any(not clock.is_copy for clock in clocks)
     found = Forms()
     unclear: dict[tuple[str, str, tuple[Form, ...]], list[tuple[str, Decision]]] = {}
     for clock, columns, here in zip(clocks, decided, shown, strict=True):
@@ -62,6 +63,9 @@ def forms(table: str, clocks: Sequence[Clock], said: Mapping[str, Form]) -> Form
         found.notes.append([])
         for name, own in columns.items():
             decision = _taken_over(own, here or everywhere) if own.unclear or clock.is_copy else own
+            if clock.is_copy and has_originals and (decision.unclear or len(everywhere) > 1):
+                # Its rows have the forms of the files that they came from.
+                decision = replace(decision, form=Form.ISO, shown_by=(), contrary=0, unclear=())
             if decision.unclear:
                 key = name, clock.columns[name].header, decision.unclear
                 unclear.setdefault(key, []).append((clock.path, decision))

@@ -195,19 +195,21 @@ _PIECE = re.compile(r"""(?:"[^"]*"|<[^<>]*>|[^,;|\n])+""")
 
 
 def _listed(cell: str) -> str:
-    """The addresses of a cell, a line each. What has no `@` is the first half of the name behind it, or else
-    an item that is no address."""
+    """The addresses of a cell, a line each. What has no `@` is a part of the name behind it, or else an item
+    that is no address."""
     bracketed = cell.strip().startswith("[") and cell.strip().endswith("]")
     items = cell_items(cell) if bracketed else _PIECE.findall(cell)
     if items is None:
         return cell
     pieces = [item.strip() for item in items]
-    following = [*pieces, ""][1:]
-    kept = [
-        piece
-        for piece, next_one in zip(pieces, following, strict=True)
-        if piece and ("@" in piece or "<" not in next_one)
-    ]
+    kept: list[str] = []
+    is_named = False
+    for piece in reversed(pieces):
+        if "@" in piece:
+            is_named = "<" in piece
+        if piece and ("@" in piece or not is_named):
+            kept.append(piece)
+    kept.reverse()
     return "\n".join(_address(pl.Series(kept, dtype=pl.String)))
 
 
@@ -216,8 +218,15 @@ ADDRESSES = Work(
     lambda cells: changed(cells, _addresses), lambda cell: ~cell.str.contains("""[<",;|]|mailto:""")
 )
 
+
+def _first(lists: pl.Series) -> pl.Series:
+    """The first line with an `@`, else the first."""
+    address = lists.str.extract(r"(?m)^([^\r\n]*@[^\r\n]*)$", 1)
+    return address.zip_with(address.is_not_null(), lists.str.extract(r"^([^\n]+)", 1))
+
+
 _FIRST_ADDRESS = Work(
-    lambda cells: changed(changed(cells, _addresses), lambda part: part.str.extract(r"^([^\n]+)", 1)),
+    lambda cells: changed(changed(cells, _addresses), _first),
     lambda cell: ~cell.str.contains("""[<",;|\n]|mailto:"""),
 )
 

@@ -168,11 +168,15 @@ def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
         known: Sequence[str] = column.constraints.get("enum", ())
         if column.type == "boolean":
             known = (*TRUE, *FALSE)
-        said = [(f"values.{column.name}", value) for value in table.values.get(column.name, {}).values()]
+        said = [
+            (f"values.{column.name}", re.sub(r"[\s\-]+", "_", value.lower()), value)
+            for value in table.values.get(column.name, {}).values()
+        ]
         if column.name in table.defaults:
-            said.append((f"defaults.{column.name}", table.defaults[column.name]))
-        for section, value in said if known else ():
-            if value and re.sub(r"[\s\-]+", "_", value.lower()) not in known:
+            # A default is taken as it is spelled.
+            said.append((f"defaults.{column.name}", table.defaults[column.name], table.defaults[column.name]))
+        for section, spelled, value in said if known else ():
+            if value and spelled not in known:
                 yield f"source.{schema.name}.{section}: {value!r} is none of {', '.join(known)}"
 
 

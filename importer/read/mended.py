@@ -10,8 +10,14 @@ from importer.read.rows import rows
 
 
 def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
-    """What `_source` says of a row: its file, its number, and what stood in it."""
-    return f"{file.path.name}#{number}#{_digest(cells)}"
+    """What `_source` says of a row: its file, its number, and what stood in it. Of a row that was rejected
+    before, first the file and the number that it had in the export."""
+    own = f"{file.path.name}#{number}#{_digest(cells)}"
+    place = REASON_COLUMNS.index("_source")
+    before = cells[place] if file.reasons > place and len(cells) > place else ""
+    if "|" in before:
+        return f"{before.partition('|')[0]}|{own}"
+    return f"{before.rpartition('#')[0]}|{own}" if before.count("#") > 1 else own
 
 
 def _digest(cells: Sequence[str]) -> str:
@@ -57,6 +63,6 @@ def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:
     place = REASON_COLUMNS.index("_source")
     for file in files:
         for row in rows(file) if file.reasons > place else ():
-            parts = row.cells[place].rsplit("#", 2) if len(row.cells) > place else []
+            parts = row.cells[place].rpartition("|")[2].rsplit("#", 2) if len(row.cells) > place else []
             if len(parts) == 3 and parts[1].isdecimal():
                 yield parts[0], parts[1], parts[2]

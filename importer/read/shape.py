@@ -38,7 +38,9 @@ def provenance(file: SourceFile, part: Part) -> Mapping[str, pl.Expr]:
     mended row has those of the row for which it stands, a row out of a cell those of the cell's row."""
     number, name = _source_row(part), pl.lit(file.path.name)
     if file.reasons == len(REASON_COLUMNS):
-        was = pl.col("_source").str.extract_groups(r"^(?P<file>.+)#(?P<number>\d+)#[0-9a-f]+$").struct
+        was = (
+            pl.col("_source").str.extract_groups(r"^(?P<file>[^|]+)#(?P<number>\d+)(?:\||#[0-9a-f]+$)").struct
+        )
         number = pl.coalesce(was.field("number").cast(pl.UInt64, strict=False), number)
         name = pl.coalesce(was.field("file"), name)
     return {"_row": (number + 1).cast(pl.String), "_file": name}

@@ -387,6 +387,7 @@ def test_a_known_export_without_its_tickets_says_what_is_missing(here: Here, tmp
 
 
 def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_path: Path, prepare) -> None:
+    author = {"email": "lene@b.example"}
     pl.DataFrame(
         {
             "id": [7],
@@ -396,14 +397,27 @@ def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_pat
             "created_at": ["2024-01-02T10:00:00Z"],
             "messages": [
                 [
-                    {"id": 1, "body": "one", "created_at": "2024-01-02T10:00:00Z", "public": True},
-                    {"id": 2, "body": "two", "created_at": "2024-01-02T11:00:00Z", "public": False},
+                    {
+                        "id": 1,
+                        "body": "one",
+                        "created_at": "2024-01-02T10:00:00Z",
+                        "public": True,
+                        "author": author,
+                    },
+                    {
+                        "id": 2,
+                        "body": "two",
+                        "created_at": "2024-01-02T11:00:00Z",
+                        "public": False,
+                        "author": author,
+                    },
                 ]
             ],
         }
     ).write_parquet(tmp_path / "t.parquet")
     out = told(here("init", "t.parquet", "--into", "m.toml"))
-    assert "  t.parquet (Parquet): messages; has messages; 4 of 4 columns known" in out
+    assert "  t.parquet (Parquet): messages; has messages; 5 of 6 columns known" in out
+    assert toml(tmp_path / "m.toml")["source"]["messages"]["columns"]["author_email"] == "each.author.email"
     (job,) = prepare(tmp_path / "m.toml", people__default_agent="agent@b.example").parts.jobs()
     assert (job.ticket_id, job.requester.name, job.requester.email) == ("7", "Ada", "ada@b.example")
     assert list(job.tags) == ["vip", "late"]

@@ -699,6 +699,7 @@ LISTS = [
     ("['per@b.example', 'mia@b.example']", ["per@b.example", "mia@b.example"]),
     ("mailto:ole@b.example|Mia", ["ole@b.example", "Mia"]),
     ("per@b.example <per@b.example>", ["per@b.example"]),
+    ("Hansen, Per, jr. <per@b.example>, mia@b.example", ["per@b.example", "mia@b.example"]),
     ("undisclosed-recipients:;", ["undisclosed-recipients:"]),
     ('"unclosed <per@b.example>', ["per@b.example"]),
 ]
@@ -757,6 +758,7 @@ def test_values_with_a_sharp_s_are_found(migration: Migration) -> None:
             'tickets.values.status = { "*" = "clsoed" }',
             "source.tickets.values.status: 'clsoed' is none of open, ",
         ),
+        ('tickets.defaults.status = "Closed"', "source.tickets.defaults.status: 'Closed' is none of open, "),
         ('tickets.defaults.channel = "telegram"', "source.tickets.defaults.channel: 'telegram' is none of "),
         (
             'messages.values.public = { x = "maybe" }',

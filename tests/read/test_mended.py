@@ -236,7 +236,7 @@ def test_rejects_of_rejects_stand_for_the_first_ones(migration: Migration, trip:
     assert fates(trip.judged(trip.out())) == [("filtered", "mended"), ("rejected", "channel.enum")]
     second = trip.out("tickets.2")
     assert trip.out().read_bytes() == first
-    assert read_rows(second)[1][5].startswith("tickets.csv#0#")
+    assert read_rows(second)[1][5].startswith("tickets.csv#1|tickets.csv#0#")
     mend(second, "telegraph,hello", "email,hello")
     ready = trip.judged(trip.out(), second)
     assert subjects(ready) == [("1", "one"), ("2", "two")]
@@ -627,6 +627,43 @@ def test_of_a_ticket_in_several_rows_those_are_shown_that_are_wrong(migration: M
         "B": ["d"],
     }
     assert fates(ready) == []
+
+
+def test_mended_rows_are_read_in_the_order_of_the_file_that_they_came_from(
+    migration: Migration, trip: Trip, tmp_path: Path
+) -> None:
+    header = "ticket_id,requester_email,created_at,opening_text"
+    (tmp_path / "more.csv").write_text(
+        f"{header}\n3,a@b.example,04/30/2024,x\n4,nobody,04/16/2024 10:00,x\n5,nobody,04/07/2024,x\n"
+    )
+    migration(
+        tickets=f"{header}\n1,a@b.example,30/04/2024,x\n2,nobody,05/04/2024 10:00,x\n6,nobody,99/04/2024,x\n"
+    )
+    more = tmp_path / "more.csv"
+    trip.judged(more)
+    mend(trip.out(), ",nobody,", ",b@b.example,")
+    mend(trip.out(), "99/04/2024", "2024-04-09 10:00")
+    found = {job.ticket_id: str(job.created_at)[:10] for job in trip.judged(more, trip.out()).parts.jobs()}
+    assert found == {
+        "1": "2024-04-30", "2": "2024-04-05", "3": "2024-04-30", "4": "2024-04-16", "5": "2024-04-07",
+        "6": "2024-04-09",
+    }  # fmt: skip
+
+
+def test_a_row_that_is_mended_twice_keeps_its_number_too(migration: Migration, trip: Trip) -> None:
+    header = "requester_email,channel,opening_text"
+    migration(
+        'tickets.columns.ticket_id = "row-{_row}"',
+        tickets=f"{header}\na@b.example,email,x\nb@b.example,email,y\nnobody,telegram,z\n",
+    )
+    trip.judged()
+    mend(trip.out(), ",nobody,telegram", ",nobody,email")
+    trip.judged(trip.out())
+    second = trip.out().with_name("tickets.2.csv")
+    mend(second, ",nobody,email", ",c@b.example,email")
+    ready = trip.judged(trip.out(), second)
+    assert [key for key, _ in subjects(ready)] == ["row-1", "row-2", "row-3"]
+    assert {rule for _, rule in fates(ready)} == {"mended"}
 
 
 def test_a_mended_row_keeps_the_number_that_is_its_id(
