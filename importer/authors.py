@@ -13,12 +13,15 @@ from importer.model import Direction, Role
 
 # What a message's author may take over from its ticket.
 _OF_TICKET = ("t_id", "t_email", "t_phone", "t_name", "t_external")
-# All that is known of an author; `_unsaid` says that nothing tells whether the message is public, `_written`
-# who wrote it as the export has it, whoever stands for him.
+# All that is known of an author; `_unsaid` says that nothing tells whether the message is public, `_sideless`
+# whether it is a customer's, `_unknown` that its author's id leads to no address, `_written` who wrote it as the
+# export has it, whoever stands for him.
 AUTHOR = (
     "direction",
     "is_agent",
     "_unsaid",
+    "_sideless",
+    "_unknown",
     "_written",
     "author_email",
     "author_phone",
@@ -143,22 +146,36 @@ def _asks() -> pl.Expr:
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     guessed = pl.col("direction").is_null() & public
     is_inbound = (pl.col("direction") == Direction.INBOUND).fill_null(value=False)
-    lacking = (
-        pl.coalesce("author_email", "author_phone", "author_external").is_null()
-        | pl.col("author_name").is_null()
-    )
+    lacking = _is_nobody() | pl.col("author_name").is_null()
     may_be_inbound = ~hidden & (is_inbound | guessed)
     return (guessed & pl.col("role").is_null()) | (may_be_inbound & lacking)
+
+
+def _is_nobody(*more: str) -> pl.Expr:
+    """Whether there is nothing by which an API could know the author."""
+    return pl.coalesce("author_email", "author_phone", "author_external", *more).is_null()
+
+
+def _same_person() -> pl.Expr:
+    """Whether a message's author is its ticket's requester: by id or address, by name where there is neither
+    of both; null where nothing of them can be compared."""
+    email = pl.col("t_email").str.to_lowercase()
+    same = [
+        pl.col("author_id") == pl.col("t_id"),
+        *(pl.col(name).str.to_lowercase() == email for name in ("author_email", "from_email")),
+    ]
+    by_name = pl.col("author_name").str.to_lowercase() == pl.col("t_name").str.to_lowercase()
+    told = pl.any_horizontal(one.is_not_null() for one in same)
+    return pl.when(told).then(pl.any_horizontal(one.fill_null(value=False) for one in same)).otherwise(by_name)
 
 
 def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
     """`author_*` filled in, for inbound messages also from their sender and from the ticket's requester;
     `direction` and `is_agent` decided."""
-    is_requester = pl.coalesce(
-        pl.col("author_id") == pl.col("t_id"),
-        pl.col("author_email").str.to_lowercase() == pl.col("t_email").str.to_lowercase(),
-    ).fill_null(value=False)
+    same = _same_person()
+    is_requester = same.fill_null(value=False)
     role = pl.col("role")
+    guesses = pl.col("direction").is_null() & pl.col("public").fill_null(value=False)
     guessed = (
         pl.when(pl.col("public") & ((role == Role.END_USER) | (role.is_null() & is_requester)))
         .then(pl.lit(Direction.INBOUND.value))
@@ -169,14 +186,16 @@ def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     inbound = pl.col("direction") == Direction.INBOUND
     addressless = pl.coalesce("author_email", "author_phone").is_null()
-    nobody = inbound & pl.coalesce("author_email", "author_phone", "author_external").is_null()
+    nobody = inbound & _is_nobody()
     agents = pl.col("is_agent")
     return (
         cases.with_columns(
+            (guesses & role.is_null() & same.is_null()).alias("_sideless"),
+            (pl.col("author_id").is_not_null() & ~is_requester & _is_nobody("from_email")).alias("_unknown"),
             pl.when(hidden)
             .then(pl.lit(Direction.INTERNAL.value))
             .otherwise(pl.coalesce("direction", guessed))
-            .alias("direction")
+            .alias("direction"),
         )
         .with_columns(
             pl.when(inbound & addressless).then("from_email").otherwise("author_email").alias("author_email")

@@ -61,7 +61,8 @@ def findings(
     """Everything that looks damaged, the worst kinds of damage first."""
     return [
         *_apart(tables, related),
-        *_unknown_people(tables),
+        *_sideless(tables, related),
+        *_unknown_people(tables, related),
         *_cut(tables),
         *_doubled_parts(tables),
         *(finding for name, table in tables.items() for finding in _of_rows(name, table, now)),
@@ -175,41 +176,38 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
             )
 
 
-def _unknown_people(tables: Mapping[str, Checked]) -> Iterator[Finding]:
-    """Ids of people who stand nowhere, where nothing else says who it is."""
-    known = pl.LazyFrame(schema={"person_id": pl.String})
-    why = "and no file of people is named (source.people.files)"
-    if "people" in tables:
-        known = tables["people"].good.select("person_id")
-        why = "and in no good row of people"
-    for name, who in (("tickets", "requester"), ("messages", "author")):
-        table = tables.get(name)
-        given = table.scanned.given if table else ()
-        if table is None or f"{who}_id" not in given:
-            continue
-        rows = table.good if name == "tickets" else table.cases
-        if rows is None:
-            continue
-        if name == "messages" and "requester_email" in tables["tickets"].scanned.given:
-            requesters = tables["tickets"].good
-            if "requester_id" in tables["tickets"].scanned.given:
-                there = requesters.filter(pl.col("requester_email").is_not_null())
-                known = pl.concat([known, there.select(person_id="requester_id")])
-        address = [pl.col(c).is_null() for c in (f"{who}_email", f"{who}_phone", "from_email") if c in given]
-        unknown = rows.filter(pl.col(f"{who}_id").is_not_null(), *address).join(
-            known, left_on=f"{who}_id", right_on="person_id", how="anti"
+def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
+    if related.sideless:
+        yield Finding(
+            "messages",
+            "sides_unknown",
+            related.sideless,
+            tables["messages"].read,
+            "nothing tells whether a customer or an agent wrote these, so they are taken for agents' answers; "
+            "name a column as direction or author_role, or one of the tickets as requester_email (a column "
+            "of senders will do for author_role, with values.author_role naming the agents)",
         )
-        if name == "messages":
-            unknown = table.good.join(unknown.select("case"), on="case", how="semi")
-        places = unknown.select("_file", "_record").head(EXAMPLES).collect(engine="streaming")
-        if not places.is_empty():
+
+
+def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
+    """Ids of people who stand nowhere, where nothing else says who it is."""
+    why = "no good row of people has" if "people" in tables else "no file of people (source.people.files) tells"
+    tickets = related.tickets.filter("_default_requester", pl.col("requester_id").is_not_null())
+    nameless = pl.col("key").is_null() | ~pl.col("is_agent")
+    authors = related.authors.filter("_unknown", nameless).collect(engine="streaming").lazy()
+    messages = related.going.join(authors, on="case", how="semi").filter(~pl.col("_opening"))
+    for name, who, rows, stand_in in (
+        ("tickets", "requester", tickets, "people.default_requester stands in"),
+        ("messages", "author", messages, "people.default_agent stands in for agents, the requester for others"),
+    ):
+        if hits := count(rows):
+            places = rows.select("_file", "_record").head(EXAMPLES).collect(engine="streaming")
             yield Finding(
                 name,
                 "unknown_people",
-                count(unknown),
-                count(table.good),
-                f"{who}_id names somebody without an address here, {why}; the default stands in where it "
-                "is set",
+                hits,
+                count(tables[name].good),
+                f"{who}_id names somebody whose address is not in the row, and {why} it; {stand_in}",
                 tuple(Place(file, record, f"{who}_id") for file, record in places.iter_rows()),
             )
 

@@ -61,7 +61,8 @@ class Related:
     the `messages` that go by `parent`.
 
     `openings` are the messages that come out of ticket rows; `unsaid` those that did not say whether they
-    are public, and are internal for it; `default_agents` those whose agent has no address and
+    are public, and are internal for it; `sideless` those of which nothing tells whether a customer wrote
+    them, and that are taken for agents'; `default_agents` those whose agent has no address and
     `default_requesters` the tickets whose requester has none, so that the default stands in.
     """
 
@@ -76,6 +77,7 @@ class Related:
     fates: Mapping[str, pl.LazyFrame]
     openings: openings.Openings
     unsaid: int
+    sideless: int
     default_agents: int
     default_requesters: int
 
@@ -110,6 +112,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         },
         openings=openings.counted(joined.openings.frame, said, numbers.by_ticket),
         unsaid=_sum(by_case.filter("_unsaid"), "going"),
+        sideless=_sum(by_case.filter("_sideless"), "going"),
         default_agents=_sum(by_case.filter(_AGENTLESS), "going"),
         default_requesters=count(tickets.filter("_default_requester")),
     )

@@ -83,6 +83,28 @@ def test_authors_come_from_people(prepare, migration: Migration) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("ticket", "author", "inbound"),
+    [
+        ("requester_email\n1,Ann@B.example", "author_email\n1,true,hi,ann@b.example", True),
+        ("requester_email\n1,ann@b.example", "from_email\n1,true,hi,ann@b.example", True),
+        ("requester_email\n1,ann@b.example", "author_email\n1,true,hi,bo@b.example", False),
+        ("requester_id,requester_email\n1,c9,ann@b.example", "author_id,author_email\n1,true,hi,u7,ann@b.example", True),
+        ("requester_name\n1,Ann", "author_name\n1,true,hi,ANN", True),
+        ("requester_name,requester_email\n1,Ann,ann@b.example", "author_name,author_email\n1,true,hi,Ann,bo@b.example", False),
+    ],
+)  # fmt: skip
+def test_an_author_who_is_the_requester_writes_in(
+    prepare, migration: Migration, ticket: str, author: str, inbound: bool
+) -> None:
+    path = migration(
+        tickets=f"ticket_id,{ticket}\n", messages="ticket_id,public,text," + author + "\n"
+    )
+    ready = prepare(path, people__default_requester="x@b.example", people__default_agent="m@b.example")
+    (job,) = ready.parts.jobs()
+    assert [m.direction for m in job.messages] == ["inbound" if inbound else "outbound"]
+
+
 def test_who_sent_an_inbound_message_goes_before_an_id_of_our_own(prepare, migration: Migration) -> None:
     path = migration(
         into="email",
