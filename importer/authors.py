@@ -13,9 +13,9 @@ from importer.model import Direction, Role
 
 # What a message's author may take over from its ticket.
 _OF_TICKET = ("t_id", "t_email", "t_phone", "t_name", "t_external")
-# All that is known of an author; `_unsaid` says that nothing tells whether the message is public, `_sideless`
-# whether it is a customer's, `_unknown` that its author's id leads to no address, `_written` who wrote it as the
-# export has it, whoever stands for him.
+# All that is known of an author. `_unsaid` says that nothing tells whether the message is public, `_sideless`
+# that nothing tells whether it is a customer's, `_unknown` that its author has but an id, and `_written`
+# says who wrote it as the export has it, whoever stands for him.
 AUTHOR = (
     "direction",
     "is_agent",
@@ -166,7 +166,9 @@ def _same_person() -> pl.Expr:
     ]
     by_name = pl.col("author_name").str.to_lowercase() == pl.col("t_name").str.to_lowercase()
     told = pl.any_horizontal(one.is_not_null() for one in same)
-    return pl.when(told).then(pl.any_horizontal(one.fill_null(value=False) for one in same)).otherwise(by_name)
+    return (
+        pl.when(told).then(pl.any_horizontal(one.fill_null(value=False) for one in same)).otherwise(by_name)
+    )
 
 
 def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:

@@ -14,11 +14,12 @@ import polars as pl
 
 from importer.marks import PREFIX
 from importer.model import Direction
+from importer.read import UNNAMED
 from importer.relate import Related
 from importer.schema import TableSchema
 from importer.validate import Checked, count
 
-EXAMPLES = 3
+EXAMPLES, VALUES = 3, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def findings(
         *_cut(tables),
         *_doubled_parts(tables),
         *(finding for name, table in tables.items() for finding in _of_rows(name, table, now)),
+        *(finding for name, table in tables.items() for finding in _unnamed(name, table)),
         *_openings(related, opening),
         *_at_night(related, timezone),
     ]
@@ -115,6 +117,16 @@ def _row_kinds(
                     "ids = 'repair' for .0",
                 ),
             )
+        if field.beside in given:
+            yield (
+                f"not_sent:{field.name}",
+                (
+                    pl.col(f"{PREFIX}unlike.{field.name}"),
+                    field.name,
+                    f"{field.name} cannot be read as one (as {field.example}), so it does not go; the "
+                    f"{field.beside} beside it does",
+                ),
+            )
         if field.type == "datetime":
             early = pl.datetime(_FIRST_YEAR, 1, 1, time_zone="UTC")
             yield (
@@ -158,6 +170,29 @@ _MARKS = {
 }
 
 
+def _unnamed(name: str, table: Checked) -> Iterator[Finding]:
+    """Values of which only the `*` of values says what they mean."""
+    for column in table.good.collect_schema().names():
+        if not column.startswith(UNNAMED):
+            continue
+        rows, canonical = table.good.filter(pl.col(column).is_not_null()), column.removeprefix(UNNAMED)
+        counted = rows.group_by(column).len().sort("len", column, descending=[True, False]).collect()
+        if counted.is_empty():
+            continue
+        said = ", ".join(f"{value!r} ({hits:,})" for value, hits in counted.head(VALUES).iter_rows())
+        said += f" and {counted.height - VALUES:,} more" if counted.height > VALUES else ""
+        maps = (origin.part.values.get(canonical, {}) for origin in table.scanned.origins)
+        meant = " or ".join(sorted({values["*"] for values in maps if "*" in values}))
+        yield Finding(
+            name,
+            "values_unnamed",
+            int(counted["len"].sum()),
+            count(table.good),
+            f"{canonical} holds what values.{canonical} does not name, so that its '*' makes it {meant!r}: "
+            f"{said}",
+        )
+
+
 def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
     for name, parent in (("messages", "tickets"), ("attachments", "messages")):
         if name not in tables or not tables[name].read:
@@ -183,7 +218,7 @@ def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Findi
             "sides_unknown",
             related.sideless,
             tables["messages"].read,
-            "nothing tells whether a customer or an agent wrote these, so they are taken for agents' answers; "
+            "nothing tells whether a customer or an agent wrote these, so they are taken for agents'; "
             "name a column as direction or author_role, or one of the tickets as requester_email (a column "
             "of senders will do for author_role, with values.author_role naming the agents)",
         )
@@ -191,17 +226,25 @@ def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Findi
 
 def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
     """Ids of people who stand nowhere, where nothing else says who it is."""
-    why = "no good row of people has" if "people" in tables else "no file of people (source.people.files) tells"
+    why = (
+        "no good row of people has" if "people" in tables else "no file of people (source.people.files) tells"
+    )
     tickets = related.tickets.filter("_default_requester", pl.col("requester_id").is_not_null())
     nameless = pl.col("key").is_null() | ~pl.col("is_agent")
     authors = related.authors.filter("_unknown", nameless).collect(engine="streaming").lazy()
     messages = related.going.join(authors, on="case", how="semi").filter(~pl.col("_opening"))
     for name, who, rows, stand_in in (
         ("tickets", "requester", tickets, "people.default_requester stands in"),
-        ("messages", "author", messages, "people.default_agent stands in for agents, the requester for others"),
+        (
+            "messages",
+            "author",
+            messages,
+            "people.default_agent stands in for agents, the requester for others",
+        ),
     ):
         if hits := count(rows):
-            places = rows.select("_file", "_record").head(EXAMPLES).collect(engine="streaming")
+            rows = rows.select("_file", "_record").sort("_file", "_record")
+            places = rows.head(EXAMPLES).collect(engine="streaming")
             yield Finding(
                 name,
                 "unknown_people",

@@ -8,7 +8,7 @@ import polars as pl
 
 from importer.care import Care, Work
 from importer.cells import nowhere
-from importer.schema import EMAIL, TableSchema, without
+from importer.schema import EMAIL, Field, TableSchema, without
 
 PREFIX = "damage."
 # UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
@@ -37,6 +37,9 @@ def marks(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[p
     copies = [name for name in ("cc", "bcc") if name in given]
     if copies:
         yield _mark("copies_without_address", copies, _NO_ADDRESS, care)
+    for field in schema.fields:
+        if field.name in given and field.beside in given:
+            yield care.work(pl.col(field.name), _unlike(field)).alias(f"{PREFIX}unlike.{field.name}")
     times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
     if times:
         twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
@@ -56,6 +59,17 @@ def _rare(pattern: str, plain: Callable[[Any], Any]) -> Work:
         return nowhere(cells) if plain(cells).all() else cells.str.contains(pattern).fill_null(value=False)
 
     return Work(found, plain, nowhere, pl.Boolean)
+
+
+def _unlike(field: Field) -> Work:
+    """Whether a cell has another form than its column's."""
+    pattern = f"^(?:{field.constraints['pattern']})$"
+    return Work(
+        lambda cells: (~cells.str.contains(pattern)).fill_null(value=False),
+        lambda cell: cell.str.contains(pattern),
+        nowhere,
+        pl.Boolean,
+    )
 
 
 # Signs that are rare in sound texts: those of both, so that one look does for both.

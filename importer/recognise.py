@@ -3,13 +3,16 @@ many exports use. Pure; files were looked at before."""
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
-from importer.presets import Part, Preset
-from importer.read import SourceFile
+import polars as pl
+
+from importer.presets import Each, Part, Preset
+from importer.read import Sample, SourceFile
 from importer.read.columns import Header
+from importer.read.shape import each_names, exploded
 from importer.resources import SCHEMAS
 from importer.schema import TABLES, fold, load
 
@@ -28,6 +31,10 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
 }
 # What of the structs in a list is the item: of tags, of addresses, of attachments.
 _ITEMS = ("name", "url", "content_url", "address", "email")
+# A cell of that many characters on the average is a text, whatever its column is called.
+_TEXT = 60
+# A file of messages repeats its tickets' ids, of which a file of tickets has each once.
+_DISTINCT = 0.9
 _OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_name", "queue"})
 
 
@@ -35,7 +42,8 @@ _OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_na
 class Place:
     """What a file is taken for. `table` is a canonical table, or `lookup:<name>`; `by` are the headers that
     say so, `known` how many of its `total` headers the preset or the aliases have a use for. The rows of
-    messages may stand in the cells of its column `each`."""
+    messages may stand in the cells of its column `each`. `sample` has its first rows, where aliases were
+    asked."""
 
     file: SourceFile
     table: str
@@ -45,6 +53,26 @@ class Place:
     columns: Mapping[str, str] = field(default_factory=dict)
     inverted: frozenset[str] = frozenset()
     each: str | None = None
+    sample: Sample | None = None
+
+    def cells(self, source: str) -> pl.Series:
+        """What stands for a header, path or template in the sample, empty cells left out."""
+        if self.sample is None:
+            return pl.Series(dtype=pl.String)
+        rows, names = self.sample.frame, self.file.header
+        if self.each:
+            each, header = Each(column=self.each), Header(names, self.file.repeats)
+            numbered = rows.lazy().with_row_index("_record").with_columns(_flaw=pl.lit(None, pl.String))
+            rows, names = exploded(numbered, each, header).collect(), (*names, *each_names(each))
+        found = Header(names, self.file.repeats).find(source)
+        return rows.select(found.value).to_series().drop_nulls() if found else pl.Series(dtype=pl.String)
+
+    def untaken_texts(self) -> list[str]:
+        """The titles for which the aliases have no use although texts stand under them."""
+        if self.each:
+            return []
+        lengths = {title: self.cells(title).str.len_chars().mean() for title in self.unknown}
+        return [title for title, mean in lengths.items() if isinstance(mean, float) and mean >= _TEXT]
 
     @property
     def unknown(self) -> list[str]:
@@ -66,12 +94,16 @@ class Recognised:
     others: tuple[str, ...] = ()
 
 
-def recognise(files: Sequence[SourceFile], presets: Iterable[tuple[str, Preset]]) -> Recognised:
-    """What the files are together."""
+def recognise(
+    files: Sequence[SourceFile],
+    presets: Iterable[tuple[str, Preset]],
+    sampled: Callable[[SourceFile], Sample | None] = lambda _: None,
+) -> Recognised:
+    """What the files are together. `sampled` gives a file's first rows."""
     found = [(name, _places(files, preset)) for name, preset in presets]
     fitting = [(name, places) for name, places in found if _has_rows(places)]
     if not fitting:
-        return _by_alias(files)
+        return _by_alias([_looked_into(file, sampled(file)) for file in files])
     name, places = max(fitting, key=lambda item: _weight(item[1]))
     known = {place.file.path for place in places}
     others = sorted(n for n, p in fitting if n != name and _weight(p)[0] == _weight(places)[0])
@@ -119,12 +151,18 @@ def _known(part: Part, header: Header) -> int:
     return len(found | {lookup.on for lookup in part.lookups.values()})
 
 
-def _by_alias(files: Sequence[SourceFile]) -> Recognised:
-    places = [_place_by_alias(file) for file in files]
+def _looked_into(file: SourceFile, sample: Sample | None) -> tuple[SourceFile, Sample | None]:
+    if sample is None or file.kind == "parquet":
+        return file, sample
+    return replace(file, nested=sample.nested()), sample
+
+
+def _by_alias(files: Sequence[tuple[SourceFile, Sample | None]]) -> Recognised:
+    places = [_place_by_alias(file, sample) for file, sample in files]
     known = [place for place in places if place.columns]
     if known and not _has_rows(known):
-        known = [place for place in map(_as_tickets, (place.file for place in known)) if place.columns]
-    strangers = tuple(file for file in files if all(place.file is not file for place in known))
+        known = [tickets for place in known if (tickets := _as_tickets(place.file, place.sample)).columns]
+    strangers = tuple(file for file, _ in files if all(place.file is not file for place in known))
     if not any(place.table == "messages" for place in known):
         known += [inside for place in known if (inside := _in_cells(place))]
     return Recognised(None, tuple(known), strangers)
@@ -142,11 +180,21 @@ def _in_cells(place: Place) -> Place | None:
         columns, inverted = _named("messages", Header(plain, {}), deeper)
         if {"text", "html"} & set(columns):
             columns = {name: f"each.{own}" for name, own in columns.items()}
-            return Place(place.file, "messages", (title,), len(columns), len(inner), columns, inverted, title)
+            return Place(
+                place.file,
+                "messages",
+                (title,),
+                len(columns),
+                len(inner),
+                columns,
+                inverted,
+                title,
+                place.sample,
+            )
     return None
 
 
-def _place_by_alias(file: SourceFile) -> Place:
+def _place_by_alias(file: SourceFile, sample: Sample | None) -> Place:
     for table, marks in _MARKS.items():
         columns, inverted = aliased(table, file)
         if table != "messages" and _OF_A_TICKET & set(aliased("tickets", file)[0]):
@@ -154,15 +202,33 @@ def _place_by_alias(file: SourceFile) -> Place:
         for mark in marks:
             if mark <= set(columns):
                 by = tuple(columns[name] for name in sorted(mark))
-                return Place(file, table, by, len(columns), len(set(file.titles)), columns, inverted)
-    return _as_tickets(file)
+                total = len(set(file.titles))
+                return Place(file, table, by, len(columns), total, columns, inverted, sample=sample)
+    if by := _repeated_id(file, sample):
+        columns, inverted = aliased("messages", file)
+        total = len(set(file.titles))
+        return Place(file, "messages", by, len(columns), total, columns, inverted, sample=sample)
+    return _as_tickets(file, sample)
 
 
-def _as_tickets(file: SourceFile) -> Place:
+def _repeated_id(file: SourceFile, sample: Sample | None) -> tuple[str, ...]:
+    """The headers of a ticket's id and of a text, of which the first repeats itself and both together do not:
+    the rows are messages."""
+    columns, _ = aliased("messages", file)
+    id_, text = columns.get("ticket_id"), columns.get("text") or columns.get("html")
+    if sample is None or not id_ or not text or {id_, text} - set(sample.frame.columns):
+        return ()
+    pairs = sample.frame.select(id_, text).drop_nulls()
+    few = pairs[id_].n_unique() < pairs.height * _DISTINCT
+    return (id_, text) if few and pairs.n_unique() >= pairs.height * _DISTINCT else ()
+
+
+def _as_tickets(file: SourceFile, sample: Sample | None) -> Place:
     columns, inverted = aliased("tickets", file)
     if not {"ticket_id", "subject", "opening_text", "opening_html"} & set(columns):
         columns, inverted = {}, frozenset()
-    return Place(file, "tickets", (), len(columns), len(set(file.titles)), columns, inverted)
+    total = len(set(file.titles))
+    return Place(file, "tickets", (), len(columns), total, columns, inverted, sample=sample)
 
 
 def aliased(table: str, file: SourceFile) -> tuple[dict[str, str], frozenset[str]]:

@@ -37,11 +37,15 @@ FieldType = Literal["string", "datetime", "boolean", "integer", "array"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
+    """`beside` names a column in whose presence a cell that cannot be right does no harm: it does not go."""
+
     name: str
     type: FieldType
     format: str | None
     constraints: Mapping[str, Any]
     item_format: str | None
+    example: str | None = None
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,9 @@ class TableSchema:
         """Every rule that looks at one row alone and at a given column; uniqueness and foreign keys are for
         `validate` and `relate`."""
         fields = [field for field in self.fields if field.name in given]
-        return [rule for field in fields for rule in _rules(field, timezone, care)]
+        return [
+            rule for field in fields for rule in _rules(field, timezone, care, beside=field.beside in given)
+        ]
 
     def dtype(self, name: str) -> pl.DataType:
         """What the column holds once it is typed."""
@@ -160,6 +166,8 @@ def _field(item: Mapping[str, Any]) -> Field:
         format=item.get("format"),
         constraints=item.get("constraints", {}),
         item_format=item.get("arrayItem", {}).get("format"),
+        example=item.get("example"),
+        beside=item.get("beside"),
     )
 
 
@@ -230,14 +238,16 @@ _DTYPES: Mapping[str, pl.DataType] = {
 }
 _TYPE_WORDS = {
     "datetime": "no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
-    "boolean": "neither true nor false",
+    "boolean": "neither true nor false (values.{column} says which of both it means)",
     "integer": "no whole number",
     "array": "brackets without a list of texts in them",
 }
 
 
-def _rules(field: Field, timezone: str | None, care: Care) -> list[Rule]:
+def _rules(field: Field, timezone: str | None, care: Care, *, beside: bool) -> list[Rule]:
     def rule(name: str, message: str, fails: pl.Expr) -> Rule:
+        if beside and name == "pattern":
+            fails &= pl.col(str(field.beside)).is_null()
         return Rule(f"{field.name}.{name}", field.name, message, fails.fill_null(value=False))
 
     if field.type == "string":
@@ -263,7 +273,7 @@ def _type_rules(
     raw, value = pl.col(f"raw.{field.name}"), pl.col(field.name)
     unread = raw.is_not_null() & value.is_null()
     if field.type != "datetime":
-        rules = [rule("type", _TYPE_WORDS[field.type], unread)]
+        rules = [rule("type", _TYPE_WORDS[field.type].format(column=field.name), unread)]
         if field.item_format in _FORMATS:
             message, pattern = _FORMATS[field.item_format]
             rules.append(
@@ -314,9 +324,12 @@ _FORMATS = {
 
 _CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any, Care], tuple[str, pl.Expr]]] = {
     "required": lambda cell, *_: ("must not be empty", cell.is_null()),
-    "enum": lambda cell, _, values, *__: (f"must be one of {', '.join(values)}", ~cell.is_in(values)),
-    "pattern": lambda cell, _, pattern, care: (
-        f"must look like {pattern}",
+    "enum": lambda cell, field, values, *__: (
+        f"must be one of {', '.join(values)} (values.{field.name} says which of them it means)",
+        ~cell.is_in(values),
+    ),
+    "pattern": lambda cell, field, pattern, care: (
+        f"must look like {field.example or pattern}",
         care.test(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
     ),
     "minLength": lambda cell, _, limit, *__: (

@@ -276,7 +276,11 @@ def _judged(scanned: read.Scanned, rows: pl.LazyFrame, timezone: str | None, car
     fails = [rule.fails.alias(f"{i}") for i, rule in enumerate([*_FLAW_RULES, *rules])]
     broken = care.rows(fails, _bits, none=sound, value=pl.lit(0, pl.UInt64))
     judged = typed.with_columns(*marks(schema, given, care), broken.alias("_broken"), *care.plain())
-    return judged.with_columns(_out=pl.col("_skip").is_not_null() | (pl.col("_broken") != 0))
+    unlike = [name for name in given if f"{PREFIX}unlike.{name}" in judged.collect_schema()]
+    return judged.with_columns(
+        (pl.col("_skip").is_not_null() | (pl.col("_broken") != 0)).alias("_out"),
+        *(pl.when(~pl.col(f"{PREFIX}unlike.{name}")).then(name).alias(name) for name in unlike),
+    )
 
 
 def _bits(fails: pl.Series) -> pl.Series:

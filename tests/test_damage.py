@@ -312,6 +312,52 @@ def test_ids_of_people_who_are_known_are_no_damage(migration: Migration, prepare
     assert [f for f in findings(prepare(path)) if f.name == "unknown_people"] == []
 
 
+def test_values_that_only_the_rest_of_a_map_knows(migration: Migration, prepare) -> None:
+    rows = [
+        f"{n},{status},hi"
+        for n, status in enumerate(["Open", "Beim Lager", "beim lager", "Solved", "Lost", ""])
+    ]
+    path = migration(
+        'tickets.values.status = { open = "open", solved = "closed", "*" = "closed" }\n'
+        'messages.values.direction = { in = "inbound", "*" = "" }',
+        tickets=csv("ticket_id,status,opening_text", rows),
+        messages="ticket_id,direction,text\n1,what,x\n",
+    )
+    ready = prepare(path, people__default_requester="nobody@b.example")
+    (found,) = [f for f in findings(ready) if f.name == "values_unnamed"]
+    assert (found.table, found.count, found.total) == ("tickets", 3, 6)
+    assert found.message.endswith("its '*' makes it 'closed': 'Beim Lager' (1), 'Lost' (1), 'beim lager' (1)")
+
+
+def test_values_of_gathered_tickets_that_only_the_rest_of_a_map_knows(migration: Migration, prepare) -> None:
+    path = migration(
+        'tickets.values.status = { open = "open", "*" = "closed" }',
+        messages="ticket_id,status,direction,author_email,text\n"
+        "1,odd,inbound,a@b.example,x\n1,odd,inbound,a@b.example,y\n2,open,inbound,a@b.example,z\n",
+    )
+    (found,) = [f for f in findings(prepare(path)) if f.name == "values_unnamed"]
+    assert (found.table, found.count, found.total) == ("tickets", 1, 2)
+
+
+@pytest.mark.parametrize("email", ["a@b.example", ""])
+def test_a_phone_number_that_cannot_be_read_does_no_harm_beside_an_address(
+    migration: Migration, prepare, email: str
+) -> None:
+    path = migration(
+        tickets=f"ticket_id,requester_email,requester_phone,opening_text\n1,{email},hidden,x\n"
+        "2,c@d.example,+4520304050,y\n",
+    )
+    ready = prepare(path)
+    phones = {job.ticket_id: job.requester.phone for job in ready.parts.jobs()}
+    told_of = [(f.table, f.count, f.places[0].column) for f in findings(ready) if f.name == "not_sent"]
+    if email:
+        assert (phones, told_of) == ({"1": None, "2": "+4520304050"}, [("tickets", 1, "requester_phone")])
+    else:
+        assert (list(phones), told_of) == (["2"], [])
+        rule = ready.tables["tickets"].rules["requester_phone.pattern"]
+        assert rule.message == "must look like +4520304050"
+
+
 # -- texts
 
 

@@ -97,9 +97,7 @@ def test_authors_come_from_people(prepare, migration: Migration) -> None:
 def test_an_author_who_is_the_requester_writes_in(
     prepare, migration: Migration, ticket: str, author: str, inbound: bool
 ) -> None:
-    path = migration(
-        tickets=f"ticket_id,{ticket}\n", messages="ticket_id,public,text," + author + "\n"
-    )
+    path = migration(tickets=f"ticket_id,{ticket}\n", messages="ticket_id,public,text," + author + "\n")
     ready = prepare(path, people__default_requester="x@b.example", people__default_agent="m@b.example")
     (job,) = ready.parts.jobs()
     assert [m.direction for m in job.messages] == ["inbound" if inbound else "outbound"]

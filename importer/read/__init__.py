@@ -11,16 +11,19 @@ from importer.read.frames import batches
 from importer.read.mended import source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
+from importer.read.samples import Sample, sample
 from importer.read.scan import scan
-from importer.read.shape import record_of
+from importer.read.shape import UNNAMED, record_of
 
 __all__ = [
     "FLAWS",
     "HARMLESS",
     "REASON_COLUMNS",
+    "UNNAMED",
     "Origin",
     "Piece",
     "Record",
+    "Sample",
     "Scanned",
     "SourceFile",
     "batches",
@@ -32,6 +35,7 @@ __all__ = [
     "look",
     "record_of",
     "row_writer",
+    "sample",
     "scan",
     "source",
 ]

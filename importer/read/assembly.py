@@ -177,7 +177,8 @@ class Assembly:
         superseded = mended.superseded([entry.file for entry in entries])
         self._decide_times(entries)
         unmended = mended.unmended([entry.file for entry in entries])
-        making = _Making(self.schema, names, superseded, unmended, self.source.region)
+        guesses = shape.guessed(entry.part for entry in entries)
+        making = _Making(self.schema, names, guesses, superseded, unmended, self.source.region)
         alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
         frames: dict[int, list[pl.LazyFrame]] = {}
         for number, entry in enumerate(entries):
@@ -185,7 +186,7 @@ class Assembly:
                 rows = self._looked_up(entry, _rows(entry, raw_frame(entry.file)))
                 frame = making.frame(number, entry, rows, Thorough())
                 frames.setdefault(parts.index(entry.part), []).append(frame)
-        together = {n: self._part_frame(parts[n], some) for n, some in frames.items()}
+        together = {n: self._part_frame(parts[n], some, guesses) for n, some in frames.items()}
         return Scanned(
             self.schema,
             tuple(Piece(source_frame(entry.file), partial(making.piece, n, entry)) for n, entry in alone),
@@ -348,11 +349,11 @@ class Assembly:
 
     # -- the rows of a part together
 
-    def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame], guesses: Sequence[str]) -> pl.LazyFrame:
         frame = pl.concat(frames)
         if part.newest_by:
             frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
-        return shape.with_meaning(frame.drop("_newest"), part, self.schema, Thorough())
+        return shape.with_meaning(frame.drop("_newest"), part, self.schema, guesses, Thorough())
 
 
 def _stands_alone(part: Part) -> bool:
@@ -381,6 +382,7 @@ class _Making:
 
     schema: TableSchema
     names: Sequence[str]
+    guesses: Sequence[str]
     superseded: Mapping[Path, Sequence[int]]
     unmended: Mapping[Path, Mapping[int, str]]
     region: str | None
@@ -388,7 +390,7 @@ class _Making:
     def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, care: Care) -> pl.LazyFrame:
         rows = _rows(entry, with_flaw(source, entry.file, care))
         frame = self.frame(number, entry, rows, care).drop("_newest")
-        return shape.with_meaning(frame, entry.part, self.schema, care)
+        return shape.with_meaning(frame, entry.part, self.schema, self.guesses, care)
 
     def frame(self, number: int, entry: _Entry, rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
         part = entry.part

@@ -1,12 +1,13 @@
 """Frames of a file's own columns become frames of canonical ones: rows out of cells, values out of other
 files, the newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
 from importer import cells
 from importer.care import Care, Work
+from importer.marks import PREFIX
 from importer.presets import Each, Part
 from importer.read import columns
 from importer.read.columns import Header
@@ -20,6 +21,9 @@ _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
 OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
 # A row out of a cell has its source row's number above these bits and its place in the cell in them.
 _PLACE_BITS = 20
+# A value of these that only the `*` of its map knows may mean anything.
+_STATES = frozenset({"status", "direction", "author_role", "role"})
+UNNAMED = f"{PREFIX}unnamed."
 MENDED = "mended"  # why a row is left out for which a mended one stands
 
 
@@ -273,10 +277,21 @@ def finished(
     return columns.canonical(value, field, region, care, implied=is_strict(field, part))
 
 
-def with_meaning(frame: pl.LazyFrame, part: Part, schema: TableSchema, care: Care) -> pl.LazyFrame:
-    """Value maps and defaults of the migration, then the spelling of enumerations."""
+def guessed(parts: Iterable[Part]) -> list[str]:
+    """The columns of a table in which the `*` of a map may say what a value means."""
+    return sorted(
+        {name for part in parts for name in _STATES & set(part.values) if part.values[name].get("*")}
+    )
+
+
+def with_meaning(
+    frame: pl.LazyFrame, part: Part, schema: TableSchema, guesses: Sequence[str], care: Care
+) -> pl.LazyFrame:
+    """Value maps and defaults of the migration, then the spelling of enumerations. Of each of the `guesses`
+    (see guessed) UNNAMED<column> is the value that its map does not name."""
     there = set(frame.collect_schema().names())
     changes = [_mapped(name, values) for name, values in part.values.items() if name in there]
+    changes += [_unnamed(name, part.values.get(name, {})) for name in guesses if name in there]
     frame = frame.with_columns(changes) if changes else frame
     spelled = [
         care.work(pl.col(field.name), _spelling(field.constraints["enum"])).alias(field.name)
@@ -305,6 +320,13 @@ def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
     return pl.when(mapped != "").then(mapped).alias(name)
 
 
+def _unnamed(name: str, values: Mapping[str, str]) -> pl.Expr:
+    if not values.get("*"):
+        return pl.lit(None, pl.String).alias(f"{UNNAMED}{name}")
+    known = [old.lower() for old in values if old != "*"]
+    return pl.when(~pl.col(name).str.to_lowercase().is_in(known)).then(name).alias(f"{UNNAMED}{name}")
+
+
 def speaks() -> pl.Expr:
     """Which rows of messages say something of their ticket: not those for which a mended one stands."""
     stands = pl.col("_flaw").is_null() & (pl.col("_skip") != MENDED).fill_null(value=True)
@@ -323,6 +345,7 @@ def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
     latest = [pl.col(name).max() for name in others if name in ("updated_at", "closed_at")]
     smallest = [pl.col(name).min() for name in others if name not in ("updated_at", "closed_at")]
     first_file = pl.col("_file").min()
+    unnamed = [name for name in frame.collect_schema().names() if name.startswith(UNNAMED)]
     return (
         frame.filter(speaks())
         .group_by("ticket_id")
@@ -333,9 +356,10 @@ def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
             pl.col("_skip").min(),
             *latest,
             *smallest,
+            *(pl.col(name).min() for name in unnamed),
             (pl.concat_list(differing).list.drop_nulls().list.join(", ") if differing else pl.lit("")).alias(
                 "_differs"
             ),
         )
-        .select("_file", "_record", "_flaw", "_skip", "_differs", *names)
+        .select("_file", "_record", "_flaw", "_skip", "_differs", *names, *unnamed)
     )

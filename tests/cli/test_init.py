@@ -442,6 +442,142 @@ def test_what_rows_of_messages_say_of_their_ticket_is_mapped_too(here: Here, tmp
     assert (job.subject, job.requester.email) == ("Hi", "cu@b.example")
 
 
+GERMAN = (
+    "Ticketnummer;Betreff;Status;Absender;E-Mail;Nachricht;Erstellt am;Intern;Bearbeiter\n"
+    "T-1;Verspätet;Geschlossen;Klaus;klaus@b.example;Wo ist mein Paket?;13.02.2024 09:10;Nein;Anna\n"
+    "T-1;Verspätet;Geschlossen;Anna;anna@shop.example;Ist unterwegs.;13.02.2024 10:30;Nein;Anna\n"
+    "T-1;Verspätet;Geschlossen;Anna;anna@shop.example;Kunde nervt;13.02.2024 10:31;Ja;Anna\n"
+    "T-2;Rückgabe;Beim Lager;Petra;petra@b.example;Zurück?;14.02.2024 16:00;Nein;\n"
+)
+
+
+def test_rows_of_messages_in_another_language_are_planned_as_they_are_meant(
+    here: Here, tmp_path: Path, prepare
+) -> None:
+    (tmp_path / "nachrichten.csv").write_text(GERMAN, "utf-8")
+    told(here("init", "nachrichten.csv", "--timezone", "Europe/Berlin", "--into", "m.toml"))
+    text = (tmp_path / "m.toml").read_text("utf-8")
+    assert 'values.status."Geschlossen" = "closed"\n' in text
+    assert 'values.status."Beim Lager" = "closed" # <- say it: open, pending or closed?' in text
+    jobs = list(prepare(tmp_path / "m.toml").parts.jobs())
+    assert [
+        (j.ticket_id, j.status, j.requester.email, [(m.direction, m.author.email) for m in j.messages])
+        for j in jobs
+    ] == [
+        (
+            "T-1",
+            "closed",
+            "klaus@b.example",
+            [
+                ("inbound", "klaus@b.example"),
+                ("outbound", "anna@shop.example"),
+                ("internal", "anna@shop.example"),
+            ],
+        ),
+        ("T-2", "closed", "petra@b.example", [("inbound", "petra@b.example")]),
+    ]
+
+
+def test_where_nothing_tells_who_is_an_agent_it_is_asked(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("Ticket ID,Author,Message\n1,Bo,one\n1,Lene,two\n1,Bo,three\n")
+    told(here("init", "log.csv", "--into", "m.toml"))
+    text = (tmp_path / "m.toml").read_text("utf-8")
+    assert (
+        "# nothing tells customers from agents, and all would be agents; say who is one # <- say it" in text
+    )
+    assert '# columns.author_role = "Author"' in text
+    assert 'if none is: defaults.public = "true" # <- say it' in text
+
+
+def test_a_row_per_message_is_known_by_the_ids_that_it_repeats(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Ticket ID,Text\n1,one\n1,two\n1,three\n2,four\n")
+    (tmp_path / "b.csv").write_text("Ticket ID,Text\n1,one\n2,two\n3,three\n4,four\n")
+    (tmp_path / "c.csv").write_text("Ticket ID,Text\n1,one\n1,one\n2,two\n2,two\n")
+    tables = {
+        name: json.loads(told(here("--json", "init", f"{name}.csv", "--into", f"{name}.toml")))["files"][0][
+            "table"
+        ]
+        for name in "abc"
+    }
+    assert tables == {"a": "messages", "b": "tickets", "c": "tickets"}
+
+
+def test_replies_are_no_second_part_of_the_tickets(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "Ticket ID,Subject,Requester Email,Created\n1,Hi,a@b.example,2024-01-02\n"
+    )
+    (tmp_path / "r.csv").write_text(
+        "Reply ID,Ticket ID,From,To,CC,Date,Text,Files\n7,1,a@b.example,s@b.example,,2024-01-02,Hi,\n"
+    )
+    value = json.loads(told(here("--json", "init", "t.csv", "r.csv", "--into", "m.toml")))
+    assert [(Path(f["path"]).name, f["table"]) for f in value["files"]] == [
+        ("t.csv", "tickets"),
+        ("r.csv", "messages"),
+    ]
+    assert toml(tmp_path / "m.toml")["source"]["messages"]["columns"] == {
+        "message_id": "Reply ID",
+        "ticket_id": "Ticket ID",
+        "created_at": "Date",
+        "author_email": "From",
+        "to_email": "To",
+        "cc": "CC",
+        "text": "Text",
+        "attachments": "Files",
+    }
+
+
+def test_comments_in_cells_of_json_are_messages(here: Here, tmp_path: Path, prepare) -> None:
+    comments = [
+        {
+            "id": 1,
+            "email": "cu@b.example",
+            "body": "Hello",
+            "created_at": "2024-01-01T10:00:00Z",
+            "public": True,
+        },
+        {
+            "id": 2,
+            "email": "l@b.example",
+            "body": "note",
+            "created_at": "2024-01-01T11:00:00Z",
+            "public": False,
+        },
+    ]
+    pl.DataFrame(
+        {
+            "id": ["1", "2"],
+            "subject": ["Hi", "Yo"],
+            "requester": ['{"email": "cu@b.example", "name": "Cu"}', '{"email": "du@b.example"}'],
+            "comments": [json.dumps(comments), "[]"],
+        }
+    ).write_csv(tmp_path / "tickets.csv")
+    out = told(here("init", "tickets.csv", "--into", "m.toml"))
+    assert "tickets.csv (utf-8, ','): messages; has comments; 5 of 5 columns known" in out
+    assert "nothing takes" not in out
+    (job,) = prepare(tmp_path / "m.toml").parts.jobs()
+    assert [(m.direction, m.author.email, m.text) for m in job.messages] == [
+        ("inbound", "cu@b.example", "Hello"),
+        ("internal", "l@b.example", "note"),
+    ]
+
+
+def test_texts_that_nothing_takes_are_said(here: Here, tmp_path: Path) -> None:
+    history = "2024-01-05 11:00 Juan: we look at it; 2024-01-05 12:00 Maria: thank you all"
+    (tmp_path / "t.csv").write_text(f"id,subject,Mood,History\n1,Hi,good,{history}\n2,Yo,bad,\n")
+    out = told(here("init", "t.csv", "--into", "m.toml"))
+    assert "    nothing takes History, though texts stand there" in out.splitlines()
+
+
+def test_of_a_large_file_the_first_rows_are_looked_at(here: Here, tmp_path: Path) -> None:
+    rows = [f"{n},Hi,{'Åben' if n < 20_000 else 'Lukket'}" for n in range(20_002)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,subject,status", *rows]) + "\n", "utf-8")
+    told(here("init", "t.csv", "--into", "m.toml"))
+    text = (tmp_path / "m.toml").read_text("utf-8")
+    assert 'values.status."Åben" = "open"' in text
+    assert "Lukket" not in text
+    assert "# status: from the first rows alone; validate rejects values that are not named here" in text
+
+
 def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp_path: Path) -> None:
     name = 'we"ird\\ ’ file.csv'
     (tmp_path / name).write_text('id,"e-""mail"\n1,x\n')

@@ -1,0 +1,293 @@
+"""A migration file to begin with, out of what an export was recognised as. Pure."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from importer import config, presets
+from importer.meanings import UNKNOWN, meanings
+from importer.presets import Preset
+from importer.read import SourceFile
+from importer.read.shape import OF_THE_MESSAGE
+from importer.recognise import Place, Recognised, aliased
+from importer.schema import FALSE, TABLES, TRUE, load
+
+_GAP = "# <- say it"
+# Columns of few values, with what is asked of a value that is not known.
+_ASKED = {
+    "status": "open, pending or closed?",
+    "channel": "or a channel of Dixa?",
+    "author_role": "or agent, system?",
+    "role": "or agent?",
+    "direction": "or inbound, outbound?",
+    "public": "or true?",
+}
+_FEW = 60
+_AGENTS = 200
+
+
+def migration_lines(found: Recognised, path: Path, timezone: str | None, region: str | None) -> Iterator[str]:
+    """A commented migration file. What nobody can know is marked."""
+    preset = presets.load(found.preset) if found.preset else None
+    yield f"# Written by dixa-import init. {_GAP[2:].capitalize()}: marks what only you can know."
+    yield "version = 1"
+    yield f"name = {_text(name_of(path.stem))}"
+    yield "\n[source]"
+    if found.preset and preset:
+        yield f"preset = {_text(found.preset)} # {preset.title}"
+    yield from _zone(preset, timezone)
+    yield (
+        f"region = {_text(region)}"
+        if region
+        else '# region = "DK" # country of phone numbers without a country code'
+    )
+    if gap := missing_tickets(found):
+        yield f"\n[source.tickets]\n# {gap}\nfiles = [] {_GAP}"
+    yield from _gathered_lines(found)
+    for table in TABLES:
+        places = [place for place in found.places if place.table == table]
+        if places:
+            yield f"\n[source.{table}]"
+            yield from _table_lines(table, places, path, preset, found)
+    for name in dict.fromkeys(p.table for p in found.places if p.table.startswith("lookup:")):
+        files = [_relative(place.file, path) for place in found.places if place.table == name]
+        yield f"\n[source.lookups.{name.removeprefix('lookup:')}]"
+        yield f"files = [{', '.join(map(_text, files))}]"
+    yield from _target_lines(_has_texts(found, preset))
+
+
+def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:
+    if timezone:
+        yield f"timezone = {_text(timezone)}"
+    elif preset and preset.timezone:
+        yield f"# timezone = {_text(preset.timezone)} # by the preset"
+    else:
+        yield f'# timezone = "Europe/Copenhagen" # of times that name no zone {_GAP}'
+
+
+def _table_lines(
+    table: str, places: Sequence[Place], path: Path, preset: Preset | None, found: Recognised
+) -> Iterator[str]:
+    if each := next((place.each for place in places if place.each), None):
+        yield f"each.column = {_text(each)} # a row is an item of this column of the tickets"
+    else:
+        yield "files = ["
+        for place in places:
+            why = f"has {', '.join(place.by)}" if place.by else "by its column names"
+            yield f"  {_text(_relative(place.file, path))}, # {why}"
+        yield "]"
+    if preset:
+        for part in preset.parts(table):
+            yield f"# the preset's columns{' (of one of its files)' * (len(preset.parts(table)) > 1)}:"
+            for name, sources in part.columns.items():
+                yield f"#   {name} = {' | '.join(sources)}"
+        return
+    columns = _headers(places)
+    if each:
+        columns["ticket_id"] = _headers([p for p in found.places if p.table == "tickets"]).get(
+            "ticket_id", [_row_id(found)]
+        )
+    elif table == "tickets" and "ticket_id" not in columns:
+        yield "# no column is known as an id. This is right while the files and their rows stay as they are:"
+        yield f"columns.ticket_id = {_text(_row_id(found))} {_GAP}"
+    yield from _aliased_lines(table, columns, places)
+    if table == "messages":
+        yield from _side_lines(columns, found)
+    if table == "tickets" and "created_at" not in columns:
+        yield "# no column is known as the time of creation, and Dixa API v1 needs one:"
+        yield f'# defaults.created_at = "2020-01-01T00:00:00Z" {_GAP}'
+    inner = {place.each for place in found.places} | {
+        h for several in _gathered(found).values() for h in several
+    }
+    unknown = [title for place in places if not place.each for title in place.unknown if title not in inner]
+    if unknown:
+        kept = "custom fields, as custom.HEADER" if table == "tickets" else "in no column"
+        titles = ", ".join(map(_comment, dict.fromkeys(unknown)))
+        yield f"# headers that are not known ({kept}): {titles}"
+
+
+def _gathered_lines(found: Recognised) -> Iterator[str]:
+    """What rows of messages say of their ticket, where no file has tickets."""
+    if columns := _gathered(found):
+        yield "\n[source.tickets] # gathered out of the rows of messages"
+        places = [place for place in found.places if place.table == "messages"]
+        yield from _aliased_lines("tickets", columns, places)
+
+
+def _gathered(found: Recognised) -> dict[str, list[str]]:
+    """Canonical columns of tickets → headers of messages that messages have no use for."""
+    places = [place for place in found.places if place.table == "messages"]
+    if found.preset or any(place.table == "tickets" for place in found.places):
+        return {}
+    taken = {header for place in places for header in place.columns.values()}
+    columns: dict[str, list[str]] = {}
+    for place in places:
+        for name, header in aliased("tickets", place.file)[0].items():
+            if header not in taken and name not in (*OF_THE_MESSAGE, "ticket_id"):
+                columns[name] = list(dict.fromkeys([*columns.get(name, []), header]))
+    return columns
+
+
+def _headers(places: Sequence[Place]) -> dict[str, list[str]]:
+    """Canonical column → its headers in the files; "" among them where a file has none."""
+    names = dict.fromkeys(name for place in places for name in place.columns)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        several = [_one_of_several(name, place) for place in places]
+        found[name] = sorted(dict.fromkeys(several), key=lambda header: header == "")
+    return found
+
+
+def _one_of_several(name: str, place: Place) -> str:
+    """The header in this file; of repeated ones the first."""
+    header = place.columns.get(name, "")
+    lists = {field.name for field in load(place.table).fields if field.type == "array"}
+    return f"{header} (1)" if header in place.file.repeats and name not in lists else header
+
+
+def _row_id(found: Recognised) -> str:
+    several = len({place.file.path for place in found.places if place.table == "tickets"}) > 1
+    return "{_file}-{_row}" if several else "row-{_row}"
+
+
+def _comment(title: str) -> str:
+    """A header as a comment can have it."""
+    return "".join(sign if sign.isprintable() else " " for sign in title)
+
+
+def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[Place]) -> Iterator[str]:
+    for name, header in sorted(columns.items(), key=lambda item: _order(table, item[0])):
+        why = ""
+        if "" in header:
+            why = ' # "": not every file has it'
+        elif any(one.endswith(" (1)") for one in header):
+            why = f" # it stands more than once; (2) is the second {_GAP}"
+        value = _text(header[0]) if len(header) == 1 else json.dumps(header, ensure_ascii=False)
+        yield f"columns.{name} = {value}{why}"
+    for name in (name for name in _ASKED if name in columns):
+        yield from _value_lines(name, columns[name], places)
+    missing = [
+        f.name for f in load(table).fields if f.name not in columns and not f.constraints.get("required")
+    ]
+    yield f"# columns that were not found: {', '.join(missing)}"
+
+
+def _value_lines(name: str, sources: Sequence[str], places: Sequence[Place]) -> Iterator[str]:
+    """What the values of a column mean that stand in it, where they do not say it themselves."""
+    inverted = any(name in place.inverted for place in places)
+    cells = pl.concat(
+        [pl.Series(dtype=pl.String), *(place.cells(source) for place in places for source in sources)]
+    )
+    counted = cells.value_counts(sort=True)
+    if counted.height > _FEW:
+        yield f"# {name} has {counted.height:,} different values and more: is it what it is taken for? {_GAP}"
+    known = meanings(name, counted[:, 0].head(_FEW), inverted=inverted)
+    for value, meant in known.items():
+        spelled = "_".join(value.lower().replace("-", " ").split())
+        if meant is None:
+            yield f"values.{name}.{_text(value)} = {_text(UNKNOWN[name])} {_GAP}: {_ASKED[name]}"
+        elif spelled != meant and not (
+            name == "public" and not inverted and value.lower() in (*TRUE, *FALSE)
+        ):
+            yield f"values.{name}.{_text(value)} = {_text(meant)}"
+    if any(place.sample is None or not place.sample.is_whole for place in places):
+        yield f"# {name}: from the first rows alone; validate rejects values that are not named here"
+
+
+def _side_lines(columns: dict[str, list[str]], found: Recognised) -> Iterator[str]:
+    """Who is a customer and who an agent, and what is a private note, where no column says so."""
+    if not {"direction", "public"} & set(columns):
+        yield (
+            "# nothing says which messages are private notes, so all would be notes; if none is: "
+            f'defaults.public = "true" {_GAP}'
+        )
+    told = {name for place in found.places if place.table == "tickets" for name in place.columns}
+    requester = {"requester_id", "requester_email", "requester_name"} & (told | set(_gathered(found)))
+    if requester or {"direction", "author_role"} & set(columns):
+        return
+    senders = {name: columns[name] for name in ("author_name", "author_email") if name in columns}
+    for sources in senders.values():
+        if agents := _assigned(sources, found):
+            yield "# nothing tells customers from agents; agents are here who are somebody's assignee"
+            yield f"columns.author_role = {_text(sources[0])}"
+            yield from (f'values.author_role.{_text(agent)} = "agent"' for agent in agents)
+            yield f'values.author_role."*" = "end_user" {_GAP}: are these all agents?'
+            return
+    if senders:
+        sender = _text(next(reversed(senders.values()))[0])
+        yield f"# nothing tells customers from agents, and all would be agents; say who is one {_GAP}"
+        yield f"# columns.author_role = {sender}"
+        yield '# values.author_role = { "lene@example.com" = "agent", "*" = "end_user" }'
+
+
+def _assigned(sources: Sequence[str], found: Recognised) -> list[str]:
+    """The senders who are the assignee of a ticket."""
+    messages = [place for place in found.places if place.table == "messages"]
+    assignees: set[str] = set()
+    for place in (place for place in found.places if place.table in ("tickets", "messages")):
+        headers = aliased("tickets", place.file)[0]
+        for name in ("assignee_name", "assignee_email"):
+            assignees |= set(place.cells(headers[name])) if name in headers and not place.each else set()
+    senders = {sender for place in messages for source in sources for sender in place.cells(source)}
+    both = sorted(senders & assignees)
+    return both if len(both) <= _AGENTS else []
+
+
+def _has_texts(found: Recognised, preset: Preset | None) -> bool:
+    """Whether the export has any message, or tickets alone."""
+    if any(place.table == "messages" for place in found.places):
+        return True
+    parts = preset.parts("tickets") if preset else ()
+    named = {name for part in parts for name in part.columns}
+    named |= {name for place in found.places for name in place.columns}
+    reads = preset is not None and any(part.read for part in preset.messages)
+    return reads or bool(named & {"opening_text", "opening_html"})
+
+
+def _order(table: str, name: str) -> int:
+    return load(table).columns.index(name)
+
+
+def _target_lines(has_texts: bool) -> Iterator[str]:
+    yield "\n[target]"
+    yield 'api = "dixa" # Dixa API v1; "integrations" is the deprecated one'
+    yield "\n[conversation]"
+    yield 'kind = "email" # or the name of a generic channel'
+    yield f'endpoint = "support@example.com" # the e-mail endpoint in Dixa {_GAP}'
+    yield f'# queue = "Imported" # for tickets that stay open and have no assignee {_GAP}'
+    yield 'tags = ["imported"]'
+    if not has_texts:
+        yield "# no column of texts is known, so each ticket goes with its subject alone"
+        yield f'empty = "import" {_GAP}'
+    yield "\n[people]"
+    yield f'default_agent = "agent@example.com" # stands in for agents whom Dixa does not know {_GAP}'
+    yield f'default_requester = "{config.PLACEHOLDER}" # stands in where a ticket names nobody {_GAP}'
+
+
+def missing_tickets(found: Recognised) -> str | None:
+    """That the file of tickets is not among the files of an export that has one."""
+    preset = presets.load(found.preset) if found.preset else None
+    if preset is None or any(place.table == "tickets" for place in found.places):
+        return None
+    if any(part.gather for part in preset.tickets):
+        return None
+    wanted = " or ".join(f"a file with {', '.join(part.headers)}" for part in preset.tickets)
+    return f"No file of tickets is among these ({wanted}); name it in source.tickets.files."
+
+
+def _relative(file: SourceFile, path: Path) -> str:
+    return os.path.relpath(file.path.absolute(), path.absolute().parent)
+
+
+def name_of(stem: str) -> str:
+    """A migration's name, as a file's name gives it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "migration"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string, which a JSON string is."""
+    return json.dumps(value, ensure_ascii=False)
