@@ -141,14 +141,16 @@ def _asked(messages: pl.LazyFrame, asking: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _asks() -> pl.Expr:
-    """Whether the ticket has a say in a case: for the direction, or for who the sender is."""
+    """Whether the ticket has a say in a case: for the direction, for the side that the author of a note
+    stands on, or for who the sender is."""
     public = pl.col("public").fill_null(value=False)
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     guessed = pl.col("direction").is_null() & public
     is_inbound = (pl.col("direction") == Direction.INBOUND).fill_null(value=False)
     lacking = _is_nobody() | pl.col("author_name").is_null()
     may_be_inbound = ~hidden & (is_inbound | guessed)
-    return (guessed & pl.col("role").is_null()) | (may_be_inbound & lacking)
+    is_note = (pl.col("direction") == Direction.INTERNAL).fill_null(value=pl.col("public").is_null()) | hidden
+    return ((guessed | is_note) & pl.col("role").is_null()) | (may_be_inbound & lacking)
 
 
 def _is_nobody(*more: str) -> pl.Expr:
@@ -190,6 +192,7 @@ def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
     addressless = pl.coalesce("author_email", "author_phone").is_null()
     nobody = inbound & _is_nobody()
     agents = pl.col("is_agent")
+    requester_wrote = is_requester & (pl.col("direction") == Direction.INTERNAL)
     return (
         cases.with_columns(
             (guesses & role.is_null() & same.is_null()).alias("_sideless"),
@@ -211,7 +214,14 @@ def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
             .then(pl.coalesce("author_name", "t_name"))
             .otherwise("author_name")
             .alias("author_name"),
-            (~inbound & (role != Role.END_USER).fill_null(value=True)).alias("is_agent"),
+            (~inbound & (role != Role.END_USER).fill_null(value=~requester_wrote)).alias("is_agent"),
+        )
+        .with_columns(
+            # An agent of whom the export has but an id can be told by it who stands for him.
+            pl.when(agents & _is_nobody("author_name"))
+            .then("author_id")
+            .otherwise("author_name")
+            .alias("author_name"),
         )
         .with_columns(_written=pl.coalesce("author_email", "author_phone", "author_name"))
         .with_columns(

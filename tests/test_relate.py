@@ -103,6 +103,29 @@ def test_an_author_who_is_the_requester_writes_in(
     assert [m.direction for m in job.messages] == ["inbound" if inbound else "outbound"]
 
 
+def test_a_requester_s_own_hidden_words_are_no_agent_s(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets="ticket_id,requester_email\n1,ann@b.example\n2,c@d.example\n",
+        messages="ticket_id,author_email,text\n1,Ann@b.example,x\n1,l@b.example,y\n2,ann@b.example,z\n",
+    )
+    said = {m.text: (m.direction, m.by_agent) for job in prepare(path).parts.jobs() for m in job.messages}
+    assert said == {"x": ("internal", False), "y": ("internal", True), "z": ("internal", True)}
+
+
+def test_an_agent_of_whom_there_is_but_an_id_is_called_by_it(prepare, migration: Migration) -> None:
+    path = migration(
+        tickets="ticket_id,requester_email\n1,ann@b.example\n",
+        messages="ticket_id,author_id,direction,text\n1,5b10,outbound,x\n1,5b11,outbound,y\n1,5b11,inbound,z\n",
+    )
+    path.with_suffix(".people.csv").write_text("person,name,agent\n5b10,,lene@b.example\n", "utf-8")
+    (job,) = prepare(path, people__default_agent="m@b.example").parts.jobs()
+    assert [(m.text, m.author_name, m.author.email) for m in job.messages] == [
+        ("x", "5b10", "lene@b.example"),
+        ("y", "5b11", "m@b.example"),
+        ("z", "ann@b.example", "ann@b.example"),
+    ]
+
+
 def test_who_sent_an_inbound_message_goes_before_an_id_of_our_own(prepare, migration: Migration) -> None:
     path = migration(
         into="email",
