@@ -89,9 +89,12 @@ class Source(Section):
         return value
 
     def parts(self, name: str) -> tuple[Part, ...]:
-        """The kinds of files that may become this table, as preset and migration file say it."""
+        """The kinds of files that may become this table, as preset and migration file say it. Behind those of
+        a preset stands one for files that it does not know, and whose columns the migration names."""
         own = self.table(name) or Table()
         parts = self._preset.parts(name) if self._preset else ()
+        if parts:
+            return (*(over(part, own) for part in parts), over(Part(), own))
         if not parts and name == "tickets" and not self.tickets.files:
             parts = (Part(read="messages", gather=True),)
         elif not parts and own.each is not None:

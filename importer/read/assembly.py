@@ -243,11 +243,21 @@ class Assembly:
             if isinstance(ready, str):
                 self.problems.append(ready)
                 continue
-            part = next((part for part in candidates if part.fits(ready.file.titles)), None)
+            part = next((part for part in candidates if self._fits(part, ready.file)), None)
             if part is None:
                 self.problems.append(unfit(ready.file, self.name, candidates))
                 continue
             yield from self._entry(ready, part)
+
+    def _fits(self, part: Part, file: SourceFile) -> bool:
+        """Whether a file is of this kind. Of one that a preset does not know the migration names columns, and
+        all that the table must have is there."""
+        if part.headers or self.source.preset is None:
+            return part.fits(file.titles)
+        header = Header(file.header, file.repeats)
+        named = {name: any(map(header.find, sources)) for name, sources in part.columns.items()}
+        there = {name for name in self.schema.columns if named.get(name, header.name(name) is not None)}
+        return any(named.values()) and there.issuperset(self.schema.required)
 
     def _other_tables_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
         """Rows that come out of the rows of another table."""
@@ -266,16 +276,17 @@ class Assembly:
         names = [name for name in names if name not in REASON_COLUMNS or not file.is_rejects]
         header = Header(names, file.repeats, shape.provenance(file, part))
         try:
-            found = mapped(file, part, header, self._words())
+            found = mapped(file, part, header, self._words(part))
         except SourceError as error:
             self.problems.append(str(error))
             return
         yield _Entry(ready, part, header, found)
 
-    def _words(self) -> Words:
+    def _words(self, part: Part) -> Words:
         messages = self.source.messages
         tickets = {k: v for k, v in messages.columns.items() if k == "ticket_id"} if messages else {}
-        return Words(self.schema, self.own, self.source.preset is not None, tickets)
+        is_known = self.source.preset is not None and bool(part.headers or part.read)
+        return Words(self.schema, self.own, is_known, tickets)
 
     # -- what the cells are
 

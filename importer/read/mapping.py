@@ -182,8 +182,9 @@ def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
 
 def unfit(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
     """That no kind of file of the preset is this one."""
-    wanted = " or ".join(", ".join(part.headers) for part in candidates) or "nothing of the kind"
+    wanted = " or ".join(", ".join(part.headers) for part in candidates if part.headers) or "none of its own"
     return (
         f"{file.path}: is not what the preset knows as {table}; it would have the headers {wanted}\n"
-        f"  its header has: {', '.join(file.titles[:_HEADERS_SHOWN])}"
+        f"  its header has: {', '.join(file.titles[:_HEADERS_SHOWN])}\n"
+        f"  a file that the preset does not know is read too, if source.{table}.columns name its columns"
     )
