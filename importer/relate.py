@@ -41,6 +41,7 @@ RULES: Mapping[str, str] = {
     "older_version": "a newer version of the same record is there",
     "opening_repeated": "the ticket's opening text, which stands among its messages too (source.opening)",
     "mended": "a mended row stands for it",
+    "removed": "was emptied among the rejects, so it is left out",
     "not_needed": "nothing that is imported names this person",
 }
 

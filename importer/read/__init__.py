@@ -8,7 +8,7 @@ is passed on as it is, for `validate` to judge.
 from importer.read.assembly import Origin, Piece, Scanned
 from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, is_ours, look, row_writer
 from importer.read.frames import batches
-from importer.read.mended import source
+from importer.read.mended import TOO_WIDE, source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
 from importer.read.samples import Sample, sample
@@ -19,6 +19,7 @@ __all__ = [
     "FLAWS",
     "HARMLESS",
     "REASON_COLUMNS",
+    "TOO_WIDE",
     "UNNAMED",
     "Origin",
     "Piece",

@@ -425,7 +425,7 @@ class _Making:
             for name, value in values.items()
         }
         superseded = self.superseded.get(entry.file.path)
-        skip = shape.skipped(part, entry.header, final, entry.file.header, superseded, care)
+        skip = shape.skipped(part, entry.header, final, entry.file, superseded, care)
         newest = part.newest_by and entry.header.find(part.newest_by)
         return rows.select(
             pl.lit(number, pl.UInt16).alias("_file"),

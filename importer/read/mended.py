@@ -1,12 +1,15 @@
 """Rejected rows that come back: which rows of which file a mended row stands for."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.read.records import fetch
 from importer.read.rows import rows
+
+# What stands behind a short row among rows of files with other headers, so that it has a wrong width still.
+TOO_WIDE = "?"
 
 
 def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
@@ -46,23 +49,45 @@ def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
 
 def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
     """By file of rejects, the rows (0-based) whose shape was wrong and that say what they said then, with
-    what was wrong. Saved by a spreadsheet they are as wide as all others."""
+    what was wrong. Saved by a spreadsheet they are as wide as all others, so only their cells tell. Whoever
+    empties `_rule` takes the row as it is."""
     place, rule = REASON_COLUMNS.index("_source"), REASON_COLUMNS.index("_rule")
+    headers = {file.path.name: file.header[file.reasons :] for file in files}
     found: dict[Path, dict[int, str]] = {}
     for file in files:
         for row in rows(file) if file.reasons > place else ():
             cells = row.cells
             if len(cells) <= place or not cells[rule].startswith("row."):
                 continue
-            if cells[place].rpartition("#")[2] == _digest(cells[file.reasons :]):
+            came_from, _, digest = _told(cells[place]) or ("", "", "")
+            theirs = headers.get(came_from, file.header[file.reasons :])
+            if digest in map(_digest, _as_they_were(cells[file.reasons :], file, theirs)):
                 found.setdefault(file.path, {})[row.number] = cells[rule].partition(",")[0]
     return found
+
+
+def _as_they_were(cells: Sequence[str], file: SourceFile, header: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The cells of a row of rejects in the order of the file that it came from."""
+    own = file.header[file.reasons :]
+    by_name = dict(zip(own, cells, strict=False))
+    further = list(cells[len(own) :])
+    while further and not further[-1]:
+        further.pop()
+    row = [by_name.get(name, "") for name in header]
+    yield [*row, *further]
+    if further == [TOO_WIDE]:
+        yield row
 
 
 def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:
     place = REASON_COLUMNS.index("_source")
     for file in files:
         for row in rows(file) if file.reasons > place else ():
-            parts = row.cells[place].rpartition("|")[2].rsplit("#", 2) if len(row.cells) > place else []
-            if len(parts) == 3 and parts[1].isdecimal():
-                yield parts[0], parts[1], parts[2]
+            if len(row.cells) > place and (told := _told(row.cells[place])):
+                yield told
+
+
+def _told(source: str) -> tuple[str, str, str] | None:
+    """File, number and digest of the row that a `_source` names last."""
+    parts = source.rpartition("|")[2].rsplit("#", 2)
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[1].isdecimal() else None

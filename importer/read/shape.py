@@ -25,6 +25,7 @@ _PLACE_BITS = 20
 _STATES = frozenset({"status", "direction", "author_role", "role"})
 UNNAMED = f"{PREFIX}unnamed."
 MENDED = "mended"  # why a row is left out for which a mended one stands
+REMOVED = "removed"  # and why one that its owner has emptied among the rejects
 
 
 def record_of(number: int, part: Part) -> int:
@@ -178,11 +179,12 @@ def skipped(
     part: Part,
     header: Header,
     values: Mapping[str, pl.Expr],
-    names: Sequence[str],
+    file: SourceFile,
     superseded: Sequence[int] | None,
     care: Care,
 ) -> pl.Expr:
     """Why a row is left out, or null."""
+    names = file.header[file.reasons :]
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
         reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit(MENDED)))
@@ -190,7 +192,8 @@ def skipped(
     something = [(pl.col(name) != "").fill_null(value=False) for name in looked_at]
     none = pl.any_horizontal(*something) if something else pl.lit(value=False)
     blank = care.rows(names, _blank, none=none)
-    reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit("blank_row")))
+    why = REMOVED if file.is_rejects else "blank_row"
+    reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit(why)))
     return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values, care)])
 
 

@@ -188,7 +188,7 @@ def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
     row = [by_name.get(name, "") for name in header] + cells[len(own) :]
     if len(cells) < len(own):
         # With the header of several files it would be as long as any other, so it gets another wrong width.
-        return row[:-1] if row[-1] == "" else [*row, "?"]
+        return row[:-1] if row[-1] == "" else [*row, read.TOO_WIDE]
     return row
 
 

@@ -707,6 +707,53 @@ def test_a_short_row_stays_broken_among_rows_of_files_with_other_headers(
     assert subjects(again) == [("1", "one")]
 
 
+def test_a_row_of_broken_shape_is_not_mended_by_being_saved_in_another_order(
+    migration: Migration, trip: Trip, tmp_path: Path
+) -> None:
+    (tmp_path / "more.csv").write_text(
+        "opening_text,requester_email,ticket_id,subject\nhello,nobody,3,three\n"
+    )
+    short = "2,two,a@b.example"
+    migration(tickets=f"ticket_id,subject,requester_email,opening_text\n{short}\n1,one,a@b.example,hello\n")
+    first = fates(trip.judged(tmp_path / "more.csv"))
+    found = read_rows(trip.out())
+    width = max(map(len, found))
+    with trip.out().open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([*row, *[""] * (width - len(row))] for row in found)
+    again = trip.judged(tmp_path / "more.csv", trip.out())
+    assert [fate for fate in fates(again) if fate[0] == "rejected"] == first
+    assert subjects(again) == [("1", "one")]
+
+
+def test_a_row_that_is_emptied_among_the_rejects_is_removed(migration: Migration, trip: Trip) -> None:
+    migration(tickets=f"{HEADER}\n{GOOD}\n{GOOD}\n{BAD}\n")
+    trip.judged()
+    found = read_rows(trip.out())
+    width = len(REASON_COLUMNS)
+    kept = [found[0], found[1], [*found[2][:width], *[" "] * (len(found[0]) - width)], found[3]]
+    with trip.out().open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows(kept)
+    again = trip.judged(trip.out())
+    assert subjects(again) == [("1", "one")]
+    assert fates(again) == [
+        ("filtered", "mended"), ("filtered", "mended"), ("filtered", "mended"),
+        ("filtered", "removed"), ("rejected", "channel.enum"),
+    ]  # fmt: skip
+
+
+def test_a_row_of_broken_shape_is_taken_as_it_is_when_its_rule_is_emptied(
+    migration: Migration, trip: Trip
+) -> None:
+    migration(tickets=f"{HEADER}\n2,two,a@b.example\n{GOOD}\n")
+    trip.judged()
+    header, row = read_rows(trip.out())
+    row[REASON_COLUMNS.index("_rule")] = ""
+    with trip.out().open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([header, [*row, *[""] * (len(header) - len(row))]])
+    again = trip.judged(trip.out())
+    assert sorted(fates(again)) == [("filtered", "empty_ticket"), ("filtered", "mended")]
+
+
 def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:
     def half() -> None:
         with writing(tmp_path / "out.csv") as out:
