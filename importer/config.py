@@ -420,6 +420,8 @@ def _sentence(problem: Any) -> str:
         return f"{where}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
     if problem["type"] == "missing":
         return f"{where}: is missing"
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        return f"{where}: is a table, as {where}.{next(_keys_at(problem['loc']), 'key')} = …"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where and not message.startswith(where) else message
 

@@ -12,6 +12,7 @@ from importer import config, presets
 from importer.meanings import UNKNOWN, meanings
 from importer.presets import Preset
 from importer.read import SourceFile
+from importer.read.columns import Header
 from importer.read.shape import OF_THE_MESSAGE
 from importer.recognise import Place, Recognised, aliased
 from importer.schema import FALSE, TABLES, TRUE, load
@@ -91,6 +92,9 @@ def _table_lines(
         columns["ticket_id"] = _headers([p for p in found.places if p.table == "tickets"]).get(
             "ticket_id", [_row_id(found)]
         )
+    elif table == "tickets" and "" in columns.get("ticket_id", ()):
+        columns["ticket_id"] = [*filter(None, columns["ticket_id"]), "{_file}-{_row}"]
+        yield f"# a file has no ids; its rows are known by their numbers, so leave them as they are {_GAP}"
     elif table == "tickets" and "ticket_id" not in columns:
         yield "# no column is known as an id. This is right while the files and their rows stay as they are:"
         yield f"columns.ticket_id = {_text(_row_id(found))} {_GAP}"
@@ -241,9 +245,12 @@ def _has_texts(found: Recognised, preset: Preset | None) -> bool:
     """Whether the export has any message, or tickets alone."""
     if any(place.table == "messages" for place in found.places):
         return True
-    parts = preset.parts("tickets") if preset else ()
-    named = {name for part in parts for name in part.columns}
-    named |= {name for place in found.places for name in place.columns}
+    named = {name for place in found.places for name in place.columns}
+    for place in found.places:
+        parts = preset.parts("tickets") if preset and place.table == "tickets" else ()
+        header = Header(place.file.header, place.file.repeats)
+        for part in (part for part in parts if part.fits(place.file.titles)):
+            named |= {name for name, sources in part.columns.items() if any(map(header.find, sources))}
     reads = preset is not None and any(part.read for part in preset.messages)
     return reads or bool(named & {"opening_text", "opening_html"})
 

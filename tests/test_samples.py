@@ -18,6 +18,10 @@ BROKEN = sorted((SAMPLES / "broken").glob("*.csv"))
 SHAPES = {
     "messages.missing-column.csv": "1 column(s) of messages missing: ticket_id (required)",
     "tickets.binary.csv": "tickets.binary.csv: is no CSV text",
+    "tickets.workbook.csv": "tickets.workbook.csv: is a ZIP archive or a workbook (.xlsx, .ods)",
+    "tickets.json-lines.csv": "tickets.json-lines.csv: is JSON, and CSV or Parquet is expected",
+    "tickets.no-header.csv": "tickets.no-header.csv:1: its first line looks like a row, not like a header "
+    "(ann@example.com, 2024-01-02T10:00:00Z)",
     "tickets.damaged.parquet": "tickets.damaged.parquet: is a damaged Parquet file",
     "tickets.duplicate-header.csv": "1 header(s) stand more than once: 'Status'",
     "tickets.empty.csv": "tickets.empty.csv: is empty",

@@ -1,6 +1,6 @@
 """`init`: what an export is, and a migration file to begin with. `presets`: the exports that are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill, indent
 
@@ -12,12 +12,14 @@ from importer.cli.group import Session, command_line
 from importer.draft import migration_lines, missing_tickets, name_of
 from importer.errors import ConfigError, SourceError
 from importer.presets import Preset
-from importer.read import SourceFile, find, is_ours, look, sample
+from importer.read import SourceFile, find, is_ours, look, no_tables, sample
 from importer.recognise import Recognised, recognise
 from importer.report.private import writing
 from importer.schema import TABLES
 
 _OURS = "written by this program and no part of the export, left out"
+_EMPTY = "is empty, left out"
+_NO_TABLE = "is no CSV or Parquet, left out; is it part of the export?"
 
 
 @click.command(
@@ -43,7 +45,7 @@ def init(
 
     FILES are CSV or Parquet files, globs, or folders of them.
     """
-    looked_at, ours = _looked_at(files)
+    looked_at, left_out = _looked_at(files)
     known = [(preset, presets.load(preset, Path.cwd()))] if preset else presets.everything()
     found = recognise(looked_at, known, sample)
     if preset and found.preset is None:
@@ -52,7 +54,7 @@ def init(
             f"`dixa-import presets {preset}` shows what it goes by"
         )
     if not found.places:
-        written = "".join(f"\n  {path}: {_OURS}" for path in ours)
+        written = "".join(f"\n  {path}: {why}" for path, why in left_out.items())
         raise SourceError(
             "no column has a name that is known; name the columns by hand (README, The migration file):\n"
             + "\n".join(f"  {file.path}: {', '.join(file.titles[:40])}" for file in looked_at)
@@ -82,10 +84,10 @@ def init(
             for place in found.places
         ],
         "strangers": [str(file.path) for file in found.strangers],
-        "written_by_this_program": list(map(str, ours)),
+        "left_out": {str(path): why for path, why in left_out.items()},
     }
     session.result(
-        "\n".join([*_words(found, ours, timezone), "", f"Next: {command_line('validate', path)}"]), value
+        "\n".join([*_words(found, left_out, timezone), "", f"Next: {command_line('validate', path)}"]), value
     )
     return 0
 
@@ -128,27 +130,31 @@ def _known_of(preset: Preset) -> Iterator[str]:
     yield indent("\n".join(preset.sources), "  ")
 
 
-def _looked_at(patterns: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
-    """The files of an export, and those that this program has written itself."""
+def _looked_at(patterns: Sequence[str]) -> tuple[list[SourceFile], dict[Path, str]]:
+    """The files of an export; and those that are left out, with why."""
     problems: list[str] = []
     files: list[SourceFile] = []
-    ours: list[Path] = []
+    left_out: dict[Path, str] = {}
     for found in find(patterns, Path()):
         try:
             if isinstance(found, str):
                 raise SourceError(found)
-            if is_ours(found.absolute(), Path(found.anchor or "/")) or (file := look(found)).is_rejects:
-                ours.append(found)
+            if str(found) not in patterns and not found.stat().st_size:
+                left_out[found] = _EMPTY
+            elif is_ours(found.absolute(), Path(found.anchor or "/")) or (file := look(found)).is_rejects:
+                left_out[found] = _OURS
             else:
                 files.append(file)
         except SourceError as error:
             problems.append(str(error))
     if problems:
         raise SourceError("\n".join(problems))
-    return files, ours
+    for folder in filter(Path.is_dir, map(Path, patterns)):
+        left_out |= dict.fromkeys(no_tables(folder), _NO_TABLE)
+    return files, left_out
 
 
-def _words(found: Recognised, ours: Sequence[Path], timezone: str | None) -> Iterator[str]:
+def _words(found: Recognised, left_out: Mapping[Path, str], timezone: str | None) -> Iterator[str]:
     """What was recognised, how surely, and what is left to say."""
     if found.preset:
         preset = presets.load(found.preset)
@@ -172,7 +178,7 @@ def _words(found: Recognised, ours: Sequence[Path], timezone: str | None) -> Ite
             yield f"    nothing takes {', '.join(untaken)}, though texts stand there"
     for file in found.strangers:
         yield f"  {file.path}: not recognised, left out"
-    yield from (f"  {path}: {_OURS}" for path in ours)
+    yield from (f"  {path}: {why}" for path, why in left_out.items())
     if gap := missing_tickets(found):
         yield gap
     preset_zone = presets.load(found.preset).timezone if found.preset else None

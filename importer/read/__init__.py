@@ -6,7 +6,16 @@ is passed on as it is, for `validate` to judge.
 """
 
 from importer.read.assembly import Origin, Piece, Scanned
-from importer.read.files import REASON_COLUMNS, SourceFile, find, guarded, is_ours, look, row_writer
+from importer.read.files import (
+    REASON_COLUMNS,
+    SourceFile,
+    find,
+    guarded,
+    is_ours,
+    look,
+    no_tables,
+    row_writer,
+)
 from importer.read.frames import batches
 from importer.read.mended import TOO_WIDE, source
 from importer.read.records import Record, fault, fetch
@@ -34,6 +43,7 @@ __all__ = [
     "guarded",
     "is_ours",
     "look",
+    "no_tables",
     "record_of",
     "row_writer",
     "sample",

@@ -50,7 +50,7 @@ class Origin:
         headers = self.columns.get(canonical, ())
         each = self.part.each
         if each and any(header in shape.each_names(each) for header in headers):
-            number, item = shape.item(self.file, each, record, cells)
+            number, item = shape.item(self.file, self.part, record, cells)
             return Shown(each.column, item, f"{canonical} of item {number}: ")
         header = next((h for h in headers if cells.get(h)), headers[0] if headers else "")
         return Shown(header, cells.get(header, ""))
@@ -166,6 +166,7 @@ class Assembly:
         if is_named and not self.own.files and not any(part.read for part in parts):
             self.problems.append(f"source.{self.name}.files: is empty; name at least one file")
         entries = [*self._own_files(parts), *self._other_tables_files(parts)]
+        self.problems += _alike(self.name, entries)
         if self.problems:
             raise SourceError("\n".join(self.problems))
         if not entries:
@@ -365,6 +366,23 @@ class Assembly:
         if part.newest_by:
             frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
         return shape.with_meaning(frame.drop("_newest"), part, self.schema, guesses, Thorough())
+
+
+def _alike(table: str, entries: Sequence[_Entry]) -> Iterator[str]:
+    """Files of one name where the name shall tell records apart."""
+    for column in {name for entry in entries for name in entry.part.columns}:
+        named = [e for e in entries if any("{_file}" in source for source in e.part.columns.get(column, ()))]
+        paths: dict[str, list[str]] = {}
+        for entry in named:
+            if not entry.file.is_rejects:
+                paths.setdefault(entry.file.path.name, []).append(str(entry.file.path))
+        for several in paths.values():
+            if len(set(several)) > 1:
+                both = " and ".join(sorted(set(several)))
+                yield (
+                    f"source.{table}.columns.{column}: {{_file}} cannot tell {both} apart; give one another "
+                    "name before the first run"
+                )
 
 
 def _stands_alone(part: Part) -> bool:

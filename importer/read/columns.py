@@ -45,9 +45,11 @@ class Header:
         self._by_fold = {fold(name): name for name in reversed(self.names)}
 
     def name(self, wanted: str) -> str | None:
+        if wanted in self.names:
+            return wanted
         if wanted.endswith(_FIRST) and wanted.removesuffix(_FIRST) in self._repeats:
             return wanted.removesuffix(_FIRST)
-        return wanted if wanted in self.names else self._by_fold.get(fold(wanted))
+        return self._by_fold.get(fold(wanted))
 
     def repeated(self, name: str) -> Sequence[str]:
         """The columns that share this title."""
@@ -130,14 +132,26 @@ def _inside(cell: str | None, steps: Sequence[str]) -> str | None:
             )
             kept = [item for item in items if item not in (None, "")]
             return json.dumps(kept, ensure_ascii=False) if kept else None
+        if isinstance(value, dict) and step not in value:
+            return _dotted(value, steps[number:])
         value = value.get(step) if isinstance(value, dict) else None
     return as_text(value)
 
 
 def _inside_value(value: Any, steps: Sequence[str]) -> str | None:
-    for step in steps:
+    for number, step in enumerate(steps):
+        if isinstance(value, dict) and step not in value:
+            return _dotted(value, steps[number:])
         value = value.get(step) if isinstance(value, dict) else None
     return as_text(value)
+
+
+def _dotted(value: Mapping[str, Any], steps: Sequence[str]) -> str | None:
+    """What stands under a key that has dots itself."""
+    for count in range(len(steps), 1, -1):
+        if (key := ".".join(steps[:count])) in value:
+            return _inside_value(value[key], steps[count:])
+    return None
 
 
 def parsed(cell: str | None) -> Any:

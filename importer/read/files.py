@@ -6,6 +6,7 @@ one is copied first, row by row, into one that has (rows.py); what is broken in 
 
 import csv
 import io
+import json
 import os
 import re
 from collections import Counter
@@ -30,7 +31,13 @@ _EXECUTED = re.compile(r"'*[=+\-@\t\r]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# What is often taken for a table, with what to do.
+_OTHERS = {
+    b"PK\x03\x04": "is a ZIP archive or a workbook (.xlsx, .ods): unpack it, or save each sheet as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "is an old Excel workbook (.xls): save each sheet as CSV UTF-8",
+}
 _SAMPLE_BYTES = 1 << 20
+_UNREAD = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".zip", ".xml", ".sql")
 _TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
 
@@ -115,6 +122,11 @@ def find(patterns: Sequence[str], folder: Path) -> Iterator[Path | str]:
             yield f"{path}: there is no such file"
 
 
+def no_tables(folder: Path) -> list[Path]:
+    """The files below a folder that may hold data of an export, and that nothing here reads."""
+    return sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix.lower() in _UNREAD)
+
+
 def is_ours(file: Path, folder: Path) -> bool:
     """Whether this program wrote the file, and it is no export: it belongs to a report below the folder, or
     lists agents."""
@@ -137,6 +149,8 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
     if start == b"PAR1":
         titles, rows, nested = parquet_header(path)
         return SourceFile(path, "parquet", titles, _distinct(titles), readable=path, rows=rows, nested=nested)
+    if start in _OTHERS:
+        raise SourceError(f"{path}: {_OTHERS[start]}")
     if ".parquet" in path.suffixes:
         raise SourceError(f"{path}: is no Parquet file, although its name says so (it must begin with PAR1)")
     compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
@@ -186,6 +200,13 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     start = start.lstrip("\ufeff")
     if not start.strip("\0 \t\r\n\ufeff"):
         raise SourceError(f"{file.path}: is empty, not even a header stands in it")
+    if _is_json(start):
+        name, stem = file.path.name, file.path.stem
+        raise SourceError(
+            f"{file.path}: is JSON, and CSV or Parquet is expected; of JSON Lines this makes Parquet:\n"
+            '  python -c "import polars; '
+            f"polars.read_ndjson('{name}').write_parquet('{stem}.parquet')\""
+        )
     dialect = dialects.with_shape(dialect, start, delimiter)
     lines = io.StringIO(start, newline=None if dialect.newline == "\r" else "\n")
     for _ in range(dialect.preamble):
@@ -203,6 +224,11 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
             f"{file.path}:{dialect.preamble + 1}: its first line is longer than {len(start):,} characters, "
             "so it is no header; are its encoding and its line ends what they seem?"
         )
+    if like := [title for title in titles if _VALUE.match(title)]:
+        raise SourceError(
+            f"{file.path}:{dialect.preamble + 1}: its first line looks like a row, not like a header "
+            f"({', '.join(like[:3])}); put a line with the columns' names above it"
+        )
     if any(not title.isprintable() for title in titles) and "\0" in start:
         raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
     reasons = replace(file, titles=titles).reasons
@@ -215,6 +241,20 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     if not any(titles):
         raise SourceError(f"{file.path}: its first line names no column; a header is expected")
     return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))
+
+
+# An e-mail address or a time is the name of no column.
+_VALUE = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+
+
+def _is_json(start: str) -> bool:
+    """Whether a text is JSON, or begins with a line that is."""
+    for text in (start.lstrip().partition("\n")[0], start):
+        try:
+            return isinstance(json.loads(text), dict | list)
+        except ValueError:
+            continue
+    return start.lstrip()[:2] in ("[{", '{"')
 
 
 def guarded(cell: str) -> str:

@@ -124,8 +124,11 @@ def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
     return frame.with_columns(_parts(each)) if each.parts else frame
 
 
-def item(file: SourceFile, each: Each, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
+def item(file: SourceFile, part: Part, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
     """Which item of its source row's cells a `_record` is, from 1 on, and what stands there."""
+    each = part.each
+    assert each is not None
+    cells = {name: cell for name, cell in cells.items() if cell not in part.nulls}
     header, place = Header(file.header, file.repeats), record % (1 << _PLACE_BITS)
     name = header.name(each.column)
     names = header.repeated(name) if name else ()

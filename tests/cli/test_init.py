@@ -561,6 +561,40 @@ def test_comments_in_cells_of_json_are_messages(here: Here, tmp_path: Path, prep
     ]
 
 
+def test_what_is_no_table_in_a_folder_is_named(here: Here, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "t.csv").write_text("id,subject\n1,Hi\n")
+    (folder / "part-2.csv").write_text("")
+    (folder / "comments.jsonl").write_text("{}\n")
+    (folder / "logo.png").write_bytes(b"\x89PNG")
+    lines = told(here("init", "export", "--into", "m.toml")).splitlines()
+    assert "  export/part-2.csv: is empty, left out" in lines
+    assert "  export/comments.jsonl: is no CSV or Parquet, left out; is it part of the export?" in lines
+    assert not any("logo.png" in line for line in lines)
+    assert "is empty, not even a header" in refused(here("init", "export/part-2.csv"), SourceError)
+
+
+def test_of_part_files_one_may_have_no_ids(here: Here, tmp_path: Path, prepare) -> None:
+    (tmp_path / "a.csv").write_text("id,subject,body,email,created\n7,Hi,one,a@b.example,2024-01-02T10:00Z\n")
+    (tmp_path / "b.csv").write_text("subject,body,email,created\nYo,two,c@d.example,2024-01-02T10:00Z\n")
+    told(here("init", "a.csv", "b.csv", "--into", "m.toml"))
+    assert toml(tmp_path / "m.toml")["source"]["tickets"]["columns"]["ticket_id"] == ["id", "{_file}-{_row}"]
+    jobs = prepare(tmp_path / "m.toml").parts.jobs()
+    assert sorted(job.ticket_id for job in jobs) == ["7", "b.csv-1"]
+
+
+def test_a_known_export_without_texts_is_imported_by_its_subjects(here: Here, tmp_path: Path) -> None:
+    lines = (LOOK_ALIKES / "freshdesk-csv" / "tickets.csv").read_bytes().decode("cp1252").splitlines()
+    header = lines[0].split(";")
+    assert "Description" in header
+    (tmp_path / "t.csv").write_text(";".join(h for h in header if h != "Description") + "\n")
+    told(here("init", "t.csv", "--into", "without.toml"))
+    told(here("init", LOOK_ALIKES / "freshdesk-csv" / "tickets.csv", "--into", "with.toml"))
+    assert toml(tmp_path / "without.toml")["conversation"].get("empty") == "import"
+    assert "empty" not in toml(tmp_path / "with.toml")["conversation"]
+
+
 def test_texts_that_nothing_takes_are_said(here: Here, tmp_path: Path) -> None:
     history = "2024-01-05 11:00 Juan: we look at it; 2024-01-05 12:00 Maria: thank you all"
     (tmp_path / "t.csv").write_text(f"id,subject,Mood,History\n1,Hi,good,{history}\n2,Yo,bad,\n")

@@ -828,6 +828,41 @@ def test_what_the_migration_says_goes_over_its_preset(migration: Migration, tmp_
     assert "1 header(s) stand more than once: 'Status'" in refusal(path)
 
 
+def test_a_file_s_name_must_tell_it_apart_where_records_are_known_by_it(
+    migration: Migration, tmp_path: Path
+) -> None:
+    for year in ("2023", "2024"):
+        (tmp_path / year).mkdir()
+        (tmp_path / year / "t.csv").write_text("subject\nHi\n")
+    path = migration('tickets.columns.ticket_id = "{_file}-{_row}"', tickets="subject\nYo\n")
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('["tickets.csv"]', '["tickets.csv", "2023/t.csv"]'), "utf-8")
+    assert rows(path, "tickets", "ticket_id") == ["tickets.csv-1", "t.csv-1"]
+    path.write_text(text.replace('["tickets.csv"]', '["2023/t.csv", "2024/t.csv"]'), "utf-8")
+    said = refusal(path)
+    assert "source.tickets.columns.ticket_id: {_file} cannot tell" in said
+    assert "2023/t.csv and" in said
+
+
+def test_a_key_with_dots_is_found_inside_a_cell(migration: Migration) -> None:
+    path = migration(
+        'tickets.columns = { subject = "about.short.text", tags = "labels[].the.name" }',
+        tickets=table(
+            ["ticket_id", "about", "labels"],
+            ["1", '{"short.text": "Hi"}', '[{"the.name": "a"}, {"the": {"name": "b"}}]'],
+        ),
+    )
+    assert rows(path, "tickets", "subject", "tags") == [("Hi", '["a", "b"]')]
+
+
+def test_a_title_that_looks_like_the_first_of_several_is_its_own(migration: Migration) -> None:
+    path = migration(
+        'tickets.columns.status = "state (1)"',
+        tickets="ticket_id,state,state,state (1)\n1,open,closed,pending\n",
+    )
+    assert rows(path, "tickets", "status") == ["pending"]
+
+
 def test_a_file_that_the_preset_does_not_know_is_refused_with_what_it_would_have(
     migration: Migration, tmp_path: Path
 ) -> None:
