@@ -59,8 +59,12 @@ class LookupTable(LookupFile):
     delimiter: str | None = None
 
 
-# What init writes where a requester is to be named.
-PLACEHOLDER = "unknown@example.com"
+# What init writes where only the user can know the value; nobody's addresses.
+PLACEHOLDERS: Mapping[str, str] = {
+    "conversation.endpoint": "support@example.com",
+    "people.default_agent": "agent@example.com",
+    "people.default_requester": "unknown@example.com",
+}
 
 
 class Source(Section):
@@ -327,6 +331,15 @@ class Migration(Section):
             if is_wrong(self.conversation):
                 raise ValueError(sentence.format(kind=self.conversation.kind))
         return self
+
+    def placeholders(self) -> list[str]:
+        """The keys that still have what init wrote there."""
+        values = {
+            "conversation.endpoint": self.conversation.endpoint,
+            "people.default_agent": self.people.default_agent,
+            "people.default_requester": self.people.default_requester,
+        }
+        return [key for key, value in values.items() if value == PLACEHOLDERS[key]]
 
     def fingerprints(self) -> dict[str, Any]:
         """What decides how the export is read and sent, by section, to say what changed between two runs."""

@@ -5,7 +5,7 @@ Marks of single rows are made while the rows are judged (marks.py), so that text
 up to is said here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -49,6 +49,7 @@ _LIMITS = {65_535: "the rows of an old spreadsheet", 1_048_575: "the rows of a s
 _MOST, _SOME = 0.5, 0.1
 _NIGHT_HOURS, _NIGHT_SHARE = range(5), 0.3
 _FIRST_YEAR = 1990
+_TEXT = 100  # characters
 
 
 def findings(
@@ -58,8 +59,10 @@ def findings(
     now: datetime,
     timezone: str | None,
     opening: str,
+    carried: Collection[str] = (),
 ) -> list[Finding]:
-    """Everything that looks damaged, the worst kinds of damage first."""
+    """Everything that looks damaged, the worst kinds of damage first. `carried` are further columns of
+    tickets that go."""
     return [
         *_apart(tables, related),
         *_sideless(tables, related),
@@ -69,6 +72,7 @@ def findings(
         *(finding for name, table in tables.items() for finding in _of_rows(name, table, now)),
         *(finding for name, table in tables.items() for finding in _unnamed(name, table)),
         *_openings(related, opening),
+        *_texts_left(tables["tickets"], carried),
         *_at_night(related, timezone),
     ]
 
@@ -257,6 +261,8 @@ def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator
 
 def _cut(tables: Mapping[str, Checked]) -> Iterator[Finding]:
     for name, table in tables.items():
+        if not table.read:
+            yield Finding(name, "no_rows", 0, 0, "no row stands below the header of any file")
         for number, rows in table.rows_by_file.items():
             file = table.scanned.files[number]
             what = _LIMITS.get(rows) or (f"exactly {rows:,} rows" if rows % 1_000 == 0 else None)
@@ -312,6 +318,26 @@ def _openings(related: Related, opening: str) -> Iterator[Finding]:
             "most conversations begin with an agent's message: the customers' first messages may stand in a "
             "column of the tickets that nothing takes (opening_text, opening_html)",
         )
+
+
+def _texts_left(tickets: Checked, carried: Collection[str]) -> Iterator[Finding]:
+    """Further columns of tickets in which whole texts stand: nobody has said that they are messages."""
+    given = [name for name in tickets.scanned.given if name.startswith("custom.") and name not in carried]
+    if not given:
+        return
+    sizes = [pl.col(name).str.len_chars().mean().alias(name) for name in given]
+    filled = [pl.col(name).count().alias(f"count.{name}") for name in given]
+    found = tickets.good.select(*sizes, *filled).collect(engine="streaming").row(0, named=True)
+    for name in given:
+        if (found[name] or 0) >= _TEXT:
+            yield Finding(
+                "tickets",
+                "texts_left",
+                found[f"count.{name}"],
+                count(tickets.good),
+                f"{name} holds texts of {found[name]:,.0f} characters on the average, and does not go: say "
+                "what it is (an opening_text, messages by each, or conversation.attributes), or drop its header",
+            )
 
 
 def _at_night(related: Related, timezone: str | None) -> Iterator[Finding]:

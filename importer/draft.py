@@ -264,15 +264,16 @@ def _target_lines(has_texts: bool) -> Iterator[str]:
     yield 'api = "dixa" # Dixa API v1; "integrations" is the deprecated one'
     yield "\n[conversation]"
     yield 'kind = "email" # or the name of a generic channel'
-    yield f'endpoint = "support@example.com" # the e-mail endpoint in Dixa {_GAP}'
+    endpoint, agent, requester = map(_text, config.PLACEHOLDERS.values())
+    yield f"endpoint = {endpoint} # the e-mail endpoint in Dixa {_GAP}"
     yield f'# queue = "Imported" # for tickets that stay open and have no assignee {_GAP}'
     yield 'tags = ["imported"]'
     if not has_texts:
         yield "# no column of texts is known, so each ticket goes with its subject alone"
         yield f'empty = "import" {_GAP}'
     yield "\n[people]"
-    yield f'default_agent = "agent@example.com" # stands in for agents whom Dixa does not know {_GAP}'
-    yield f'default_requester = "{config.PLACEHOLDER}" # stands in where a ticket names nobody {_GAP}'
+    yield f"default_agent = {agent} # stands in for agents whom Dixa does not know {_GAP}"
+    yield f"default_requester = {requester} # stands in where a ticket names nobody {_GAP}"
 
 
 def missing_tickets(found: Recognised) -> str | None:

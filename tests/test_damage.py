@@ -312,6 +312,30 @@ def test_ids_of_people_who_are_known_are_no_damage(migration: Migration, prepare
     assert [f for f in findings(prepare(path)) if f.name == "unknown_people"] == []
 
 
+def test_texts_in_a_column_that_nothing_takes(migration: Migration, prepare) -> None:
+    history = "2024-01-05 Juan: " + "we look at it " * 10
+    path = migration(
+        tickets=f"ticket_id,requester_email,opening_text,Mood,History\n1,a@b.example,x,good,{history}\n"
+        "2,a@b.example,y,bad,\n"
+    )
+    (found,) = findings(prepare(path))
+    assert (found.name, found.count, found.total) == ("texts_left", 1, 2)
+    assert found.message.startswith("custom.History holds texts of 156 characters")
+    ready = prepare(path)
+    assert not damage.findings(
+        ready.tables,
+        ready.related,
+        now=NOW,
+        timezone=None,
+        opening="always",
+        carried=["custom.History"],
+    )
+
+
+def test_a_file_without_rows(migration: Migration, prepare) -> None:
+    assert told(prepare(migration(tickets=tickets()))) == [("tickets", "no_rows", 0, 0)]
+
+
 def test_values_that_only_the_rest_of_a_map_knows(migration: Migration, prepare) -> None:
     rows = [
         f"{n},{status},hi"

@@ -144,10 +144,11 @@ def push(
                 f"records are rejected, so nothing is sent (--strict); see {migration.report / 'rejects'}"
             )
         nobody = ready.related.default_requesters
-        if nobody and migration.people.default_requester == config.PLACEHOLDER:
+        if nobody and "people.default_requester" in migration.placeholders():
             raise ConfigError(
-                f"people.default_requester: {nobody:,} tickets name no requester; {config.PLACEHOLDER} is "
-                "what init wrote and nobody's address; set one of yours, or name the column that has theirs"
+                f"people.default_requester: {nobody:,} tickets name no requester, and "
+                f"{migration.people.default_requester} is what init wrote and nobody's address; set one of "
+                "yours, or name the column that has theirs"
             )
         with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
             for line in checkpoint.changes(journal, migration.fingerprints()):

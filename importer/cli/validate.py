@@ -86,7 +86,10 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
             "",
             *plan_lines(loaded, ready, forecast),
         ]
-        lines += ["", f"Next: {command_line('run', migration)}"]
+        lines.append("")
+        if left := loaded.placeholders():
+            lines.append(f"Say first in {migration}, where init could not know it: {', '.join(left)}.")
+        lines.append(f"Next: {command_line('run', migration)}")
         session.result("\n".join(lines), value)
     return code
 
@@ -103,6 +106,7 @@ def evidence_of(
         now=datetime.now(UTC),
         timezone=migration.source.timezone,
         opening=migration.source.opening,
+        carried=frozenset(migration.conversation.attributes.values()),
     )
     return {
         "migration_file": str(path),
@@ -182,6 +186,12 @@ def _judgement(
         if table.scanned.unused:
             lines.append(f"Columns of {name} that nothing takes: {text.some(table.scanned.unused)}")
     lines += ["", text.balance(ready.books)]
+    zoneless = sum(p.count for p in problems if p.rule.endswith(".timezone"))
+    if zoneless and migration.source.timezone is None:
+        lines.append(
+            f"Set source.timezone (an example: Europe/Copenhagen): {zoneless:,} times name no zone; nothing "
+            "is to be mended for that."
+        )
     lines += text.rejects(paths)
     return [*lines, f"Report: {migration.report / 'report.html'} (report.json for machines)"]
 

@@ -65,4 +65,4 @@ def duration(seconds: float) -> str:
 
 
 def pairs(values: Iterable[tuple[str, str]]) -> str:
-    return tabulate(list(values), tablefmt="plain", disable_numparse=True)
+    return tabulate(list(values), tablefmt="plain", disable_numparse=True, preserve_whitespace=True)

@@ -697,6 +697,26 @@ def test_init_and_validate_without_an_edit_between(dixa_import, tmp_path: Path, 
     assert value["tickets"]["left"] > 0
 
 
+def test_what_init_could_not_know_is_asked_for_before_a_run(dixa_import, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "ticket_id,subject,requester_email,created_at,body\n1,a,a@b.example,2024-01-02 10:00,hi\n"
+    )
+    path = tmp_path / "m.toml"
+    assert dixa_import("init", tmp_path / "t.csv", "--into", path).code == 0
+    done = dixa_import("validate", path)
+    assert done.code == 6
+    assert "Set source.timezone (an example: Europe/Copenhagen): 1 times name no zone;" in done.out
+    path.write_text(path.read_text("utf-8").replace("# timezone = ", "timezone = "), "utf-8")
+    done = dixa_import("plan", path)
+    assert done.code == 0
+    assert done.out.splitlines()[-2:] == [
+        f"Say first in {path}, where init could not know it: conversation.endpoint, people.default_agent, "
+        "people.default_requester.",
+        f"Next: dixa-import run {path}",
+    ]
+    assert "\n  conversations      1\n" in done.out
+
+
 def test_a_refusal_is_one_line_and_ends_with_2(dixa_import, tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text("x")
     done = dixa_import("init", LOOK_ALIKES / "gorgias", "--into", tmp_path / "m.toml")
