@@ -336,7 +336,7 @@ def _texts_left(tickets: Checked, carried: Collection[str]) -> Iterator[Finding]
                 found[f"count.{name}"],
                 count(tickets.good),
                 f"{name} holds texts of {found[name]:,.0f} characters on the average, and does not go: say "
-                "what it is (an opening_text, messages by each, or conversation.attributes), or drop its header",
+                "what it is (opening_text, messages by each, conversation.attributes), or drop the header",
             )
 
 

@@ -104,9 +104,7 @@ def _table_lines(
     if table == "tickets" and "created_at" not in columns:
         yield "# no column is known as the time of creation, and Dixa API v1 needs one:"
         yield f'# defaults.created_at = "2020-01-01T00:00:00Z" {_GAP}'
-    inner = {place.each for place in found.places} | {
-        h for several in _gathered(found).values() for h in several
-    }
+    inner = found.inside | {header for several in _gathered(found).values() for header in several}
     unknown = [title for place in places if not place.each for title in place.unknown if title not in inner]
     if unknown:
         kept = "custom fields, as custom.HEADER" if table == "tickets" else "in no column"

@@ -36,7 +36,10 @@ class Section(BaseModel):
 class Each(Section):
     """Rows that stand in a cell of another row."""
 
-    column: str = Field(description="The header. Repeated, all its columns count; or a JSON list of objects.")
+    column: str = Field(
+        description="The header. Repeated, all its columns count; of 'Comment {n}' those with numbers; or a "
+        "JSON list of objects."
+    )
     parts: tuple[str, ...] = Field((), description="Names of the parts of a cell of text.")
     separator: str = Field(";", min_length=1, description="What stands between the parts.")
     last: bool = Field(False, description="The last part is split off from the right.")

@@ -3,16 +3,15 @@ many exports use. Pure; files were looked at before."""
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 import polars as pl
 
 from importer.presets import Each, Part, Preset
-from importer.read import Sample, SourceFile
+from importer.read import Sample, SourceFile, items
 from importer.read.columns import Header
-from importer.read.shape import each_names, exploded
 from importer.resources import SCHEMAS
 from importer.schema import TABLES, fold, load
 
@@ -63,15 +62,19 @@ class Place:
         if self.each:
             each, header = Each(column=self.each), Header(names, self.file.repeats)
             numbered = rows.lazy().with_row_index("_record").with_columns(_flaw=pl.lit(None, pl.String))
-            rows, names = exploded(numbered, each, header).collect(), (*names, *each_names(each))
+            rows = items.exploded(numbered, each, header).collect()
+            names = (*names, *items.names(each, names))
         found = Header(names, self.file.repeats).find(source)
         return rows.select(found.value).to_series().drop_nulls() if found else pl.Series(dtype=pl.String)
 
-    def untaken_texts(self) -> list[str]:
-        """The titles for which the aliases have no use although texts stand under them."""
+    def untaken_texts(self, inside: Collection[str]) -> list[str]:
+        """The titles for which the aliases have no use although texts stand under them; `inside` are those of
+        which other tables are made."""
         if self.each:
             return []
-        lengths = {title: self.cells(title).str.len_chars().mean() for title in self.unknown}
+        lengths = {
+            title: self.cells(title).str.len_chars().mean() for title in self.unknown if title not in inside
+        }
         return [title for title, mean in lengths.items() if isinstance(mean, float) and mean >= _TEXT]
 
     @property
@@ -92,6 +95,18 @@ class Recognised:
     places: tuple[Place, ...]
     strangers: tuple[SourceFile, ...]
     others: tuple[str, ...] = ()
+
+    @property
+    def inside(self) -> set[str]:
+        """The headers in whose cells rows of another table stand."""
+        return {
+            header
+            for place in self.places
+            if place.each
+            for header in items.used(
+                Each(column=place.each), Header(place.file.header, place.file.repeats), place.columns.values()
+            )
+        }
 
 
 def recognise(
@@ -164,7 +179,7 @@ def _by_alias(files: Sequence[tuple[SourceFile, Sample | None]]) -> Recognised:
         known = [tickets for place in known if (tickets := _as_tickets(place.file, place.sample)).columns]
     strangers = tuple(file for file, _ in files if all(place.file is not file for place in known))
     if not any(place.table == "messages" for place in known):
-        known += [inside for place in known if (inside := _in_cells(place))]
+        known += [inside for place in known if (inside := _in_cells(place) or _in_numbered(place))]
     return Recognised(None, tuple(known), strangers)
 
 
@@ -192,6 +207,39 @@ def _in_cells(place: Place) -> Place | None:
                 place.sample,
             )
     return None
+
+
+def _in_numbered(place: Place) -> Place | None:
+    """The messages that stand in columns with numbers, `Comment 1` and so on, and what stands beside them."""
+    if place.table != "tickets":
+        return None
+    titles = list(dict.fromkeys(place.file.titles))
+    numbered: dict[str, list[str]] = {}
+    for title in titles:
+        if match := re.search(r"\d+", title):
+            name = f"{title[: match.start()]}{items.NUMBER}{title[match.end() :]}"
+            numbered.setdefault(name, []).append(title)
+    for column in (name for name, several in numbered.items() if len(several) > 1):
+        word = column.replace(items.NUMBER, "").strip(" _-.:#")
+        if "text" not in _named("messages", Header([word], {}), ())[0]:
+            continue
+        beside = {f"each.{name}": _without(word, name) for name in numbered if name != column}
+        found, inverted = _named("messages", Header([*beside.values()], {}), ())
+        by_word = {short: name for name, short in beside.items()}
+        columns = {name: by_word[short] for name, short in found.items() if name not in ("text", "html")}
+        columns["text"] = "each"
+        total = len(beside) + 1
+        by, sample = tuple(numbered[column]), place.sample
+        return Place(place.file, "messages", by, len(columns), total, columns, inverted, column, sample)
+    return None
+
+
+def _without(word: str, name: str) -> str:
+    """What a column beside a numbered one is called: `Author` of `Comment {n} Author`."""
+    short = name.replace(items.NUMBER, " ")
+    if short.casefold().startswith(word.casefold()):
+        short = short[len(word) :]
+    return short.strip(" _-.:#") or name
 
 
 def _place_by_alias(file: SourceFile, sample: Sample | None) -> Place:

@@ -173,8 +173,7 @@ def _words(found: Recognised, left_out: Mapping[Path, str], timezone: str | None
         why = f"has {', '.join(place.by)}; " if place.by else ""
         yield f"  {file.path} ({form}): {place.table}; {why}{place.known} of {place.total} columns known"
         yield from (f"    {note}" for note in file.dialect.notes)
-        inner = {other.each for other in found.places}
-        if untaken := [title for title in place.untaken_texts() if title not in inner]:
+        if untaken := place.untaken_texts(found.inside):
             yield f"    nothing takes {', '.join(untaken)}, though texts stand there"
     for file in found.strangers:
         yield f"  {file.path}: not recognised, left out"

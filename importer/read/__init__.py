@@ -17,12 +17,13 @@ from importer.read.files import (
     row_writer,
 )
 from importer.read.frames import batches
+from importer.read.items import record_of
 from importer.read.mended import TOO_WIDE, source
 from importer.read.records import Record, fault, fetch
 from importer.read.rows import FLAWS, HARMLESS
 from importer.read.samples import Sample, sample
 from importer.read.scan import scan
-from importer.read.shape import UNNAMED, record_of
+from importer.read.shape import UNNAMED
 
 __all__ = [
     "FLAWS",

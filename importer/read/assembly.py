@@ -12,7 +12,7 @@ from importer.care import Care, Thorough
 from importer.config import LookupTable, Source, Table
 from importer.errors import SourceError
 from importer.presets import Part
-from importer.read import mended, shape
+from importer.read import items, mended, shape
 from importer.read.clocks import Clock, Column, forms
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile
@@ -49,9 +49,9 @@ class Origin:
         under which anything stands; of a row out of a cell the item in that."""
         headers = self.columns.get(canonical, ())
         each = self.part.each
-        if each and any(header in shape.each_names(each) for header in headers):
-            number, item = shape.item(self.file, self.part, record, cells)
-            return Shown(each.column, item, f"{canonical} of item {number}: ")
+        if each and any(header in items.names(each, self.file.header) for header in headers):
+            number, value = items.item(self.file, self.part, record, cells)
+            return Shown(each.column, value, f"{canonical} of item {number}: ")
         header = next((h for h in headers if cells.get(h)), headers[0] if headers else "")
         return Shown(header, cells.get(header, ""))
 
@@ -78,7 +78,7 @@ class Piece:
 class Scanned:
     """A table before any judgement: `pieces`, and `frames` of rows that had to be seen together.
 
-    Both have `_file` (index into `origins`), `_record` (0-based, header not counted; see shape.record_of),
+    Both have `_file` (index into `origins`), `_record` (0-based, header not counted; see items.record_of),
     `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
     the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
     them. `unused` are headers that nothing takes. `scattered` are the rows of messages out of which tickets
@@ -268,12 +268,12 @@ class Assembly:
                 continue
             for ready in self._ready(other):
                 if isinstance(ready, Readable) and part.fits(ready.file.titles):
-                    has = part.each is None or Header(ready.file.header, {}).find(part.each.column)
+                    has = part.each is None or items.taken(part.each, Header(ready.file.header, {}))
                     yield from self._entry(ready, part) if has else ()
 
     def _entry(self, ready: Readable, part: Part) -> Iterator[_Entry]:
         file = ready.file
-        names = [*file.header, *shape.each_names(part.each)]
+        names = [*file.header, *items.names(part.each, file.header)]
         names = [name for name in names if name not in REASON_COLUMNS or not file.is_rejects]
         header = Header(names, file.repeats, shape.provenance(file, part))
         try:
@@ -281,7 +281,18 @@ class Assembly:
         except SourceError as error:
             self.problems.append(str(error))
             return
+        for name in self._inside(header):
+            found.columns.pop(name, None)
+            found.found.pop(name, None)
         yield _Entry(ready, part, header, found)
+
+    def _inside(self, header: Header) -> Iterator[str]:
+        """The further columns of tickets in whose cells rows of other tables stand."""
+        parts = (part for name in TABLES for part in self.source.parts(name) if part.read == "tickets")
+        for part in parts if self.name == "tickets" else ():
+            if part.each:
+                sources = [source for several in part.columns.values() for source in several]
+                yield from (f"custom.{name}" for name in items.used(part.each, header, sources))
 
     def _words(self, part: Part) -> Words:
         messages = self.source.messages
@@ -393,7 +404,7 @@ def _stands_alone(part: Part) -> bool:
 def _rows(entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
     """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
     raw = shape.cleaned(frame, entry.file.header, entry.part)
-    return shape.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
+    return items.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
 
 
 def _clock(entry: _Entry, names: Sequence[str]) -> Clock:

@@ -11,7 +11,7 @@ from importer.care import Care
 from importer.config import Table
 from importer.errors import SourceError
 from importer.presets import Part
-from importer.read import shape
+from importer.read import items, shape
 from importer.read.columns import Found, Header
 from importer.read.files import REASON_COLUMNS, SourceFile
 from importer.schema import FALSE, TRUE, TableSchema
@@ -146,9 +146,9 @@ def used_headers(part: Part, header: Header) -> set[str]:
     sources = [s for several in part.columns.values() for s in several]
     sources += [lookup.on for lookup in part.lookups.values()]
     sources += [*part.skip, *part.only, *part.drop, *([part.newest_by] if part.newest_by else [])]
-    sources += [part.each.column] if part.each else []
     found = [f for source in sources if (f := header.find(source))]
-    return {name for f in found for name in (f.header, *f.value.meta.root_names())}
+    taken = items.taken(part.each, header) if part.each else ()
+    return {*taken, *(name for f in found for name in (f.header, *f.value.meta.root_names()))}
 
 
 def unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:

@@ -1,5 +1,5 @@
-"""Frames of a file's own columns become frames of canonical ones: rows out of cells, values out of other
-files, the newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
+"""Frames of a file's own columns become frames of canonical ones: which rows, values out of other files, the
+newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -8,10 +8,11 @@ import polars as pl
 from importer import cells
 from importer.care import Care, Work
 from importer.marks import PREFIX
-from importer.presets import Each, Part
+from importer.presets import Part
 from importer.read import columns
 from importer.read.columns import Header
 from importer.read.files import REASON_COLUMNS, SourceFile
+from importer.read.items import source_row
 from importer.read.rows import HARMLESS
 from importer.schema import Field, TableSchema
 
@@ -19,8 +20,6 @@ from importer.schema import Field, TableSchema
 _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
 # In a file of messages these headers speak of the message, so a ticket takes them only when told to.
 OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
-# A row out of a cell has its source row's number above these bits and its place in the cell in them.
-_PLACE_BITS = 20
 # A value of these that only the `*` of its map knows may mean anything.
 _STATES = frozenset({"status", "direction", "author_role", "role"})
 UNNAMED = f"{PREFIX}unnamed."
@@ -28,20 +27,10 @@ MENDED = "mended"  # why a row is left out for which a mended one stands
 REMOVED = "removed"  # and why one that its owner has emptied among the rejects
 
 
-def record_of(number: int, part: Part) -> int:
-    """The source row of a `_record`."""
-    return number >> _PLACE_BITS if part.each else number
-
-
-def _source_row(part: Part) -> pl.Expr:
-    """The same as an expression."""
-    return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
-
-
 def provenance(file: SourceFile, part: Part) -> Mapping[str, pl.Expr]:
     """`_row`, the number of a row in its file, and `_file`, the name of that, for rows that have no ids. A
     mended row has those of the row for which it stands, a row out of a cell those of the cell's row."""
-    number, name = _source_row(part), pl.lit(file.path.name)
+    number, name = source_row(part), pl.lit(file.path.name)
     if file.reasons == len(REASON_COLUMNS):
         was = (
             pl.col("_source").str.extract_groups(r"^(?P<file>[^|]+)#(?P<number>\d+)(?:\||#[0-9a-f]+$)").struct
@@ -89,81 +78,6 @@ def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFr
     return frame.with_columns(changes) if part.unquote or part.text_escapes or part.nulls else frame
 
 
-# -- rows out of cells
-
-
-def each_names(each: Each | None) -> list[str]:
-    if each is None:
-        return []
-    return ["each", *(f"each.{part}" for part in each.parts)]
-
-
-def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
-    """A row for each item of the cell or of the repeated columns: `each`, and its parts as `each.<part>`."""
-    found = header.find(each.column, is_list=not each.parts)
-    if found is None:
-        raise AssertionError(f"{each.column} is not in the file")
-    cell = found.value
-    several = list(header.repeated(found.header)) if each.parts else []
-    items = (
-        pl.concat_list(pl.when(pl.col(n).str.strip_chars() != "").then(n) for n in several).list.drop_nulls()
-        if several
-        else cell.map_batches(_items, return_dtype=pl.List(pl.String), is_elementwise=True)
-    )
-    frame = (
-        frame.filter(pl.col("_flaw").is_null())
-        .with_columns(each=items)
-        .filter(pl.col("each").list.len() > 0)
-        .with_columns(_place=pl.int_ranges(0, pl.col("each").list.len()))
-        .explode("each", "_place")
-        .with_columns(
-            _record=pl.col("_record").cast(pl.UInt64) * (1 << _PLACE_BITS) + pl.col("_place").cast(pl.UInt64)
-        )
-        .drop("_place")
-    )
-    return frame.with_columns(_parts(each)) if each.parts else frame
-
-
-def item(file: SourceFile, part: Part, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
-    """Which item of its source row's cells a `_record` is, from 1 on, and what stands there."""
-    each = part.each
-    assert each is not None
-    cells = {name: cell for name, cell in cells.items() if cell not in part.nulls}
-    header, place = Header(file.header, file.repeats), record % (1 << _PLACE_BITS)
-    name = header.name(each.column)
-    names = header.repeated(name) if name else ()
-    if each.parts or len(names) > 1:
-        items = [cell for name in names if (cell := cells.get(name, "")).strip()]
-    else:
-        items = _listed(header.look(each.column, cells))
-    return place + 1, items[place] if place < len(items) else ""
-
-
-def _items(cells: pl.Series) -> pl.Series:
-    return pl.Series(cells.name, [_listed(cell) for cell in cells], dtype=pl.List(pl.String))
-
-
-def _listed(cell: str | None) -> list[str]:
-    value = columns.parsed(cell)
-    if isinstance(value, list):
-        return [text for item in value if (text := columns.as_text(item)) is not None]
-    return [cell] if cell else []
-
-
-def _parts(each: Each) -> list[pl.Expr]:
-    """A cell of text split at its first separators; with `last`, the last part from the right."""
-    count, sign = len(each.parts), each.separator
-    if not each.last or count < 3:
-        pieces = pl.col("each").str.splitn(sign, count).struct
-        return [pieces.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts)]
-    front = pl.col("each").str.splitn(sign, count - 1).struct
-    rest = front.field(f"field_{count - 2}")
-    tail = rest.str.split(sign).list.last()
-    own = rest.str.head(rest.str.len_chars().cast(pl.Int64) - tail.str.len_chars().cast(pl.Int64) - len(sign))
-    heads = [front.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts[:-2])]
-    return [*heads, own.alias(f"each.{each.parts[-2]}"), tail.alias(f"each.{each.parts[-1]}")]
-
-
 # -- which rows
 
 
@@ -171,7 +85,7 @@ def flaw(part: Part, unmended: Mapping[int, str] | None) -> pl.Expr:
     """What is wrong with a row's shape, for its owner to mend."""
     own: pl.Expr = pl.when(~pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))
     if unmended:
-        was = _source_row(part).replace_strict(
+        was = source_row(part).replace_strict(
             list(unmended), list(unmended.values()), default=None, return_dtype=pl.String
         )
         own = pl.coalesce(own, was)
@@ -190,7 +104,7 @@ def skipped(
     names = file.header[file.reasons :]
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
-        reasons.append(pl.when(_source_row(part).is_in(list(superseded))).then(pl.lit(MENDED)))
+        reasons.append(pl.when(source_row(part).is_in(list(superseded))).then(pl.lit(MENDED)))
     looked_at = sorted({root for value in values.values() for root in value.meta.root_names()} & {*names})
     something = [(pl.col(name) != "").fill_null(value=False) for name in looked_at]
     none = pl.any_horizontal(*something) if something else pl.lit(value=False)
@@ -239,7 +153,7 @@ def newest(frame: pl.LazyFrame, key: str, part: Part) -> pl.LazyFrame:
     one; of equal ones the last. The others are left out, also where the newest is skipped: a ticket that was
     deleted is not what it was before."""
     order = ["_number", "_newest", "_file", "_row"]
-    frame = frame.with_columns(_source_row(part).alias("_row"))
+    frame = frame.with_columns(source_row(part).alias("_row"))
     keyed = frame.filter(pl.col(key).is_not_null()).select(
         key, *order[1:], _number=pl.col("_newest").cast(pl.Float64, strict=False)
     )

@@ -595,6 +595,42 @@ def test_a_known_export_without_texts_is_imported_by_its_subjects(here: Here, tm
     assert "empty" not in toml(tmp_path / "with.toml")["conversation"]
 
 
+def test_comments_in_columns_with_numbers_are_messages(here: Here, tmp_path: Path, prepare) -> None:
+    (tmp_path / "tickets.csv").write_text(
+        "Case No,Created,Subject,Email,Status,Description,Comment 1,Comment 1 Author,Comment 1 Date,Comment 2,"
+        "Comment 2 Author,Comment 2 Date,Comment 10,Comment 10 Author,Comment 10 Date,Shelf 1\n"
+        "7,2024-01-01T10:00Z,Hi,cu@b.example,Open,Help,first,Lene,2024-01-02T10:00Z,,,,tenth,cu,2024-01-03T10:00Z,A\n"
+        "8,2024-01-01T10:00Z,Yo,cu@b.example,Open,Help,,,,second,Bo,2024-01-02T10:00Z,,,,B\n"
+    )
+    out = told(here("init", "tickets.csv", "--into", "m.toml"))
+    assert (
+        "tickets.csv (utf-8, ','): messages; has Comment 1, Comment 2, Comment 10; 3 of 4 columns known"
+        in out
+    )
+    source = toml(tmp_path / "m.toml")["source"]
+    assert source["messages"]["each"] == {"column": "Comment {n}"}
+    assert source["messages"]["columns"] == {
+        "ticket_id": "Case No",
+        "created_at": "each.Comment {n} Date",
+        "author_name": "each.Comment {n} Author",
+        "text": "each",
+    }
+    ready = prepare(tmp_path / "m.toml")
+    assert {
+        job.ticket_id: [
+            (m.text, m.author_name, str(m.created_at)[:10]) for m in job.messages if m.text != "Help"
+        ]
+        for job in ready.parts.jobs()
+    } == {
+        "7": [("first", "Lene", "2024-01-02"), ("tenth", "cu", "2024-01-03")],
+        "8": [("second", "Bo", "2024-01-02")],
+    }
+    custom = {
+        n for columns in ready.tables["tickets"].scanned.columns for n in columns if n.startswith("custom.")
+    }
+    assert custom == {"custom.Shelf 1"}
+
+
 def test_texts_that_nothing_takes_are_said(here: Here, tmp_path: Path) -> None:
     history = "2024-01-05 11:00 Juan: we look at it; 2024-01-05 12:00 Maria: thank you all"
     (tmp_path / "t.csv").write_text(f"id,subject,Mood,History\n1,Hi,good,{history}\n2,Yo,bad,\n")
