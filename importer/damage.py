@@ -216,6 +216,16 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
 
 
 def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
+    said = int(related.authors.select(pl.col("going").sum()).collect().item()) - related.openings.count
+    if "messages" in tables and 0 < said == related.unsaid:
+        yield Finding(
+            "messages",
+            "all_internal",
+            related.unsaid,
+            related.unsaid,
+            "nothing says of any message whether it is public, so all are private notes; name the column "
+            "that does (public, direction), or set defaults.public = 'true' if none is a note",
+        )
     if related.sideless:
         yield Finding(
             "messages",

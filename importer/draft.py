@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,10 +14,17 @@ from importer.presets import Preset
 from importer.read import SourceFile
 from importer.read.columns import Header
 from importer.read.shape import OF_THE_MESSAGE
-from importer.recognise import Place, Recognised, aliased
+from importer.recognise import Place, Recognised
 from importer.schema import FALSE, TABLES, TRUE, load
 
 _GAP = "# <- say it"
+
+
+def gaps(lines: Iterable[str]) -> int:
+    """How many of a migration file's lines say that only the user can know something."""
+    return sum(_GAP in line for line in lines) - 1  # the first line says what the mark means
+
+
 # Columns of few values, with what is asked of a value that is not known.
 _ASKED = {
     "status": "open, pending or closed?",
@@ -58,7 +65,8 @@ def migration_lines(found: Recognised, path: Path, timezone: str | None, region:
         files = [_relative(place.file, path) for place in found.places if place.table == name]
         yield f"\n[source.lookups.{name.removeprefix('lookup:')}]"
         yield f"files = [{', '.join(map(_text, files))}]"
-    yield from _target_lines(_has_texts(found, preset))
+    untaken = [text for place in found.places for text in place.untaken_texts(found.inside)]
+    yield from _target_lines(_has_texts(found, preset), untaken)
 
 
 def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:
@@ -128,7 +136,7 @@ def _gathered(found: Recognised) -> dict[str, list[str]]:
     taken = {header for place in places for header in place.columns.values()}
     columns: dict[str, list[str]] = {}
     for place in places:
-        for name, header in aliased("tickets", place.file)[0].items():
+        for name, header in place.named("tickets").columns.items():
             if header not in taken and name not in (*OF_THE_MESSAGE, "ticket_id"):
                 columns[name] = list(dict.fromkeys([*columns.get(name, []), header]))
     return columns
@@ -231,7 +239,7 @@ def _assigned(sources: Sequence[str], found: Recognised) -> list[str]:
     messages = [place for place in found.places if place.table == "messages"]
     assignees: set[str] = set()
     for place in (place for place in found.places if place.table in ("tickets", "messages")):
-        headers = aliased("tickets", place.file)[0]
+        headers = place.named("tickets").columns
         for name in ("assignee_name", "assignee_email"):
             assignees |= set(place.cells(headers[name])) if name in headers and not place.each else set()
     senders = {sender for place in messages for source in sources for sender in place.cells(source)}
@@ -257,7 +265,7 @@ def _order(table: str, name: str) -> int:
     return load(table).columns.index(name)
 
 
-def _target_lines(has_texts: bool) -> Iterator[str]:
+def _target_lines(has_texts: bool, untaken: Sequence[str]) -> Iterator[str]:
     yield "\n[target]"
     yield 'api = "dixa" # Dixa API v1; "integrations" is the deprecated one'
     yield "\n[conversation]"
@@ -267,8 +275,13 @@ def _target_lines(has_texts: bool) -> Iterator[str]:
     yield f'# queue = "Imported" # for tickets that stay open and have no assignee {_GAP}'
     yield 'tags = ["imported"]'
     if not has_texts:
-        yield "# no column of texts is known, so each ticket goes with its subject alone"
-        yield f'empty = "import" {_GAP}'
+        if untaken:
+            titles = ", ".join(map(_comment, untaken))
+            yield f"# no messages are known, though texts stand in {titles}; if they are none:"
+            yield f'# empty = "import" # a ticket goes with its subject alone {_GAP}'
+        else:
+            yield "# no column of texts is known, so each ticket goes with its subject alone"
+            yield f'empty = "import" {_GAP}'
     yield "\n[people]"
     yield f"default_agent = {agent} # stands in for agents whom Dixa does not know {_GAP}"
     yield f"default_requester = {requester} # stands in where a ticket names nobody {_GAP}"

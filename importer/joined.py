@@ -81,7 +81,8 @@ class Summed:
 @dataclass(frozen=True, slots=True)
 class Joined:
     """Good rows that know of each other: tickets with their requesters, messages (_NARROW, those out of
-    ticket rows among them) with their authors' cases; `whole` has the other columns of messages too."""
+    ticket rows among them) with their authors' cases; `whole` has the other columns of messages too.
+    `timeless` of them have no time of their own, and their ticket's if it has one."""
 
     tickets: pl.LazyFrame
     messages: pl.LazyFrame
@@ -89,6 +90,7 @@ class Joined:
     openings: Written
     authors: Authors
     summed: Summed
+    timeless: int = 0
 
     def sided(self, messages: pl.LazyFrame) -> pl.LazyFrame:
         """Messages with their `direction`."""
@@ -128,6 +130,7 @@ def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
         opened,
         found,
         summed(sided, workdir, "all"),
+        timeless - int(opened.frame.select(pl.col("created_at").null_count()).collect().item()),
     )
 
 

@@ -1,9 +1,11 @@
 """What the values of an export's columns mean, by the words that many exports use (schemas/words.toml).
 Pure."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Literal
 
 from importer.resources import SCHEMAS
 
@@ -18,17 +20,51 @@ UNKNOWN: Mapping[str, str] = {
     "public": "false",
 }
 _OPPOSITE = {"true": "false", "false": "true", "inbound": "outbound", "outbound": "inbound"}
-_OF_BOOLEANS = {"true": "inbound", "false": "outbound"}
+_OF_ROLE = {"end_user": "inbound", "agent": "outbound", "system": "internal"}
+_OF_TRUTH = {
+    "public": {"true": "true", "false": "false"},
+    "direction": {"true": "inbound", "false": "outbound"},
+    "author_role": {"true": "agent", "false": "end_user"},
+    "role": {"true": "agent", "false": "end_user"},
+    "status": {"true": "closed", "false": "open"},
+}
+
+
+# Columns in whose values a known word among others tells what the whole means.
+_BY_WORD = frozenset({"status", "channel", "author_role", "role"})
 
 
 def meaning(column: str, value: str, *, inverted: bool = False) -> str | None:
     """The canonical value that one of an export stands for, in a column that means the `inverted`; None where
-    the word is not known."""
+    the word is not known. `truth` is a column of yes and no alone."""
     word = " ".join(value.lower().split())
-    found = _words(column).get(word)
-    if column == "direction" and found is None and (truth := _words("public").get(word)):
-        found = _OF_BOOLEANS[truth]
+    found = _words(column).get(word) or (_by_word(column, word) if column in _BY_WORD else None)
+    if found is None and column == "direction":
+        # Who wrote it says which way it went.
+        role = meaning("author_role", word) if word not in _words("truth") else None
+        found = _OF_ROLE.get(role or "")
+    if found is None and (truth := _words("truth").get(word)):
+        found = _OF_TRUTH.get(column, {}).get(truth)
     return _OPPOSITE.get(found, found) if inverted and found else found
+
+
+def hints(kind: Literal["public", "private"], header: str) -> bool:
+    """Whether a column's name says that its yes means public, or private."""
+    folded = header.casefold()
+    return any(part in folded for part in _read()["hints"][kind])
+
+
+def _by_word(column: str, value: str) -> str | None:
+    """What is known of the words of a value, where that is one thing. Who waits for somebody is pending, and
+    what is not closed is open."""
+    parts = re.findall(r"\w+", value)
+    found = {meant for part in parts if (meant := _words(column).get(part))}
+    if column == "status":
+        if parts and parts[0] in _read()["negations"]["words"]:
+            return "open" if found == {"closed"} else None
+        if "pending" in found:
+            return "pending"
+    return found.pop() if len(found) == 1 else None
 
 
 def meanings(column: str, values: Iterable[str], *, inverted: bool = False) -> dict[str, str | None]:
@@ -38,6 +74,10 @@ def meanings(column: str, values: Iterable[str], *, inverted: bool = False) -> d
 
 
 @cache
+def _read() -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads((SCHEMAS / "words.toml").read_text("utf-8"))
+
+
+@cache
 def _words(column: str) -> dict[str, str]:
-    by_column = tomllib.loads((SCHEMAS / "words.toml").read_text("utf-8"))
-    return {word: value for value, words in by_column.get(column, {}).items() for word in words}
+    return {word: value for value, words in _read().get(column, {}).items() for word in words}

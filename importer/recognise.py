@@ -2,18 +2,16 @@
 many exports use. Pure; files were looked at before."""
 
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import polars as pl
 
+from importer.aliases import Aliased, Cells, aliased, known_as
 from importer.presets import Each, Part, Preset
 from importer.read import Sample, SourceFile, items
 from importer.read.columns import Header
-from importer.resources import SCHEMAS
-from importer.schema import TABLES, fold, load
+from importer.schema import TABLES, fold
 
 # A file of attachments, messages or people has all columns of one of these; else its rows are tickets, if it
 # has anything of a ticket.
@@ -28,8 +26,6 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
     ),
     "people": (frozenset({"person_id", "email", "name"}),),
 }
-# What of the structs in a list is the item: of tags, of addresses, of attachments.
-_ITEMS = ("name", "url", "content_url", "address", "email")
 # A cell of that many characters on the average is a text, whatever its column is called.
 _TEXT = 60
 # A file of messages repeats its tickets' ids, of which a file of tickets has each once.
@@ -54,6 +50,19 @@ class Place:
     each: str | None = None
     sample: Sample | None = None
 
+    def named(self, table: str) -> Aliased:
+        """What its columns are as those of a table."""
+        header = Header(self.file.header, self.file.repeats)
+        known = replace(self, each=None)
+        return aliased(table, header, self.file.nested, known.cells if self.sample else None)
+
+    def taken_for(self, table: str, by: tuple[str, ...], **said: str) -> "Place":
+        """The file as one of a table; `said` are columns of which something else is known."""
+        found = self.named(table)
+        columns = {name: own for name, own in found.columns.items() if own not in said.values()} | said
+        known = min(len(columns), self.total)
+        return replace(self, table=table, by=by, known=known, columns=columns, inverted=found.inverted)
+
     def cells(self, source: str) -> pl.Series:
         """What stands for a header, path or template in the sample, empty cells left out."""
         if self.sample is None:
@@ -72,10 +81,8 @@ class Place:
         which other tables are made."""
         if self.each:
             return []
-        lengths = {
-            title: self.cells(title).str.len_chars().mean() for title in self.unknown if title not in inside
-        }
-        return [title for title, mean in lengths.items() if isinstance(mean, float) and mean >= _TEXT]
+        unknown = [title for title in self.unknown if title not in inside]
+        return [title for title in unknown if _holds_texts(title, self.cells(title))]
 
     @property
     def unknown(self) -> list[str]:
@@ -166,6 +173,13 @@ def _known(part: Part, header: Header) -> int:
     return len(found | {lookup.on for lookup in part.lookups.values()})
 
 
+def _holds_texts(title: str, cells: pl.Series) -> bool:
+    if cells.is_empty():
+        return False
+    long = int(cells.str.len_chars().sum()) >= len(cells) * _TEXT
+    return long or known_as("messages", "text", title)
+
+
 def _looked_into(file: SourceFile, sample: Sample | None) -> tuple[SourceFile, Sample | None]:
     if sample is None or file.kind == "parquet":
         return file, sample
@@ -173,10 +187,10 @@ def _looked_into(file: SourceFile, sample: Sample | None) -> tuple[SourceFile, S
 
 
 def _by_alias(files: Sequence[tuple[SourceFile, Sample | None]]) -> Recognised:
-    places = [_place_by_alias(file, sample) for file, sample in files]
+    places = _joined([_place_by_alias(file, sample) for file, sample in files])
     known = [place for place in places if place.columns]
     if known and not _has_rows(known):
-        known = [tickets for place in known if (tickets := _as_tickets(place.file, place.sample)).columns]
+        known = [tickets for place in known if (tickets := _as_tickets(place)).columns]
     strangers = tuple(file for file, _ in files if all(place.file is not file for place in known))
     if not any(place.table == "messages" for place in known):
         known += [inside for place in known if (inside := _in_cells(place) or _in_numbered(place))]
@@ -192,20 +206,12 @@ def _in_cells(place: Place) -> Place | None:
         inner = [path.removeprefix(start) for path in place.file.nested if path.startswith(start)]
         plain = [path for path in inner if not re.search(r"\.|\[\]", path)]
         deeper = [path for path in inner if path not in plain]
-        columns, inverted = _named("messages", Header(plain, {}), deeper)
-        if {"text", "html"} & set(columns):
-            columns = {name: f"each.{own}" for name, own in columns.items()}
-            return Place(
-                place.file,
-                "messages",
-                (title,),
-                len(columns),
-                len(inner),
-                columns,
-                inverted,
-                title,
-                place.sample,
-            )
+        inside = replace(place, table="messages", by=(title,), each=title)
+        found = aliased("messages", Header(plain, {}), deeper, _cells_of(inside, {}))
+        if {"text", "html"} & set(found.columns):
+            columns = {name: f"each.{own}" for name, own in found.columns.items()}
+            known = len(columns)
+            return replace(inside, columns=columns, inverted=found.inverted, known=known, total=len(inner))
     return None
 
 
@@ -221,17 +227,21 @@ def _in_numbered(place: Place) -> Place | None:
             numbered.setdefault(name, []).append(title)
     for column in (name for name, several in numbered.items() if len(several) > 1):
         word = column.replace(items.NUMBER, "").strip(" _-.:#")
-        if "text" not in _named("messages", Header([word], {}), ())[0]:
+        if not known_as("messages", "text", word):
             continue
-        beside = {f"each.{name}": _without(word, name) for name in numbered if name != column}
-        found, inverted = _named("messages", Header([*beside.values()], {}), ())
-        by_word = {short: name for name, short in beside.items()}
-        columns = {name: by_word[short] for name, short in found.items() if name not in ("text", "html")}
-        columns["text"] = "each"
-        total = len(beside) + 1
-        by, sample = tuple(numbered[column]), place.sample
-        return Place(place.file, "messages", by, len(columns), total, columns, inverted, column, sample)
+        inside = replace(place, table="messages", by=tuple(numbered[column]), each=column)
+        beside = {_without(word, name): f"each.{name}" for name in numbered if name != column}
+        found = aliased("messages", Header([*beside], {}), (), _cells_of(inside, beside))
+        columns = {name: beside[short] for name, short in found.columns.items()}
+        columns = {name: own for name, own in columns.items() if name != "html"} | {"text": "each"}
+        known, total = len(columns), len(beside) + 1
+        return replace(inside, columns=columns, inverted=found.inverted, known=known, total=total)
     return None
+
+
+def _cells_of(place: Place, sources: Mapping[str, str]) -> Cells:
+    """What stands in the items of a place, under short names of what is in them."""
+    return lambda name: place.cells(sources.get(name, f"each.{name}"))
 
 
 def _without(word: str, name: str) -> str:
@@ -243,27 +253,25 @@ def _without(word: str, name: str) -> str:
 
 
 def _place_by_alias(file: SourceFile, sample: Sample | None) -> Place:
+    place = Place(file, "tickets", (), 0, len(set(file.titles)), sample=sample)
     for table, marks in _MARKS.items():
-        columns, inverted = aliased(table, file)
-        if table != "messages" and _OF_A_TICKET & set(aliased("tickets", file)[0]):
+        found = place.named(table)
+        if table != "messages" and _OF_A_TICKET & set(place.named("tickets").columns):
             continue
         for mark in marks:
-            if mark <= set(columns):
-                by = tuple(columns[name] for name in sorted(mark))
-                total = len(set(file.titles))
-                return Place(file, table, by, len(columns), total, columns, inverted, sample=sample)
-    if by := _repeated_id(file, sample):
-        columns, inverted = aliased("messages", file)
-        total = len(set(file.titles))
-        return Place(file, "messages", by, len(columns), total, columns, inverted, sample=sample)
-    return _as_tickets(file, sample)
+            if mark <= set(found.columns):
+                return place.taken_for(table, tuple(found.columns[name] for name in sorted(mark)))
+    if by := _repeated_id(place):
+        return place.taken_for("messages", by)
+    return _as_tickets(place)
 
 
-def _repeated_id(file: SourceFile, sample: Sample | None) -> tuple[str, ...]:
+def _repeated_id(place: Place) -> tuple[str, ...]:
     """The headers of a ticket's id and of a text, of which the first repeats itself and both together do not:
     the rows are messages."""
-    columns, _ = aliased("messages", file)
+    columns = place.named("messages").columns
     id_, text = columns.get("ticket_id"), columns.get("text") or columns.get("html")
+    sample = place.sample
     if sample is None or not id_ or not text or {id_, text} - set(sample.frame.columns):
         return ()
     pairs = sample.frame.select(id_, text).drop_nulls()
@@ -271,58 +279,42 @@ def _repeated_id(file: SourceFile, sample: Sample | None) -> tuple[str, ...]:
     return (id_, text) if few and pairs.n_unique() >= pairs.height * _DISTINCT else ()
 
 
-def _as_tickets(file: SourceFile, sample: Sample | None) -> Place:
-    columns, inverted = aliased("tickets", file)
-    if not {"ticket_id", "subject", "opening_text", "opening_html"} & set(columns):
-        columns, inverted = {}, frozenset()
-    total = len(set(file.titles))
-    return Place(file, "tickets", (), len(columns), total, columns, inverted, sample=sample)
+def _joined(places: Sequence[Place]) -> list[Place]:
+    """Files that were taken for tickets, or for nothing, and have the id of another one's tickets beside a
+    text: they are its messages."""
+    joined = list(places)
+    for parent, ticket in enumerate(places):
+        for child, other in enumerate(places):
+            key = _key(ticket, other) if parent != child else None
+            text = other.named("messages").columns.get("text") if key else None
+            if key and text:
+                joined[parent] = ticket.taken_for("tickets", ticket.by, ticket_id=key)
+                joined[child] = other.taken_for("messages", (key, text), ticket_id=key)
+    return joined
 
 
-def aliased(table: str, file: SourceFile) -> tuple[dict[str, str], frozenset[str]]:
-    """Canonical column → header, each header once, canonical names first; and the columns whose values mean
-    the opposite."""
-    return _named(table, Header(file.header, file.repeats), file.nested)
+def _key(ticket: Place, other: Place) -> str | None:
+    """The header that both have and that tells the tickets apart: by its name, else by what stands there."""
+    are_tickets = ticket.table == "tickets" and "subject" in ticket.columns
+    if not are_tickets or other.table != "tickets" or "subject" in other.columns:
+        return None
+    shared = [title for title in ticket.file.titles if title in other.file.titles]
+    if (own := ticket.columns.get("ticket_id")) in shared:
+        return own
+    return next(
+        (title for title in shared if not own and _refers(ticket.cells(title), other.cells(title))), None
+    )
 
 
-def _named(table: str, header: Header, nested: Sequence[str]) -> tuple[dict[str, str], frozenset[str]]:
-    lists = {field.name for field in load(table).fields if field.type == "array"}
-
-    def within(canonical: str, name: str) -> str | None:
-        """The column itself, or what of its structs can be the value."""
-        inner = {path for path in nested if path.startswith((f"{name}.", f"{name}[]."))}
-        if not inner:
-            return name
-        between = "[]." if canonical in lists else "."
-        wanted = _ITEMS if canonical in lists else (canonical.rpartition("_")[2],)
-        return next((path for word in wanted if (path := f"{name}{between}{word}") in inner), None)
-
-    columns = {
-        name: inside
-        for name in load(table).columns
-        if (own := header.name(name)) and (inside := within(name, own))
-    }
-    inverted: set[str] = set()
-    for canonical, names in _aliases()[table].items():
-        for alias in names if canonical not in columns else ():
-            name = header.name(alias.removeprefix("not:")) or _dotless(header.names, alias)
-            name = within(canonical, name) if name else _dotless(nested, alias)
-            if name and name not in columns.values():
-                columns[canonical] = name
-                if alias.startswith("not:"):
-                    inverted.add(canonical)
-                break
-    return columns, frozenset(inverted)
+def _refers(ids: pl.Series, references: pl.Series) -> bool:
+    """Whether each of the ids is there once, and most of the references are some of them."""
+    if ids.is_empty() or references.is_empty() or ids.n_unique() < len(ids):
+        return False
+    return int(references.is_in(ids.implode()).sum()) >= len(references) * _DISTINCT
 
 
-def _dotless(names: Sequence[str], alias: str) -> str | None:
-    wanted = fold(alias.removeprefix("not:")).replace(".", "")
-    return next((name for name in names if fold(name).replace(".", "") == wanted), None)
-
-
-@cache
-def _aliases() -> dict[str, dict[str, list[str]]]:
-    return {
-        table: dict(columns)
-        for table, columns in tomllib.loads((SCHEMAS / "aliases.toml").read_text("utf-8")).items()
-    }
+def _as_tickets(place: Place) -> Place:
+    found = place.named("tickets")
+    if not {"ticket_id", "subject", "opening_text", "opening_html"} & set(found.columns):
+        return replace(place, table="tickets", by=(), known=0, columns={}, inverted=frozenset())
+    return place.taken_for("tickets", ())

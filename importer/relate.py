@@ -63,8 +63,9 @@ class Related:
 
     `openings` are the messages that come out of ticket rows; `unsaid` those that did not say whether they
     are public, and are internal for it; `sideless` those of which nothing tells whether a customer wrote
-    them, and that are taken for agents'; `default_agents` those whose agent has no address and
-    `default_requesters` the tickets whose requester has none, so that the default stands in.
+    them, and that are taken for agents'; `timeless` those without a time of their own; `default_agents` those
+    whose agent has no address and `default_requesters` the tickets whose requester has none, so that the
+    default stands in.
     """
 
     tickets: pl.LazyFrame
@@ -79,6 +80,7 @@ class Related:
     openings: openings.Openings
     unsaid: int
     sideless: int
+    timeless: int
     default_agents: int
     default_requesters: int
 
@@ -113,6 +115,7 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
         },
         openings=openings.counted(joined.openings.frame, said, numbers.by_ticket),
         unsaid=_sum(by_case.filter("_unsaid"), "going"),
+        timeless=joined.timeless,
         sideless=_sum(by_case.filter("_sideless"), "going"),
         default_agents=_sum(by_case.filter(_AGENTLESS), "going"),
         default_requesters=count(tickets.filter("_default_requester")),

@@ -46,7 +46,8 @@ _LANGUAGES = ("en", "da", "sv", "nb", "de", "nl", "fr", "es", "pt", "it", "fi", 
 
 _CLOCK = (
     r"(?:(?:,?\s+|T)(?:at\s+|à\s+|kl\.?\s+|um\s+)?(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})"
-    r"(?:[:.](?P<second>\d{2}))?(?P<fraction>[.,]\d{1,9})?\s*(?P<half>[AaPp]\.?\s?[Mm]\.?)?)?"
+    r"(?:[:.](?P<second>\d{2}))?(?P<fraction>[.,]\d{1,9})?\s*(?P<half>[AaPp]\.?\s?[Mm]\.?)?"
+    r"(?:\s*(?:Uhr|uur|hrs?|h|klo)\.?)?)?"
 )
 _ZONE = r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?(?:\s*UTC)?$"
 _NUMERIC = r"^\s*(?P<a>\d{1,4})(?P<sign>[/.\-])(?P<b>\d{1,2})[/.\-](?P<c>\d{4}|\d{1,2})" + _CLOCK + _ZONE
@@ -98,7 +99,7 @@ def decide(cells: Sequence[str]) -> Decision:
     counts = {
         form: int(column.str.contains(rf"^\d{{{size}}}(?:\.\d+)?$").sum()) for form, size in _EPOCHS.items()
     }
-    number = column.str.extract(r"^(\d{5})(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
+    number = column.str.extract(r"^(\d{5})(?:[.,]\d+)?$", 1).cast(pl.Int64, strict=False)
     counts[Form.EXCEL] = int(number.is_between(*_EXCEL_DAYS).sum())
     counts[Form.NAMED] = int(
         column.to_frame("cell").select(_named(pl.col("cell")).is_not_null().sum()).item()
@@ -175,7 +176,8 @@ def to_iso(cell: pl.Expr, form: Form) -> pl.Expr:
     if form is Form.NAMED:
         return pl.coalesce(_named(cell), cell)
     if form is Form.EXCEL:
-        days = cell.str.strip_chars().str.extract(r"^(\d{5}(?:\.\d+)?)$", 1).cast(pl.Float64, strict=False)
+        number = cell.str.strip_chars().str.extract(r"^(\d{5}(?:[.,]\d+)?)$", 1).str.replace(",", ".")
+        days = number.cast(pl.Float64, strict=False)
         at = pl.datetime(1899, 12, 30) + pl.duration(seconds=(days * 86_400).round())
         return pl.coalesce(at.dt.to_string("%Y-%m-%dT%H:%M:%S"), cell)
     if form in _EPOCHS:

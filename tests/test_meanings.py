@@ -28,7 +28,18 @@ from importer.schema import load
         ("direction", "true", "inbound"),
         ("direction", "Nej", "outbound"),
         ("public", "Ja", "true"),
-        ("public", "Interne Notiz", None),
+        ("public", "Interne Notiz", "false"),
+        ("public", "Blau", None),
+        ("status", "Ej löst", "open"),
+        ("status", "Nicht offen", None),
+        ("status", "Wartet auf Kunde", "pending"),
+        ("status", "En attente du client", "pending"),
+        ("status", "Closed - Resolved", "closed"),
+        ("status", "Closed, but open", None),
+        ("author_role", "true", "agent"),
+        ("status", "Ja", "closed"),
+        ("truth", "Faux", "false"),
+        ("truth", "vielleicht", None),
         ("public", "não", "false"),
     ],
 )
@@ -47,7 +58,7 @@ def test_a_column_of_the_opposite_turns_its_values_round() -> None:
 
 def test_every_meaning_is_one_of_its_column() -> None:
     words = tomllib.loads((SCHEMAS / "words.toml").read_text("utf-8"))
-    assert set(words) == set(UNKNOWN)
+    assert set(words) == {*UNKNOWN, "truth", "hints", "negations"}
     for table in ("tickets", "messages", "people"):
         for field in load(table).fields:
             if field.name in UNKNOWN and "enum" in field.constraints:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from importer import config, presets
 from importer.cli.group import Session, command_line
-from importer.draft import migration_lines, missing_tickets, name_of
+from importer.draft import gaps, migration_lines, missing_tickets, name_of
 from importer.errors import ConfigError, SourceError
 from importer.presets import Preset
 from importer.read import SourceFile, find, is_ours, look, no_tables, sample
@@ -63,8 +63,9 @@ def init(
     path = into or Path(f"{found.preset or name_of(looked_at[0].path.stem)}.toml")
     if path.exists():
         raise ConfigError(f"{path}: is there already; name another file with --into")
+    lines = "\n".join(migration_lines(found, path, timezone, region)).splitlines()
     with writing(path) as out:
-        out.write("\n".join(migration_lines(found, path, timezone, region)) + "\n")
+        out.write("\n".join(lines) + "\n")
     try:
         config.load(path)
     except ConfigError:
@@ -85,9 +86,18 @@ def init(
         ],
         "strangers": [str(file.path) for file in found.strangers],
         "left_out": {str(path): why for path, why in left_out.items()},
+        "to_say": gaps(lines),
     }
     session.result(
-        "\n".join([*_words(found, left_out, timezone), "", f"Next: {command_line('validate', path)}"]), value
+        "\n".join(
+            [
+                *_words(found, left_out, timezone),
+                _asked(gaps(lines), path),
+                "",
+                f"Next: {command_line('validate', path)}",
+            ]
+        ),
+        value,
     )
     return 0
 
@@ -152,6 +162,10 @@ def _looked_at(patterns: Sequence[str]) -> tuple[list[SourceFile], dict[Path, st
     for folder in filter(Path.is_dir, map(Path, patterns)):
         left_out |= dict.fromkeys(no_tables(folder), _NO_TABLE)
     return files, left_out
+
+
+def _asked(count: int, path: Path) -> str:
+    return f"In {path} {count} lines are marked `# <- say it`: what only you can know."
 
 
 def _words(found: Recognised, left_out: Mapping[Path, str], timezone: str | None) -> Iterator[str]:

@@ -142,7 +142,6 @@ def plan_lines(migration: Migration, ready: dry_run.Prepared, forecast: dry_run.
         lines.append(
             f"  {forecast.held_back:,} messages of tickets in Dixa will not go; a run says of each why."
         )
-    lines += counted_lines(ready)
     if forecast.losses:
         lines += ["What will not arrive as it is:"]
         lines += [
@@ -159,6 +158,7 @@ def counted_lines(ready: dry_run.Prepared) -> list[str]:
     counts = [
         (related.openings.count, "messages stand in ticket rows (opening_text)"),
         (related.unsaid, "messages do not say whether they are public, so they are internal"),
+        (related.timeless, "messages have no time; their ticket's is taken, where it has one"),
         (related.default_requesters, "tickets name no requester; people.default_requester stands in"),
         (related.default_agents, "messages have an agent without an address; people.default_agent stands in"),
         *(
@@ -185,6 +185,8 @@ def _judgement(
     for name, table in ready.tables.items():
         if table.scanned.unused:
             lines.append(f"Columns of {name} that nothing takes: {text.some(table.scanned.unused)}")
+    if counted := counted_lines(ready):
+        lines += ["", *counted]
     lines += ["", text.balance(ready.books)]
     zoneless = sum(p.count for p in problems if p.rule.endswith(".timezone"))
     if zoneless and migration.source.timezone is None:

@@ -92,6 +92,7 @@ def test_init_tells_preset_reasons_and_how_much_of_each_file_is_known(here: Here
     assert lines[2].startswith("    cp1252, found out by charset-normalizer from ")
     assert lines[3:] == [
         "Say source.timezone if its times name no zone (or --timezone).",
+        "In f.toml 4 lines are marked `# <- say it`: what only you can know.",
         "",
         "Next: dixa-import validate f.toml",
     ]
