@@ -145,6 +145,10 @@ def _row_kinds(
                     f"{field.name} lies before {_FIRST_YEAR}, when no helpdesk of today was there",
                 ),
             )
+    if {"created_at", "closed_at"} <= given:
+        backwards = (pl.col("closed_at") < pl.col("created_at")).fill_null(value=False)
+        why = "closed_at lies before created_at: times of two zones, or day and month turned round in one"
+        yield "closed_before_created", (backwards, "closed_at", why)
     there = set(table.good.collect_schema().names())
     for mark, (column, message) in _MARKS.items():
         if f"{PREFIX}{mark}" in there:

@@ -48,6 +48,8 @@ def migration_lines(found: Recognised, path: Path, timezone: str | None, region:
     if found.preset and preset:
         yield f"preset = {_text(found.preset)} # {preset.title}"
     yield from _zone(preset, timezone)
+    if not preset and _opens_twice(found):
+        yield 'opening = "unless_repeated" # first messages may stand in rows of tickets, and once more'
     yield (
         f"region = {_text(region)}"
         if region
@@ -67,6 +69,14 @@ def migration_lines(found: Recognised, path: Path, timezone: str | None, region:
         yield f"files = [{', '.join(map(_text, files))}]"
     untaken = [text for place in found.places for text in place.untaken_texts(found.inside)]
     yield from _target_lines(_has_texts(found, preset), untaken)
+
+
+def _opens_twice(found: Recognised) -> bool:
+    """Whether both tickets and messages have texts."""
+    opens = any(
+        {"opening_text", "opening_html"} & set(p.columns) for p in found.places if p.table == "tickets"
+    )
+    return opens and any(place.table == "messages" for place in found.places)
 
 
 def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:

@@ -332,6 +332,16 @@ def test_texts_in_a_column_that_nothing_takes(migration: Migration, prepare) -> 
     )
 
 
+def test_tickets_that_were_closed_before_they_were_there(migration: Migration, prepare) -> None:
+    path = migration(
+        tickets="ticket_id,requester_email,created_at,closed_at,opening_text\n"
+        "1,a@b.example,2024-03-04T10:00:00Z,2024-03-04T10:00:00Z,x\n"
+        "2,a@b.example,2024-03-04T10:00:00Z,2024-03-04T09:00:00Z,x\n3,a@b.example,2024-03-04T10:00:00Z,,x\n"
+    )
+    (found,) = findings(prepare(path))
+    assert (found.name, found.count, found.places[0].record) == ("closed_before_created", 1, 1)
+
+
 def test_a_file_without_rows(migration: Migration, prepare) -> None:
     assert told(prepare(migration(tickets=tickets()))) == [("tickets", "no_rows", 0, 0)]
 

@@ -298,6 +298,21 @@ def test_structs_of_parquet_in_another_language(prepare: Callable, tmp_path: Pat
     )
 
 
+def test_an_opening_that_is_a_message_too_is_told_once(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "ticket id,subject,email,created,description\n1,Hi,a@b.example,2023-02-03,Help\n2,Yo,a@b.example,2023-02-03,Me\n"
+    )
+    (tmp_path / "m.csv").write_text(
+        "message id,ticket id,direction,from,text,date\n1,1,in,a@b.example,Help,2023-02-03\n"
+        "2,2,out,s@b.example,Yes,2023-02-04\n"
+    )
+    jobs = prepare(initialised(tmp_path)).parts.jobs()
+    assert {job.ticket_id: [m.text for m in job.messages] for job in jobs} == {
+        "1": ["Help"],
+        "2": ["Me", "Yes"],
+    }
+
+
 def test_a_guess_is_marked_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,status\n1,Hi,Makulerad\n", "utf-8")
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
