@@ -22,7 +22,7 @@ _GAP = "# <- say it"
 
 def gaps(lines: Iterable[str]) -> int:
     """How many of a migration file's lines say that only the user can know something."""
-    return sum(_GAP in line for line in lines) - 1  # the first line says what the mark means
+    return sum(_GAP in line for line in lines)
 
 
 # Columns of few values, with what is asked of a value that is not known.
@@ -97,7 +97,7 @@ def _table_lines(
         yield "files = ["
         for place in places:
             why = f"has {', '.join(place.by)}" if place.by else "by its column names"
-            yield f"  {_text(_relative(place.file, path))}, # {why}"
+            yield f"  {_text(_relative(place.file, path))}, # {_comment(why)}"
         yield "]"
     if preset:
         for part in preset.parts(table):

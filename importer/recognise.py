@@ -89,6 +89,7 @@ class Place:
         """The titles for which the aliases have no use."""
         sources = self.columns.values()
         used = {*sources, *(re.split(r"\[\]|\.", source)[0] for source in sources)}
+        used |= {name for source in sources for name in re.findall(r"\{([^{}]*)\}", source)}
         return [title for title in dict.fromkeys(self.file.titles) if title and title not in used]
 
 

@@ -92,7 +92,7 @@ def test_init_tells_preset_reasons_and_how_much_of_each_file_is_known(here: Here
     assert lines[2].startswith("    cp1252, found out by charset-normalizer from ")
     assert lines[3:] == [
         "Say source.timezone if its times name no zone (or --timezone).",
-        "In f.toml 4 lines are marked `# <- say it`: what only you can know.",
+        "In f.toml 5 lines are marked `# <- say it`: what only you can know.",
         "",
         "Next: dixa-import validate f.toml",
     ]
@@ -630,6 +630,15 @@ def test_comments_in_columns_with_numbers_are_messages(here: Here, tmp_path: Pat
         n for columns in ready.tables["tickets"].scanned.columns for n in columns if n.startswith("custom.")
     }
     assert custom == {"custom.Shelf 1"}
+
+
+def test_headers_with_line_ends_stay_comments(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        '"Ticket\nID","Mood\nname = ""x""",Direction,Text\n1,good,in,hello\n1,bad,out,"bye\nbye"\n'
+    )
+    told(here("init", "m.csv", "--into", "m.toml"))
+    written = toml(tmp_path / "m.toml")
+    assert (written["name"], written["source"]["messages"]["columns"]["text"]) == ("m", "Text")
 
 
 def test_texts_that_nothing_takes_are_said(here: Here, tmp_path: Path) -> None:
