@@ -140,8 +140,7 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
         del found["closed_at"]
         found.setdefault("status", closed)
     for column in _TELLING.get(table, ()):
-        # A direction says what a role would, and whether a message is a note.
-        if column in found or (column == "author_role" and "direction" in found):
+        if column in found:
             continue
         rest = [name for name in header.names if name and name not in found.values()]
         telling = next((name for name in rest if _tells(column, name, cells(name))), None)

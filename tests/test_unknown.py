@@ -313,6 +313,20 @@ def test_an_opening_that_is_a_message_too_is_told_once(prepare: Callable, tmp_pa
     }
 
 
+def test_yes_and_no_alone_say_nothing_and_names_are_no_addresses(prepare: Callable, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "ticket id,subject,customer name,customer email,created\n1,Hi,Ann,a@b.example,2023-02-03\n"
+    )
+    (tmp_path / "m.csv").write_text(
+        "message id,ticket id,from,text,date,helpful,internal use\n1,1,Ann,Help,2023-02-03,yes,no\n2,1,Sue,x,2023-02-04,no,yes\n"
+    )
+    (job,) = prepare(initialised(tmp_path)).parts.jobs()
+    assert [(m.direction, m.author_name, m.by_agent) for m in job.messages] == [
+        ("inbound", "Ann", False),
+        ("internal", "Sue", True),
+    ]
+
+
 def test_a_guess_is_marked_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,status\n1,Hi,Makulerad\n", "utf-8")
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
