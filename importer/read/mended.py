@@ -1,7 +1,7 @@
 """Rejected rows that come back: which rows of which file a mended row stands for."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from importer.read.files import REASON_COLUMNS, SourceFile
@@ -15,7 +15,7 @@ TOO_WIDE = "?"
 def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
     """What `_source` says of a row: its file, its number, and what stood in it. Of a row that was rejected
     before, first the file and the number that it had in the export."""
-    own = f"{file.path.name}#{number}#{_digest(cells)}"
+    own = f"{file.path.name}#{number}#{_digest(cells[file.reasons :])}"
     place = REASON_COLUMNS.index("_source")
     before = cells[place] if file.reasons > place and len(cells) > place else ""
     if "|" in before:
@@ -40,7 +40,7 @@ def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
             same = [
                 record.number
                 for record in fetch(file, numbers)
-                if (file.path.name, str(record.number), _digest(record.cells)) in wanted
+                if (file.path.name, str(record.number), _digest(record.cells[file.reasons :])) in wanted
             ]
             if same:
                 found[file.path] = same
@@ -52,7 +52,9 @@ def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
     what was wrong. Saved by a spreadsheet they are as wide as all others, so only their cells tell. Whoever
     empties `_rule` takes the row as it is."""
     place, rule = REASON_COLUMNS.index("_source"), REASON_COLUMNS.index("_rule")
-    headers = {file.path.name: file.header[file.reasons :] for file in files}
+    headers: dict[str, list[Sequence[str]]] = {}
+    for file in files:
+        headers.setdefault(file.path.name, []).append(file.header[file.reasons :])
     found: dict[Path, dict[int, str]] = {}
     for file in files:
         for row in rows(file) if file.reasons > place else ():
@@ -60,23 +62,21 @@ def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
             if len(cells) <= place or not cells[rule].startswith("row."):
                 continue
             came_from, _, digest = _told(cells[place]) or ("", "", "")
-            theirs = headers.get(came_from, file.header[file.reasons :])
-            if digest in map(_digest, _as_they_were(cells[file.reasons :], file, theirs)):
+            was = (_as_it_was(cells[file.reasons :], file, theirs) for theirs in headers.get(came_from, ()))
+            if digest in map(_digest, was):
                 found.setdefault(file.path, {})[row.number] = cells[rule].partition(",")[0]
     return found
 
 
-def _as_they_were(cells: Sequence[str], file: SourceFile, header: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The cells of a row of rejects in the order of the file that it came from."""
-    own = file.header[file.reasons :]
+def _as_it_was(cells: Sequence[str], file: SourceFile, header: Sequence[str]) -> Sequence[str]:
+    """A row of rejects in the order of the file that it came from. What it had beyond that file's columns
+    stands beyond those of the rejects, or in columns without a title that a spreadsheet gave it."""
+    own, titles = file.header[file.reasons :], file.titles[file.reasons :]
     by_name = dict(zip(own, cells, strict=False))
-    further = list(cells[len(own) :])
-    while further and not further[-1]:
-        further.pop()
+    untitled = [name for name, title in zip(own, titles, strict=True) if not title and name not in header]
+    further = [*(by_name.get(name, "") for name in untitled), *cells[len(own) :]]
     row = [by_name.get(name, "") for name in header]
-    yield [*row, *further]
-    if further == [TOO_WIDE]:
-        yield row
+    return row if further[:1] == [TOO_WIDE] else [*row, *further]
 
 
 def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:

@@ -707,11 +707,11 @@ def test_a_short_row_stays_broken_among_rows_of_files_with_other_headers(
     assert subjects(again) == [("1", "one")]
 
 
-@pytest.mark.parametrize("short", ["hello,a@b.example", ",a@b.example,2"])
+@pytest.mark.parametrize("row", ["hello,a@b.example", ",a@b.example,2", "hello,a@b.example,2,two,more"])
 def test_a_row_of_broken_shape_is_not_mended_by_being_saved_in_another_order(
-    migration: Migration, trip: Trip, tmp_path: Path, short: str
+    migration: Migration, trip: Trip, tmp_path: Path, row: str
 ) -> None:
-    (tmp_path / "more.csv").write_text(f"opening_text,requester_email,ticket_id,subject\n{short}\n")
+    (tmp_path / "more.csv").write_text(f"opening_text,requester_email,ticket_id,subject\n{row}\n")
     bad, good = "2,two,nobody,hello", "1,one,a@b.example,hello"
     migration(tickets=f"ticket_id,subject,requester_email,opening_text\n{bad}\n{good}\n")
     first = fates(trip.judged(tmp_path / "more.csv"))
@@ -722,6 +722,22 @@ def test_a_row_of_broken_shape_is_not_mended_by_being_saved_in_another_order(
     again = trip.judged(tmp_path / "more.csv", trip.out())
     assert [fate for fate in fates(again) if fate[0] == "rejected"] == first
     assert subjects(again) == [("1", "one")]
+
+
+def test_a_row_of_broken_shape_is_not_mended_by_being_saved_twice(migration: Migration, trip: Trip) -> None:
+    migration(tickets=f"{HEADER}\n2,two\n{GOOD}\n")
+    first = fates(trip.judged())
+    read_from = []
+    for number in (1, 2, 3):
+        path = trip.out("tickets" if number == 1 else f"tickets.{number}")
+        found = read_rows(path)
+        width = max(map(len, found))
+        with path.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows([*row, *[""] * (width - len(row))] for row in found)
+        read_from.append(path)
+        again = trip.judged(*read_from)
+        assert [fate for fate in fates(again) if fate[0] == "rejected"] == first
+        assert subjects(again) == [("1", "one")]
 
 
 def test_a_row_that_is_emptied_among_the_rejects_is_removed(migration: Migration, trip: Trip) -> None:
