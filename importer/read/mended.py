@@ -15,7 +15,7 @@ TOO_WIDE = "?"
 def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
     """What `_source` says of a row: its file, its number, and what stood in it. Of a row that was rejected
     before, first the file and the number that it had in the export."""
-    own = f"{file.path.name}#{number}#{_digest(cells[file.reasons :])}"
+    own = f"{file.path.name}#{number}#{_digest(cells)}"
     place = REASON_COLUMNS.index("_source")
     before = cells[place] if file.reasons > place and len(cells) > place else ""
     if "|" in before:
@@ -40,7 +40,7 @@ def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
             same = [
                 record.number
                 for record in fetch(file, numbers)
-                if (file.path.name, str(record.number), _digest(record.cells[file.reasons :])) in wanted
+                if (file.path.name, str(record.number), _digest(record.cells)) in wanted
             ]
             if same:
                 found[file.path] = same
@@ -52,19 +52,34 @@ def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
     what was wrong. Saved by a spreadsheet they are as wide as all others, so only their cells tell. Whoever
     empties `_rule` takes the row as it is."""
     place, rule = REASON_COLUMNS.index("_source"), REASON_COLUMNS.index("_rule")
-    headers: dict[str, list[Sequence[str]]] = {}
+    origins: dict[str, list[SourceFile]] = {}
+    broken: dict[Path, dict[int, Sequence[str]]] = {}
     for file in files:
-        headers.setdefault(file.path.name, []).append(file.header[file.reasons :])
+        origins.setdefault(file.path.name, []).append(file)
+        broken[file.path] = {
+            row.number: row.cells
+            for row in (rows(file) if file.reasons > place else ())
+            if len(row.cells) > place and row.cells[rule].startswith("row.")
+        }
+
+    def is_still(
+        cells: Sequence[str], file: SourceFile, origin: SourceFile, number: int, digest: str
+    ) -> bool:
+        """Whether a row says what the row said that it came from."""
+        was = _as_it_was(cells, file, origin.header[origin.reasons :])
+        if not origin.is_rejects:
+            return _digest(was) == digest
+        # The digest is of its reasons too, which this row does not have.
+        came_from = broken[origin.path].get(number, ())
+        return _digest(came_from) == digest and _digest(came_from[origin.reasons :]) == _digest(was)
+
     found: dict[Path, dict[int, str]] = {}
     for file in files:
-        for row in rows(file) if file.reasons > place else ():
-            cells = row.cells
-            if len(cells) <= place or not cells[rule].startswith("row."):
-                continue
-            came_from, _, digest = _told(cells[place]) or ("", "", "")
-            was = (_as_it_was(cells[file.reasons :], file, theirs) for theirs in headers.get(came_from, ()))
-            if digest in map(_digest, was):
-                found.setdefault(file.path, {})[row.number] = cells[rule].partition(",")[0]
+        for own_number, cells in broken[file.path].items():
+            name, number, digest = _told(cells[place]) or ("", "0", "")
+            own = cells[file.reasons :]
+            if any(is_still(own, file, origin, int(number), digest) for origin in origins.get(name, ())):
+                found.setdefault(file.path, {})[own_number] = cells[rule].partition(",")[0]
     return found
 
 
