@@ -194,6 +194,17 @@ def test_a_column_called_row_is_that_column(migration: Migration) -> None:
     assert rows(path, "tickets", "ticket_id") == ["x7"]
 
 
+@pytest.mark.parametrize(
+    "cell",
+    ["a@b.example c@d.example", "[a@b.example, c@d.example]", "[a@b.example]", "a@b.example\tc@d.example"],
+)
+def test_of_several_recipients_however_parted_the_first_counts(migration: Migration, cell: str) -> None:
+    path = migration(
+        tickets="ticket_id\n1\n", messages=table(["ticket_id", "text", "to_email"], ["1", "x", cell])
+    )
+    assert rows(path, "messages", "to_email") == ["a@b.example"]
+
+
 def test_of_alternatives_the_first_that_is_not_empty_counts(migration: Migration) -> None:
     path = migration(
         'tickets.columns.subject = ["Short", "{Long} ({n})", "Any"]',
