@@ -237,7 +237,7 @@ def _first(lists: pl.Series) -> pl.Series:
     """The first line with an `@`, and of several addresses on it the first; else the first line."""
     line = lists.str.extract(r"(?m)^([^\r\n]*@[^\r\n]*)$", 1)
     several = line.str.contains(r"@.*\s.*@|^\[").fill_null(value=False)
-    address = line.str.extract(r"""([^\s\[\]"'<>]+@[^\s\[\]"'<>]+)""", 1).zip_with(several, line)
+    address = line.str.extract(r"""([^\s,;\[\]"'<>]+@[^\s,;\[\]"'<>]+)""", 1).zip_with(several, line)
     return address.zip_with(address.is_not_null(), lists.str.extract(r"^([^\n]+)", 1))
 
 
