@@ -26,25 +26,31 @@ _PEOPLE = {
 _TELLING = {"messages": ("public", "author_role", "direction"), "tickets": ("status",), "people": ("role",)}
 _FEW, _MOST, _LOOKED_AT = 12, 0.8, 2_000
 _SHORT = 40  # characters; what is longer is no time and no value of a few
-# An address, a time with something between its numbers: neither is ever an id.
-_ADDRESS, _TIME = r"[^@\s]@[^@\s]", r"\d[^\d]+\d"
+# One address, with a name or without; a time with something between its numbers: neither is ever an id.
+_ADDRESS = r"^(?:[^@<>]{0,80}<)?\s*(?:mailto:)?[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+>?$"
+_TIME = r"\d[^\d]+\d"
+_DIGITS = 6  # at least, of a time
 
 
 @dataclass(frozen=True, slots=True)
 class Aliased:
-    """Canonical column → header, path or template; and the columns whose values mean the opposite."""
+    """Canonical column → header, path or template; the columns whose values mean the opposite, and those that
+    are known only by what stands in them."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     inverted: frozenset[str] = frozenset()
+    guessed: frozenset[str] = frozenset()
 
 
 def aliased(table: str, header: Header, nested: Sequence[str] = (), cells: Cells | None = None) -> Aliased:
     """The columns of a table, each header once, canonical names first. `nested` are paths into its structs
     (SourceFile.nested); `cells` gives what stands in a column of a sample, empty cells left out."""
     found, inverted = _by_name(table, header, nested)
+    by_name = dict(found)
     if cells is not None:
         _by_cells(table, header, found, inverted, lambda name: cells(name).head(_LOOKED_AT))
-    return Aliased(found, frozenset(inverted))
+    guessed = {column for column, own in found.items() if own not in by_name.values()}
+    return Aliased(found, frozenset(inverted), frozenset(guessed))
 
 
 def known_as(table: str, column: str, name: str) -> bool:
@@ -140,7 +146,7 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
         del found["closed_at"]
         found.setdefault("status", closed)
     for column in _TELLING.get(table, ()):
-        if column in found:
+        if column in found or (column == "status" and "closed_at" in found):
             continue
         rest = [name for name in header.names if name and name not in found.values()]
         telling = next((name for name in rest if _tells(column, name, cells(name))), None)
@@ -154,6 +160,9 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
             holding = [name for name in rest if _mostly(cells(name), pattern)]
             if column == "created_at":
                 holding = [name for name in holding if _are_times(cells(name))]
+            else:
+                # One address in all rows is the helpdesk's own.
+                holding = [name for name in holding if cells(name).n_unique() > 1 or len(cells(name)) == 1]
             if len(holding) == 1:
                 found[column] = holding[0]
 
@@ -179,6 +188,8 @@ def _mostly(cells: pl.Series, pattern: str, share: float = _MOST) -> bool:
 
 
 def _are_times(cells: pl.Series) -> bool:
+    if int((cells.str.count_matches(r"\d") >= _DIGITS).sum()) < len(cells) * _MOST:
+        return False
     decision = decide([cell for cell in sorted(cells.unique()) if len(cell) <= _SHORT])
     return decision.matching >= cells.n_unique() * _MOST
 
@@ -191,10 +202,20 @@ def _all_mean(column: str, cells: pl.Series) -> bool:
     )
 
 
+# What a column must mean at least, so that its values tell what it is.
+_BOTH = {
+    "public": {"true", "false"},
+    "author_role": {"agent", "end_user"},
+    "role": {"agent", "end_user"},
+    "direction": {"inbound", "outbound"},
+}
+
+
 def _tells(column: str, name: str, cells: pl.Series) -> bool:
     """Whether a column is that one: by its values, and where these are but yes and no, by its name too."""
     if not _all_mean(column, cells):
         return False
     if _all_mean("truth", cells):
         return column == "public" and (hints("private", name) or hints("public", name))
-    return column == "public" or cells.n_unique() > 1
+    meant = {meaning(column, value) for value in cells.unique()}
+    return meant >= _BOTH.get(column, set()) and len(meant) > 1

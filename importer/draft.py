@@ -186,6 +186,8 @@ def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[P
             why = ' # "": not every file has it'
         elif any(one.endswith(" (1)") for one in header):
             why = f" # it stands more than once; (2) is the second {_GAP}"
+        if any(name in place.guessed for place in places):
+            why += f" # by what stands in it {_GAP}"
         value = _text(header[0]) if len(header) == 1 else json.dumps(header, ensure_ascii=False)
         yield f"columns.{name} = {value}{why}"
     for name in (name for name in _ASKED if name in columns):
@@ -319,4 +321,4 @@ def name_of(stem: str) -> str:
 
 def _text(value: str) -> str:
     """A TOML basic string, which a JSON string is."""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

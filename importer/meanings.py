@@ -58,7 +58,11 @@ def _by_word(column: str, value: str) -> str | None:
     """What is known of the words of a value, where that is one thing. Who waits for somebody is pending, and
     what is not closed is open."""
     parts = re.findall(r"\w+", value)
-    found = {meant for part in parts if (meant := _words(column).get(part))}
+    known = [_words(column).get(part) for part in parts]
+    if column != "status" and not all(known):
+        # A `Customer Service` is no customer.
+        return None
+    found = {meant for meant in known if meant}
     if column == "status":
         if parts and parts[0] in _read()["negations"]["words"]:
             return "open" if found == {"closed"} else None

@@ -30,6 +30,7 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
 _TEXT = 60
 # A file of messages repeats its tickets' ids, of which a file of tickets has each once.
 _DISTINCT = 0.9
+_ANYBODY_S = frozenset({"id", "nr", "no", "number", "nummer", "numero", "número", "key", "#"})
 _OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_name", "queue"})
 
 
@@ -38,7 +39,7 @@ class Place:
     """What a file is taken for. `table` is a canonical table, or `lookup:<name>`; `by` are the headers that
     say so, `known` how many of its `total` headers the preset or the aliases have a use for. The rows of
     messages may stand in the cells of its column `each`. `sample` has its first rows, where aliases were
-    asked."""
+    asked; `guessed` are columns that are known only by what stands there."""
 
     file: SourceFile
     table: str
@@ -49,6 +50,7 @@ class Place:
     inverted: frozenset[str] = frozenset()
     each: str | None = None
     sample: Sample | None = None
+    guessed: frozenset[str] = frozenset()
 
     def named(self, table: str) -> Aliased:
         """What its columns are as those of a table."""
@@ -61,7 +63,15 @@ class Place:
         found = self.named(table)
         columns = {name: own for name, own in found.columns.items() if own not in said.values()} | said
         known = min(len(columns), self.total)
-        return replace(self, table=table, by=by, known=known, columns=columns, inverted=found.inverted)
+        return replace(
+            self,
+            table=table,
+            by=by,
+            known=known,
+            columns=columns,
+            inverted=found.inverted,
+            guessed=found.guessed,
+        )
 
     def cells(self, source: str) -> pl.Series:
         """What stands for a header, path or template in the sample, empty cells left out."""
@@ -212,7 +222,14 @@ def _in_cells(place: Place) -> Place | None:
         if {"text", "html"} & set(found.columns):
             columns = {name: f"each.{own}" for name, own in found.columns.items()}
             known = len(columns)
-            return replace(inside, columns=columns, inverted=found.inverted, known=known, total=len(inner))
+            return replace(
+                inside,
+                columns=columns,
+                inverted=found.inverted,
+                guessed=found.guessed,
+                known=known,
+                total=len(inner),
+            )
     return None
 
 
@@ -228,7 +245,7 @@ def _in_numbered(place: Place) -> Place | None:
             numbered.setdefault(name, []).append(title)
     for column in (name for name, several in numbered.items() if len(several) > 1):
         word = column.replace(items.NUMBER, "").strip(" _-.:#")
-        if not known_as("messages", "text", word):
+        if not known_as("messages", "text", word) or not _speaks(place, numbered[column]):
             continue
         inside = replace(place, table="messages", by=tuple(numbered[column]), each=column)
         beside = {_without(word, name): f"each.{name}" for name in numbered if name != column}
@@ -236,8 +253,16 @@ def _in_numbered(place: Place) -> Place | None:
         columns = {name: beside[short] for name, short in found.columns.items()}
         columns = {name: own for name, own in columns.items() if name != "html"} | {"text": "each"}
         known, total = len(columns), len(beside) + 1
-        return replace(inside, columns=columns, inverted=found.inverted, known=known, total=total)
+        return replace(
+            inside, columns=columns, inverted=found.inverted, guessed=found.guessed, known=known, total=total
+        )
     return None
+
+
+def _speaks(place: Place, titles: Sequence[str]) -> bool:
+    """Whether letters stand in most cells of these columns, if anything does."""
+    cells = pl.concat([place.cells(title) for title in titles])
+    return cells.is_empty() or int(cells.str.contains(r"\p{L}").sum()) * 2 > len(cells)
 
 
 def _cells_of(place: Place, sources: Mapping[str, str]) -> Cells:
@@ -260,11 +285,21 @@ def _place_by_alias(file: SourceFile, sample: Sample | None) -> Place:
         if table != "messages" and _OF_A_TICKET & set(place.named("tickets").columns):
             continue
         for mark in marks:
-            if mark <= set(found.columns):
+            if mark <= set(found.columns) and not (table == "messages" and _are_tickets(place, found)):
                 return place.taken_for(table, tuple(found.columns[name] for name in sorted(mark)))
     if by := _repeated_id(place):
         return place.taken_for("messages", by)
     return _as_tickets(place)
+
+
+def _are_tickets(place: Place, messages: Aliased) -> bool:
+    """Whether rows that have what messages have are tickets all the same: with a subject, and each ticket
+    once, or no text of a message at all."""
+    if "subject" not in place.named("tickets").columns:
+        return False
+    ids = place.cells(messages.columns["ticket_id"])
+    each_once = len(ids) > 1 and ids.n_unique() == len(ids)
+    return each_once or not {"text", "html"} & set(messages.columns)
 
 
 def _repeated_id(place: Place) -> tuple[str, ...]:
@@ -300,8 +335,10 @@ def _key(ticket: Place, other: Place) -> str | None:
     if not are_tickets or other.table != "tickets" or "subject" in other.columns:
         return None
     shared = [title for title in ticket.file.titles if title in other.file.titles]
-    if (own := ticket.columns.get("ticket_id")) in shared:
-        return own
+    own = ticket.columns.get("ticket_id")
+    if own in shared and own is not None:
+        # What is only called an id may be each file's own.
+        return own if fold(own) not in _ANYBODY_S else None
     return next(
         (title for title in shared if not own and _refers(ticket.cells(title), other.cells(title))), None
     )

@@ -37,6 +37,8 @@ from importer.schema import load
         ("status", "Closed - Resolved", "closed"),
         ("status", "Closed, but open", None),
         ("author_role", "true", "agent"),
+        ("author_role", "Customer Service", None),
+        ("author_role", "Support Agent", "agent"),
         ("status", "Ja", "closed"),
         ("truth", "Faux", "false"),
         ("truth", "vielleicht", None),

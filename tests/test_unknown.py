@@ -2,6 +2,7 @@
 planned as they are meant, without a hand between."""
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -282,6 +283,7 @@ def test_structs_of_parquet_in_another_language(prepare: Callable, tmp_path: Pat
             "mensajes": [
                 [
                     {"de": "ana@c.example", "tipo": "entrante", "texto": "Hola", "fecha": "2023-02-03 14:05"},
+                    {"de": "l@e.example", "tipo": "saliente", "texto": "Sí", "fecha": "2023-02-03 14:35"},
                     {"de": "l@e.example", "tipo": "interno", "texto": "nota", "fecha": "2023-02-03 15:05"},
                 ]
             ],
@@ -325,6 +327,76 @@ def test_yes_and_no_alone_say_nothing_and_names_are_no_addresses(prepare: Callab
         ("inbound", "Ann", False),
         ("internal", "Sue", True),
     ]
+
+
+def columns(folder: Path, table: str) -> dict[str, object]:
+    """What `init` writes of a table, empty where it takes no file for it."""
+    source = tomllib.loads(initialised(folder).read_text("utf-8"))["source"]
+    return dict(source.get(table, {}).get("columns", {}))
+
+
+def test_tickets_with_a_second_id_are_no_messages(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "ID,Reference,Subject,Message,Status,Requester email,Created\n"
+        + "".join(
+            f"{n},INC-10{n},Help,my text {n},Closed,a{n}@x.example,2024-01-0{n} 10:00\n" for n in range(1, 7)
+        )
+    )
+    assert (columns(tmp_path, "tickets")["opening_text"], columns(tmp_path, "messages")) == ("Message", {})
+
+
+def test_a_file_s_own_id_is_no_reference_to_another_s(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,subject,status,created\n1,Hi,open,2024-01-02\n2,Yo,open,2024-01-02\n")
+    (tmp_path / "r.csv").write_text("id,thread,body,created\n1,2,one,2024-01-02\n2,1,two,2024-01-02\n")
+    assert columns(tmp_path, "messages") == {}
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "column"),
+    [
+        ("Transcript", ["anna@x.example wrote: help", "bo@x.example wrote: help me too"], "requester_email"),
+        ("Support address", ["help@shop.example", "help@shop.example"], "requester_email"),
+        ("App version", ["1.1.3", "1.2.3"], "created_at"),
+    ],
+)
+def test_what_stands_in_a_column_is_not_taken_for_more_than_it_is(
+    tmp_path: Path, header: str, cells: list[str], column: str
+) -> None:
+    lines = [f"{n},Hi,{cell}" for n, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("\n".join([f"id,subject,{header}", *lines]) + "\n")
+    assert column not in columns(tmp_path, "tickets")
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("department", ["Client Services", "Technical Support"]),
+        ("Audience", ["Team", "Team"]),
+        ("Type", ["Question", "Comment"]),
+    ],
+)
+def test_words_of_several_meanings_decide_nothing(tmp_path: Path, header: str, cells: list[str]) -> None:
+    lines = [f"{n},1,text {n},{cell}" for n, cell in enumerate(cells)]
+    (tmp_path / "m.csv").write_text("\n".join([f"message id,ticket id,text,{header}", *lines]) + "\n")
+    assert set(columns(tmp_path, "messages")) == {"message_id", "ticket_id", "text"}
+
+
+def test_what_is_known_by_its_cells_alone_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,subject,When\n1,Hi,2024-01-02 10:00\n2,Yo,2024-01-03 10:00\n")
+    lines = initialised(tmp_path).read_text("utf-8").splitlines()
+    assert 'columns.created_at = "When" # by what stands in it # <- say it' in lines
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x7f"])
+def test_odd_signs_in_headers_and_values_are_written_as_toml(tmp_path: Path, sign: str) -> None:
+    (tmp_path / "t.csv").write_text(f"id,sub{sign}ject,status,body\n1,Hi,Lost{sign}one,x\n", "utf-8")
+    written = tomllib.loads(initialised(tmp_path).read_text("utf-8"))["source"]["tickets"]
+    assert written["values"]["status"] == {f"Lost{sign}one": "closed"}
+
+
+def test_columns_of_scores_with_numbers_are_no_messages(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,subject,Svar 1,Svar 2\n1,Hi,4,5\n")
+    assert columns(tmp_path, "messages") == {}
 
 
 def test_a_guess_is_marked_and_counted(tmp_path: Path) -> None:

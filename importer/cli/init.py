@@ -63,7 +63,7 @@ def init(
     path = into or Path(f"{found.preset or name_of(looked_at[0].path.stem)}.toml")
     if path.exists():
         raise ConfigError(f"{path}: is there already; name another file with --into")
-    lines = "\n".join(migration_lines(found, path, timezone, region)).splitlines()
+    lines = "\n".join(migration_lines(found, path, timezone, region)).split("\n")
     with writing(path) as out:
         out.write("\n".join(lines) + "\n")
     try:

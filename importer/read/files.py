@@ -148,6 +148,7 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
         raise SourceError(f"{path}: is empty, not even a header stands in it")
     if start == b"PAR1":
         titles, rows, nested = parquet_header(path)
+        _refuse_our_names(path, titles)
         return SourceFile(path, "parquet", titles, _distinct(titles), readable=path, rows=rows, nested=nested)
     if start in _OTHERS:
         raise SourceError(f"{path}: {_OTHERS[start]}")
@@ -227,7 +228,7 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     if like := [title for title in titles if _VALUE.match(title)]:
         raise SourceError(
             f"{file.path}:{dialect.preamble + 1}: its first line looks like a row, not like a header "
-            f"({', '.join(like[:3])}); put a line with the columns' names above it"
+            f"({', '.join(like[:3])}); put the columns' names above it, or remove what stands above them"
         )
     if any(not title.isprintable() for title in titles) and "\0" in start:
         raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
@@ -238,11 +239,22 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
             f"{file.path}:{dialect.preamble + 1}: its header has bytes that are no {dialect.encoding_name} "
             "text; set the table's encoding"
         )
+    _refuse_our_names(file.path, titles)
     if not any(titles):
         raise SourceError(f"{file.path}: its first line names no column; a header is expected")
     return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))
 
 
+def _refuse_our_names(path: Path, titles: Sequence[str]) -> None:
+    if ours := sorted(_OUR_NAMES & {*titles}):
+        raise SourceError(
+            f"{path}: a column is called {' and '.join(ours)}, as one of this program's own; call it "
+            "something else"
+        )
+
+
+# What rows are numbered and marked by while they are read.
+_OUR_NAMES = frozenset({"_record", "_flaw"})
 # An e-mail address or a time is the name of no column.
 _VALUE = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 

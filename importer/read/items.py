@@ -112,30 +112,30 @@ def _listed(cell: str | None) -> list[str]:
 # -- columns with numbers
 
 
-def _numbered(column: str, header: Sequence[str]) -> dict[int, str]:
-    """Number → the column of that number, in the order of the numbers."""
+def _numbered(column: str, header: Sequence[str]) -> dict[str, str]:
+    """Number, as it is written → the column of that number, in the order of the numbers."""
     before, _, behind = column.partition(NUMBER)
     pattern = re.compile(rf"{re.escape(before)}(\d+){re.escape(behind)}", re.IGNORECASE)
-    found = {int(match[1]): name for name in header if (match := pattern.fullmatch(name))}
-    return dict(sorted(found.items()))
+    found = {match[1]: name for name in header if (match := pattern.fullmatch(name))}
+    return dict(sorted(found.items(), key=lambda item: (int(item[0]), item[0])))
 
 
-def _beside(each: Each, header: Sequence[str]) -> dict[str, dict[int, str]]:
+def _beside(each: Each, header: Sequence[str]) -> dict[str, dict[str, str]]:
     """The other columns with these numbers: `Comment {n} Author` → number → column."""
     own = _numbered(each.column, header)
-    found: dict[str, dict[int, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for name in header:
         match = re.search(r"\d+", name)
-        if match and int(match[0]) in own and name not in own.values():
+        if match and match[0] in own and name not in own.values():
             title = f"{name[: match.start()]}{NUMBER}{name[match.end() :]}"
-            found.setdefault(title, {})[int(match[0])] = name
+            found.setdefault(title, {})[match[0]] = name
     return found
 
 
 def _numbered_items(each: Each, header: Header) -> pl.Expr:
     beside = _beside(each, header.names)
 
-    def values(number: int, own: str) -> list[pl.Expr]:
+    def values(number: str, own: str) -> list[pl.Expr]:
         others = {title: by_number.get(number) for title, by_number in beside.items()}
         return [
             pl.col(own).alias("each"),

@@ -47,6 +47,8 @@ def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
         return pl.when(column != "").then(column)
     if isinstance(dtype, pl.Datetime):
         return column.dt.to_string("iso:strict")
+    if isinstance(dtype, pl.Duration):
+        return column.dt.to_string("iso")
     if dtype == pl.Boolean:
         return pl.when(column).then(pl.lit("true")).when(~column).then(pl.lit("false"))
     if dtype == pl.Binary:

@@ -855,6 +855,28 @@ def test_a_file_s_name_must_tell_it_apart_where_records_are_known_by_it(
     assert "2023/t.csv and" in said
 
 
+def test_a_column_with_a_name_of_ours_is_refused(migration: Migration) -> None:
+    assert "a column is called _record, as one of this program's own" in refusal(
+        migration(tickets="ticket_id,_record\n1,2\n")
+    )
+
+
+def test_columns_with_one_number_written_twice_are_two(migration: Migration) -> None:
+    path = migration(
+        'messages.each.column = "Comment {n}"\nmessages.columns = { ticket_id = "ticket_id", text = "each" }',
+        tickets="ticket_id,Comment 1,Comment 01,Comment 2\n1,a,b,c\n",
+    )
+    assert sorted(rows(path, "messages", "text")) == ["a", "b", "c"]
+
+
+def test_a_duration_of_parquet_is_a_text(migration: Migration, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"ticket_id": ["1"], "took": pl.Series([90_000], dtype=pl.Duration("ms"))})
+    frame.write_parquet(tmp_path / "t.parquet")
+    path = migration(tickets="ticket_id\n1\n")
+    path.write_text(path.read_text("utf-8").replace("tickets.csv", "t.parquet"), "utf-8")
+    assert rows(path, "tickets", "custom.took") == ["PT1M30S"]
+
+
 def test_a_key_with_dots_is_found_inside_a_cell(migration: Migration) -> None:
     path = migration(
         'tickets.columns = { subject = "about.short.text", tags = "labels[].the.name" }',
