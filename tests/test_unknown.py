@@ -295,7 +295,11 @@ def test_structs_of_parquet_in_another_language(prepare: Callable, tmp_path: Pat
         (
             "open",
             "ana@c.example",
-            [("inbound", "ana@c.example", "Hola"), ("internal", "l@e.example", "nota")],
+            [
+                ("inbound", "ana@c.example", "Hola"),
+                ("outbound", "l@e.example", "Sí"),
+                ("internal", "l@e.example", "nota"),
+            ],
         ),
     )
 
