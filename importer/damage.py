@@ -220,8 +220,7 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
 
 
 def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
-    said = int(related.authors.select(pl.col("going").sum()).collect().item()) - related.openings.count
-    if "messages" in tables and 0 < said == related.unsaid:
+    if related.unsaid and related.unsaid == count(related.going.filter(~pl.col("_opening"))):
         yield Finding(
             "messages",
             "all_internal",

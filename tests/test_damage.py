@@ -342,6 +342,22 @@ def test_tickets_that_were_closed_before_they_were_there(migration: Migration, p
     assert (found.name, found.count, found.places[0].record) == ("closed_before_created", 1, 1)
 
 
+@pytest.mark.parametrize("said", ["", "true"])
+def test_an_export_in_which_no_message_says_whether_it_is_public(
+    migration: Migration, prepare, said: str
+) -> None:
+    path = migration(
+        'opening = "unless_repeated"',
+        tickets="ticket_id,requester_email,opening_text\n1,a@b.example,x\n2,a@b.example,y\n",
+        messages=f"ticket_id,author_email,public,text\n1,a@b.example,true,x\n2,l@b.example,{said},z\n".replace(
+            "true,x", ",x"
+        ),
+    )
+    ready = prepare(path)
+    found = {f.name: f.count for f in findings(ready)}
+    assert found.get("all_internal") == (None if said else 2)
+
+
 def test_a_file_without_rows(migration: Migration, prepare) -> None:
     assert told(prepare(migration(tickets=tickets()))) == [("tickets", "no_rows", 0, 0)]
 
