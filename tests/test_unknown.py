@@ -324,7 +324,7 @@ def test_yes_and_no_alone_say_nothing_and_names_are_no_addresses(prepare: Callab
         "ticket id,subject,customer name,customer email,created\n1,Hi,Ann,a@b.example,2023-02-03\n"
     )
     (tmp_path / "m.csv").write_text(
-        "message id,ticket id,from,text,date,helpful,internal use\n1,1,Ann,Help,2023-02-03,yes,no\n2,1,Sue,x,2023-02-04,no,yes\n"
+        "message id,ticket id,from,text,date,helpful,internal use\n1,1,Ann,Help,2023-02-03,no,no\n2,1,Sue,x,2023-02-04,yes,yes\n"
     )
     (job,) = prepare(initialised(tmp_path)).parts.jobs()
     assert [(m.direction, m.author_name, m.by_agent) for m in job.messages] == [
