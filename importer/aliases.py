@@ -141,7 +141,7 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
     """Put right and fill in what names alone got wrong or did not find."""
     for name, email in _PEOPLE.get(table, ()):
         _sort_people(table, name, email, found, cells)
-    if table == "tickets" and (closed := found.get("closed_at")) and _all_mean("public", cells(closed)):
+    if table == "tickets" and (closed := found.get("closed_at")) and _all_mean("truth", cells(closed)):
         # Whether it is closed, not when.
         del found["closed_at"]
         found.setdefault("status", closed)
@@ -170,11 +170,7 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
 def _sort_people(table: str, name: str, email: str, found: dict[str, str], cells: Cells) -> None:
     if name in found and email not in found and _mostly(cells(found[name]), _ADDRESS):
         found[email] = found.pop(name)
-    if (
-        email in found
-        and not cells(found[email]).is_empty()
-        and not _mostly(cells(found[email]), _ADDRESS, 0.1)
-    ):
+    if email in found and _mostly(cells(found[email]), r"^[^@]*$"):
         header = found.pop(email)
         if table == "messages" and "author_role" not in found and _all_mean("author_role", cells(header)):
             found["author_role"] = header
@@ -182,9 +178,9 @@ def _sort_people(table: str, name: str, email: str, found: dict[str, str], cells
             found.setdefault(name, header)
 
 
-def _mostly(cells: pl.Series, pattern: str, share: float = _MOST) -> bool:
-    """Whether that share of the cells has a pattern, and there are any."""
-    return not cells.is_empty() and int(cells.str.contains(pattern).sum()) >= len(cells) * share
+def _mostly(cells: pl.Series, pattern: str) -> bool:
+    """Whether most of the cells have a pattern, and there are any."""
+    return not cells.is_empty() and int(cells.str.contains(pattern).sum()) >= len(cells) * _MOST
 
 
 def _are_times(cells: pl.Series) -> bool:

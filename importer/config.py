@@ -99,13 +99,13 @@ class Source(Section):
         parts = self._preset.parts(name) if self._preset else ()
         if parts:
             return (*(over(part, own) for part in parts), over(Part(), own))
-        if not parts and name == "tickets" and not self.tickets.files:
-            parts = (Part(read="messages", gather=True),)
-        elif not parts and own.each is not None:
-            parts = (Part(read="messages" if name == "attachments" else "tickets"),)
-        elif not parts:
-            parts = (Part(),)
-        return tuple(over(part, own) for part in parts)
+        if name == "tickets" and not self.tickets.files:
+            part = Part(read="messages", gather=True)
+        elif own.each is not None:
+            part = Part(read="messages" if name == "attachments" else "tickets")
+        else:
+            part = Part()
+        return (over(part, own),)
 
     def lookup(self, name: str) -> LookupTable | None:
         """A lookup file's words, the preset's and the migration's."""

@@ -186,9 +186,9 @@ def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[P
             why = ' # "": not every file has it'
         elif any(one.endswith(" (1)") for one in header):
             why = f" # it stands more than once; (2) is the second {_GAP}"
-        if any(name in place.guessed for place in places):
+        if any(name in place.guessed_as(table) for place in places):
             why += f" # by what stands in it {_GAP}"
-        value = _text(header[0]) if len(header) == 1 else json.dumps(header, ensure_ascii=False)
+        value = _text(header[0]) if len(header) == 1 else f"[{', '.join(map(_text, header))}]"
         yield f"columns.{name} = {value}{why}"
     for name in (name for name in _ASKED if name in columns):
         yield from _value_lines(name, columns[name], places)

@@ -1,5 +1,5 @@
-"""What an export is, by its headers alone: which preset knows its files, else which columns have names that
-many exports use. Pure; files were looked at before."""
+"""What an export is: which preset knows its files by their headers, else which columns have names that many
+exports use, or hold what shows them. Pure; files were looked at before."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -62,16 +62,16 @@ class Place:
         """The file as one of a table; `said` are columns of which something else is known."""
         found = self.named(table)
         columns = {name: own for name, own in found.columns.items() if own not in said.values()} | said
+        return replace(self, table=table, by=by).filled(found, columns)
+
+    def filled(self, found: Aliased, columns: Mapping[str, str]) -> "Place":
+        """With these columns, and with what else was found of them."""
         known = min(len(columns), self.total)
-        return replace(
-            self,
-            table=table,
-            by=by,
-            known=known,
-            columns=columns,
-            inverted=found.inverted,
-            guessed=found.guessed,
-        )
+        return replace(self, columns=columns, inverted=found.inverted, guessed=found.guessed, known=known)
+
+    def guessed_as(self, table: str) -> frozenset[str]:
+        """The columns that are known only by what stands there, as of its own table or of a gathered one."""
+        return self.guessed if table == self.table else self.named(table).guessed
 
     def cells(self, source: str) -> pl.Series:
         """What stands for a header, path or template in the sample, empty cells left out."""
@@ -221,15 +221,7 @@ def _in_cells(place: Place) -> Place | None:
         found = aliased("messages", Header(plain, {}), deeper, _cells_of(inside, {}))
         if {"text", "html"} & set(found.columns):
             columns = {name: f"each.{own}" for name, own in found.columns.items()}
-            known = len(columns)
-            return replace(
-                inside,
-                columns=columns,
-                inverted=found.inverted,
-                guessed=found.guessed,
-                known=known,
-                total=len(inner),
-            )
+            return replace(inside, total=len(inner)).filled(found, columns)
     return None
 
 
@@ -252,10 +244,7 @@ def _in_numbered(place: Place) -> Place | None:
         found = aliased("messages", Header([*beside], {}), (), _cells_of(inside, beside))
         columns = {name: beside[short] for name, short in found.columns.items()}
         columns = {name: own for name, own in columns.items() if name != "html"} | {"text": "each"}
-        known, total = len(columns), len(beside) + 1
-        return replace(
-            inside, columns=columns, inverted=found.inverted, guessed=found.guessed, known=known, total=total
-        )
+        return replace(inside, total=len(beside) + 1).filled(found, columns)
     return None
 
 
