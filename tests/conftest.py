@@ -17,9 +17,13 @@ from typing import Any
 
 import pytest
 
-from importer import checkpoint, config, dry_run, pipeline, read
+from importer import read
+from importer.checkpoint import database as checkpoint
 from importer.cli.demo import AGENTS
-from importer.push import Options
+from importer.migration import file as config
+from importer.pipeline import prepare as dry_run
+from importer.pipeline import run as pipeline
+from importer.push.workers import Options
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
 from importer.sandbox.faults import Plan

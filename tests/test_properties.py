@@ -15,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from importer import config, read
-from importer.read.files import guarded, unguarded
-from importer.read.proof import prove, records
+from importer import read
+from importer.migration import file as config
+from importer.read.csv.structure import prove, records
+from importer.read.source_file import guarded, unguarded
 from importer.report import rejects
-from importer.validate import FATE_SCHEMA, validate
+from importer.validate.judge import FATE_SCHEMA, validate
 
 HEADER = ("ticket_id", "requester_email", "subject", "status", "created_at", "opening_text", "Note")
 MIGRATION = """
@@ -178,7 +179,7 @@ soup = st.lists(
 def test_what_is_proved_has_one_reading(data: bytes, chunk: int) -> None:
     data = b"a,b\n" + data
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("importer.read.proof.CHUNK", chunk)
+        patch.setattr("importer.read.csv.structure.CHUNK", chunk)
         found = prove(io.BytesIO(data), ",", 2)
     if found.unproved:
         return
@@ -203,7 +204,7 @@ def test_what_rfc_4180_allows_is_proved(table: list[tuple[str, str]], chunk: int
     out = io.StringIO()
     csv.writer(out, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *table])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("importer.read.proof.CHUNK", chunk)
+        patch.setattr("importer.read.csv.structure.CHUNK", chunk)
         found = prove(io.BytesIO(out.getvalue().encode()), ",", 2)
     assert (found.unproved, found.records) == (set(), len(table) + 1)
 
@@ -224,7 +225,7 @@ def test_records_of_a_proved_file_are_found_in_its_bytes(
     text = out.getvalue() if ends else out.getvalue().removesuffix(newline)
     numbers = sorted(data.draw(st.sets(st.integers(0, len(table)), min_size=1)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("importer.read.proof.CHUNK", chunk)
+        patch.setattr("importer.read.csv.structure.CHUNK", chunk)
         found = list(records(io.BytesIO(text.encode()), numbers))
     whole = [("a", "b"), *table]
     for number, (line, content) in zip(numbers, found, strict=True):

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from importer import config
 from importer.cli import EXIT_CODES
 from importer.cli.group import Session
 from importer.cli.group import dixa_import as group
 from importer.dixa import APIS
+from importer.migration import file as config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

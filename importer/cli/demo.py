@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from importer import config, pipeline
 from importer.cli.group import Session, command_line
 from importer.cli.run import push
 from importer.errors import ConfigError
+from importer.migration import file as config
+from importer.pipeline import run as pipeline
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
 

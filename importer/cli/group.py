@@ -17,8 +17,8 @@ import click
 from tqdm import tqdm
 
 from importer import __version__
-from importer.config import Migration
 from importer.errors import ConfigError, Unauthorized
+from importer.migration.file import Migration
 
 EXIT_CODES: Mapping[int, str] = {
     0: "all clean",

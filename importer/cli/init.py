@@ -7,15 +7,16 @@ from textwrap import fill, indent
 import click
 from tabulate import tabulate
 
-from importer import config, presets
 from importer.cli.group import Session, command_line
-from importer.draft import gaps, migration_lines, missing_tickets, name_of
+from importer.discover.recognise import Recognised, recognise
+from importer.discover.template import gaps, migration_lines, missing_tickets, name_of
 from importer.errors import ConfigError, SourceError
-from importer.presets import Preset
+from importer.migration import file as config
+from importer.migration import presets
+from importer.migration.presets import Preset
+from importer.private_files import writing
 from importer.read import SourceFile, find, is_ours, look, no_tables, sample
-from importer.recognise import Recognised, recognise
-from importer.report.private import writing
-from importer.schema import TABLES
+from importer.tables.schema import TABLES
 
 _OURS = "written by this program and no part of the export, left out"
 _EMPTY = "is empty, left out"

@@ -12,7 +12,7 @@ import click
 import polars as pl
 from tqdm import tqdm
 
-from importer import checkpoint, config, dry_run, pipeline
+from importer.checkpoint import database as checkpoint
 from importer.cli.group import (
     Session,
     authorization,
@@ -23,13 +23,16 @@ from importer.cli.group import (
     token_options,
 )
 from importer.cli.validate import counted_lines, evidence_of, prepared, show_plan
-from importer.config import Migration
 from importer.errors import ConfigError, Invalid
+from importer.migration import file as config
+from importer.migration.file import Migration
 from importer.model import State, TicketResult
-from importer.pace import Pace
-from importer.push import Options
+from importer.pipeline import prepare as dry_run
+from importer.pipeline import run as pipeline
+from importer.push.workers import Options
 from importer.report import files, text
 from importer.report.rejects import Problem
+from importer.transport.pace import Pace
 
 NO_LIMITS = pipeline.Limits()
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
-from importer import checkpoint, config
+from importer.books import PLACES, Books
+from importer.checkpoint import database as checkpoint
 from importer.cli.group import Session, command_line, migration_argument
+from importer.migration import file as config
 from importer.model import State
 from importer.report import text
-from importer.report.books import PLACES, Books
 
 
 @click.command(

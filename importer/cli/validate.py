@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
-from importer import config, damage, dry_run, read
+from importer import read
 from importer.cli.group import Session, command_line, migration_argument, overrides, target_options
-from importer.config import Migration
 from importer.dixa import APIS
+from importer.migration import file as config
+from importer.migration.file import Migration
+from importer.pipeline import prepare as dry_run
+from importer.relate import warnings as damage
 from importer.report import evidence, files, rejects, text
 from importer.report.rejects import Problem
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from importer.dixa import integrations, v1
+from importer.dixa import v1
 from importer.dixa.api import Api
+from importer.dixa.integrations import protocol as integrations
 
 APIS: Mapping[str, Api] = {"dixa": v1, "integrations": integrations}

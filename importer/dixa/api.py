@@ -8,19 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from importer.config import Migration
 from importer.errors import ProtocolError
-from importer.model import (
-    Answer,
-    Contact,
-    Conversation,
-    Doubt,
-    Ending,
-    Judgement,
-    Outcome,
-    Request,
-    Step,
-)
+from importer.migration.file import Migration
+from importer.model import Answer, Contact, Conversation, Doubt, Ending, Judgement, Outcome, Request, Step
 
 Item = Mapping[str, Any]
 

@@ -5,8 +5,16 @@ something that is no table) raises SourceError here, with everything that is wro
 is passed on as it is, for `validate` to judge.
 """
 
-from importer.read.assembly import Origin, Piece, Scanned
-from importer.read.files import (
+from importer.read.assemble import Origin, Piece, Scanned
+from importer.read.corrections import TOO_WIDE, source
+from importer.read.csv.exact_rows import FLAWS, HARMLESS
+from importer.read.fetch import Record, fault, fetch
+from importer.read.frames import batches
+from importer.read.mapping.canonical import UNNAMED
+from importer.read.mapping.explode import record_of
+from importer.read.sample import Sample, sample
+from importer.read.scan import scan
+from importer.read.source_file import (
     REASON_COLUMNS,
     SourceFile,
     find,
@@ -16,14 +24,6 @@ from importer.read.files import (
     no_tables,
     row_writer,
 )
-from importer.read.frames import batches
-from importer.read.items import record_of
-from importer.read.mended import TOO_WIDE, source
-from importer.read.records import Record, fault, fetch
-from importer.read.rows import FLAWS, HARMLESS
-from importer.read.samples import Sample, sample
-from importer.read.scan import scan
-from importer.read.shape import UNNAMED
 
 __all__ = [
     "FLAWS",

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from importer.care import Care, Thorough
-from importer.cells import where_all
-from importer.read.files import SourceFile
-from importer.read.parquet import parquet_frame
-from importer.read.rows import Flaw
+from importer.parse.distinct import where_all
+from importer.parse.fastpath import Care, Thorough
+from importer.read.csv.exact_rows import Flaw
+from importer.read.parquet.frame import parquet_frame
+from importer.read.source_file import SourceFile
 
 _ROWS, _BYTES = 100_000, 1 << 26  # of a batch: what comes first
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from importer.config import LookupTable, Table
 from importer.errors import SourceError
+from importer.migration.file import LookupTable, Table
+from importer.read.csv.exact_rows import rows
+from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, Proof
+from importer.read.csv.structure_checks import Proofs
 from importer.read.dialect import UTF8
-from importer.read.files import SourceFile, find, is_rejects, look, row_writer, with_encoding_of
-from importer.read.proof import BOM_INSIDE, QUOTES_INSIDE, Proof
-from importer.read.proofs import Proofs
-from importer.read.rows import rows
+from importer.read.source_file import SourceFile, find, is_rejects, look, row_writer, with_encoding_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from importer.config import Source
 from importer.errors import SourceError
-from importer.read.assembly import Assembly, Scanned
-from importer.read.proofs import Proofs
+from importer.migration.file import Source
+from importer.read.assemble import Assembly, Scanned
+from importer.read.csv.structure_checks import Proofs
 from importer.read.readable import Files, Ways
-from importer.schema import TABLES, load
+from importer.tables.schema import TABLES, load
 
 
 def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:

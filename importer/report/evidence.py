@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from importer import read
-from importer.damage import Finding
-from importer.relate import Related
+from importer.relate.fates import Related
+from importer.relate.warnings import Finding
 from importer.report.rejects import example
-from importer.validate import Checked
+from importer.validate.judge import Checked
 
 _FILES_SHOWN = 20
 

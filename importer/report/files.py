@@ -8,14 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from importer.checkpoint import TicketRecord
+from importer.books import Books
+from importer.checkpoint.database import TicketRecord
 from importer.errors import ConfigError
-from importer.exchange import Traffic
 from importer.model import State
-from importer.report.books import Books
+from importer.private_files import writing
 from importer.report.html import page
-from importer.report.private import writing
 from importer.report.rejects import Problem
+from importer.transport.exchange import Traffic
 
 
 def folder(path: Path) -> Path:

@@ -9,11 +9,11 @@ import polars as pl
 
 from importer import read
 from importer.model import State
+from importer.private_files import writing
 from importer.read import REASON_COLUMNS, SourceFile
-from importer.relate import RULES
-from importer.report.private import writing
-from importer.schema import TABLES
-from importer.validate import Checked
+from importer.relate.fates import RULES
+from importer.tables.schema import TABLES
+from importer.validate.judge import Checked
 
 # Rows that are whole in themselves and wait for another one: they need no mending.
 WAITING = frozenset({"message_rejected", "attachment_rejected", "ticket_rejected"})

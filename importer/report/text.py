@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from importer.books import Books
 from importer.model import State
-from importer.report.books import Books
 from importer.report.rejects import Problem
 
 _HEADINGS = {state: state.value.replace("_", " ") for state in State}

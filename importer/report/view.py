@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from importer.books import KINDS, PLACES
 from importer.model import State
-from importer.report import text, verdict
-from importer.report.books import KINDS, PLACES
+from importer.report import next_steps as verdict
+from importer.report import text
 from importer.report.months import chart
 from importer.report.rejects import WAITING
 

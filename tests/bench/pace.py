@@ -17,8 +17,8 @@ from typing import Any
 from aiolimiter import AsyncLimiter
 from tabulate import tabulate
 
-from importer.pace import limiter
 from importer.sandbox.server import Bucket
+from importer.transport.pace import limiter
 
 RATE, BURST, JITTER = 10.0, 4, 0.05
 SHAPES: dict[str, Callable[[], AsyncLimiter]] = {

@@ -16,9 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from importer import checkpoint, config, dry_run, read
-from importer.dixa import integrations
+from importer import read
+from importer.checkpoint import database as checkpoint
+from importer.dixa.integrations import protocol as integrations
+from importer.migration import file as config
 from importer.model import State
+from importer.pipeline import prepare as dry_run
 from importer.sandbox import Settings, running
 
 MIGRATION = """

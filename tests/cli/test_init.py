@@ -12,10 +12,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-from importer import config, presets, read
+from importer import read
 from importer.cli import dixa_import as group
 from importer.cli.group import Session
 from importer.errors import ConfigError, SourceError
+from importer.migration import file as config
+from importer.migration import presets
 from importer.resources import SAMPLES
 
 LOOK_ALIKES = SAMPLES / "presets"

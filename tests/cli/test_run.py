@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from importer import config
 from importer.errors import ConfigError
+from importer.migration import file as config
 from importer.sandbox import Settings, running
 from importer.sandbox.server import Running
 

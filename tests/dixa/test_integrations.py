@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from importer.dixa import integrations
+from importer.dixa.integrations import protocol as integrations
 from importer.errors import ProtocolError
 from importer.model import (
     Answer,

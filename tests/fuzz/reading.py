@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 from exports import Case
 
-from importer import config, read
+from importer import read
 from importer.errors import RunError
-from importer.read import proof
+from importer.migration import file as config
+from importer.read.csv import structure as proof
 from importer.report import rejects
-from importer.validate import BODIES, FATE_SCHEMA, Checked, validate
+from importer.validate.judge import BODIES, FATE_SCHEMA, Checked, validate
 
 MIGRATION = """
 version = 1

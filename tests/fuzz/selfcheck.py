@@ -15,9 +15,9 @@ from oracle import judge
 from reading import Reading, read_case
 from tabulate import tabulate
 
-from importer import validate
-from importer.read import proofs
-from importer.read.proof import Proof
+from importer.read.csv import structure_checks as proofs
+from importer.read.csv.structure import Proof
+from importer.validate import judge as validate
 
 INPUTS = 300
 Change = Callable[[Reading, random.Random], None]

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from importer import config, read
+from importer import read
 from importer.errors import SourceError
-from importer.read.files import look
+from importer.migration import file as config
+from importer.read.source_file import look
 
 Migration = Callable[..., Path]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
+from importer.books import Books
 from importer.model import State
-from importer.report.books import Books
 from importer.report.files import summary
 from importer.report.html import LONGEST, page, plain, visible
 from importer.report.months import LABELS, chart

@@ -3,7 +3,7 @@
 
 from importer.dixa.v1.account import needs, organization, target
 from importer.dixa.v1.answers import judge, next_page
-from importer.dixa.v1.marks import instant
+from importer.dixa.v1.identity import instant
 from importer.dixa.v1.people import agents, contacts_of, create_people, create_person, find_person, person_in
 from importer.dixa.v1.protocol import HAS_EXTERNAL_IDS, NEEDS_TIMES, TRAITS, DixaV1, Settings
 from importer.dixa.v1.reading import (

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from importer.config import Migration
 from importer.dixa.api import Account, Item, Need
 from importer.dixa.v1.protocol import EMAIL, DixaV1, Settings
+from importer.migration.file import Migration
 from importer.model import Request
 
 # What is looked up in the account, as it is named to the user.

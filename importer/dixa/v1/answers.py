@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from importer.dixa.api import Item, created_id, page, text_mark
-from importer.dixa.endings import clean, judge_change, judge_reading
+from importer.dixa.response_rules import clean, judge_change, judge_reading
 from importer.dixa.v1.people import is_person
 from importer.model import (
     SETTINGS,

@@ -18,7 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from importer.dixa.api import Trait, text_mark
-from importer.dixa.v1.marks import iso, mark_of, note_mark
+from importer.dixa.v1.identity import iso, mark_of, note_mark
 from importer.model import (
     AGENT,
     Attachment,
@@ -31,8 +31,8 @@ from importer.model import (
     Step,
     StepKind,
 )
-from importer.plan import fingerprint
-from importer.text import has_inner_images, heads, safe_html, shows_something
+from importer.plan.conversation import fingerprint
+from importer.text.heads import has_inner_images, heads, safe_html, shows_something
 
 EMAIL = "email"
 # In one request; Dixa gives no maximum.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from importer.dixa.api import Item, in_time, rows, text_mark
-from importer.dixa.v1.marks import SAME_INSTANT_SECONDS, instant, mark_of, note_mark, same_instant
+from importer.dixa.v1.identity import SAME_INSTANT_SECONDS, instant, mark_of, note_mark, same_instant
 from importer.model import Answer, Doubt, Judgement, Outcome, Request, State, StepKind, Verdict
-from importer.plan import fingerprint
+from importer.plan.conversation import fingerprint
 
 
 def conversations_of(requester_id: str) -> Request:

@@ -1,0 +1,325 @@
+"""A migration file to begin with, out of what an export was recognised as. Pure."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from importer.discover.recognise import Place, Recognised
+from importer.discover.vocabulary import UNKNOWN, meanings
+from importer.migration import file as config
+from importer.migration import presets
+from importer.migration.presets import Preset
+from importer.read import SourceFile
+from importer.read.mapping.canonical import OF_THE_MESSAGE
+from importer.read.mapping.header import Header
+from importer.tables.schema import FALSE, TABLES, TRUE, load
+
+_GAP = "# <- say it"
+
+
+def gaps(lines: Iterable[str]) -> int:
+    """How many of a migration file's lines say that only the user can know something."""
+    return sum(_GAP in line for line in lines)
+
+
+# Columns of few values, with what is asked of a value that is not known.
+_ASKED = {
+    "status": "open, pending or closed?",
+    "channel": "or a channel of Dixa?",
+    "author_role": "or agent, system?",
+    "role": "or agent?",
+    "direction": "or inbound, outbound?",
+    "public": "or true?",
+}
+_FEW = 60
+_AGENTS = 200
+
+
+def migration_lines(found: Recognised, path: Path, timezone: str | None, region: str | None) -> Iterator[str]:
+    """A commented migration file. What nobody can know is marked."""
+    preset = presets.load(found.preset) if found.preset else None
+    yield f"# Written by dixa-import init. {_GAP[2:].capitalize()}: marks what only you can know."
+    yield "version = 1"
+    yield f"name = {_text(name_of(path.stem))}"
+    yield "\n[source]"
+    if found.preset and preset:
+        yield f"preset = {_text(found.preset)} # {preset.title}"
+    yield from _zone(preset, timezone)
+    if not preset and _opens_twice(found):
+        yield 'opening = "unless_repeated" # first messages may stand in rows of tickets, and once more'
+    yield (
+        f"region = {_text(region)}"
+        if region
+        else '# region = "DK" # country of phone numbers without a country code'
+    )
+    if gap := missing_tickets(found):
+        yield f"\n[source.tickets]\n# {gap}\nfiles = [] {_GAP}"
+    yield from _gathered_lines(found)
+    for table in TABLES:
+        places = [place for place in found.places if place.table == table]
+        if places:
+            yield f"\n[source.{table}]"
+            yield from _table_lines(table, places, path, preset, found)
+    for name in dict.fromkeys(p.table for p in found.places if p.table.startswith("lookup:")):
+        files = [_relative(place.file, path) for place in found.places if place.table == name]
+        yield f"\n[source.lookups.{name.removeprefix('lookup:')}]"
+        yield f"files = [{', '.join(map(_text, files))}]"
+    untaken = [text for place in found.places for text in place.untaken_texts(found.inside)]
+    yield from _target_lines(_has_texts(found, preset), untaken)
+
+
+def _opens_twice(found: Recognised) -> bool:
+    """Whether both tickets and messages have texts."""
+    opens = any(
+        {"opening_text", "opening_html"} & set(p.columns) for p in found.places if p.table == "tickets"
+    )
+    return opens and any(place.table == "messages" for place in found.places)
+
+
+def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:
+    if timezone:
+        yield f"timezone = {_text(timezone)}"
+    elif preset and preset.timezone:
+        yield f"# timezone = {_text(preset.timezone)} # by the preset"
+    else:
+        yield f'# timezone = "Europe/Copenhagen" # of times that name no zone {_GAP}'
+
+
+def _table_lines(
+    table: str, places: Sequence[Place], path: Path, preset: Preset | None, found: Recognised
+) -> Iterator[str]:
+    if each := next((place.each for place in places if place.each), None):
+        yield f"each.column = {_text(each)} # a row is an item of this column of the tickets"
+    else:
+        yield "files = ["
+        for place in places:
+            why = f"has {', '.join(place.by)}" if place.by else "by its column names"
+            yield f"  {_text(_relative(place.file, path))}, # {_comment(why)}"
+        yield "]"
+    if preset:
+        for part in preset.parts(table):
+            yield f"# the preset's columns{' (of one of its files)' * (len(preset.parts(table)) > 1)}:"
+            for name, sources in part.columns.items():
+                yield f"#   {name} = {' | '.join(sources)}"
+        return
+    columns = _headers(places)
+    if each:
+        columns["ticket_id"] = _headers([p for p in found.places if p.table == "tickets"]).get(
+            "ticket_id", [_row_id(found)]
+        )
+    elif table == "tickets" and "" in columns.get("ticket_id", ()):
+        columns["ticket_id"] = [*filter(None, columns["ticket_id"]), "{_file}-{_row}"]
+        yield f"# a file has no ids; its rows are known by their numbers, so leave them as they are {_GAP}"
+    elif table == "tickets" and "ticket_id" not in columns:
+        yield "# no column is known as an id. This is right while the files and their rows stay as they are:"
+        yield f"columns.ticket_id = {_text(_row_id(found))} {_GAP}"
+    yield from _aliased_lines(table, columns, places)
+    if table == "messages":
+        yield from _side_lines(columns, found)
+    if table == "tickets" and "created_at" not in columns:
+        yield "# no column is known as the time of creation, and Dixa API v1 needs one:"
+        yield f'# defaults.created_at = "2020-01-01T00:00:00Z" {_GAP}'
+    inner = found.inside | {header for several in _gathered(found).values() for header in several}
+    unknown = [title for place in places if not place.each for title in place.unknown if title not in inner]
+    if unknown:
+        kept = "custom fields, as custom.HEADER" if table == "tickets" else "in no column"
+        titles = ", ".join(map(_comment, dict.fromkeys(unknown)))
+        yield f"# headers that are not known ({kept}): {titles}"
+
+
+def _gathered_lines(found: Recognised) -> Iterator[str]:
+    """What rows of messages say of their ticket, where no file has tickets."""
+    if columns := _gathered(found):
+        yield "\n[source.tickets] # gathered out of the rows of messages"
+        places = [place for place in found.places if place.table == "messages"]
+        yield from _aliased_lines("tickets", columns, places)
+
+
+def _gathered(found: Recognised) -> dict[str, list[str]]:
+    """Canonical columns of tickets → headers of messages that messages have no use for."""
+    places = [place for place in found.places if place.table == "messages"]
+    if found.preset or any(place.table == "tickets" for place in found.places):
+        return {}
+    taken = {header for place in places for header in place.columns.values()}
+    columns: dict[str, list[str]] = {}
+    for place in places:
+        for name, header in place.named("tickets").columns.items():
+            if header not in taken and name not in (*OF_THE_MESSAGE, "ticket_id"):
+                columns[name] = list(dict.fromkeys([*columns.get(name, []), header]))
+    return columns
+
+
+def _headers(places: Sequence[Place]) -> dict[str, list[str]]:
+    """Canonical column → its headers in the files; "" among them where a file has none."""
+    names = dict.fromkeys(name for place in places for name in place.columns)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        several = [_one_of_several(name, place) for place in places]
+        found[name] = sorted(dict.fromkeys(several), key=lambda header: header == "")
+    return found
+
+
+def _one_of_several(name: str, place: Place) -> str:
+    """The header in this file; of repeated ones the first."""
+    header = place.columns.get(name, "")
+    lists = {field.name for field in load(place.table).fields if field.type == "array"}
+    return f"{header} (1)" if header in place.file.repeats and name not in lists else header
+
+
+def _row_id(found: Recognised) -> str:
+    several = len({place.file.path for place in found.places if place.table == "tickets"}) > 1
+    return "{_file}-{_row}" if several else "row-{_row}"
+
+
+def _comment(title: str) -> str:
+    """A header as a comment can have it."""
+    return "".join(sign if sign.isprintable() else " " for sign in title)
+
+
+def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[Place]) -> Iterator[str]:
+    for name, header in sorted(columns.items(), key=lambda item: _order(table, item[0])):
+        why = ""
+        if "" in header:
+            why = ' # "": not every file has it'
+        elif any(one.endswith(" (1)") for one in header):
+            why = f" # it stands more than once; (2) is the second {_GAP}"
+        if any(name in place.guessed_as(table) for place in places):
+            why += f" # by what stands in it {_GAP}"
+        value = _text(header[0]) if len(header) == 1 else f"[{', '.join(map(_text, header))}]"
+        yield f"columns.{name} = {value}{why}"
+    for name in (name for name in _ASKED if name in columns):
+        yield from _value_lines(name, columns[name], places)
+    missing = [
+        f.name for f in load(table).fields if f.name not in columns and not f.constraints.get("required")
+    ]
+    yield f"# columns that were not found: {', '.join(missing)}"
+
+
+def _value_lines(name: str, sources: Sequence[str], places: Sequence[Place]) -> Iterator[str]:
+    """What the values of a column mean that stand in it, where they do not say it themselves."""
+    inverted = any(name in place.inverted for place in places)
+    cells = pl.concat(
+        [pl.Series(dtype=pl.String), *(place.cells(source) for place in places for source in sources)]
+    )
+    counted = cells.value_counts(sort=True)
+    if counted.height > _FEW:
+        yield f"# {name} has {counted.height:,} different values and more: is it what it is taken for? {_GAP}"
+    known = meanings(name, counted[:, 0].head(_FEW), inverted=inverted)
+    for value, meant in known.items():
+        spelled = "_".join(value.lower().replace("-", " ").split())
+        if meant is None:
+            yield f"values.{name}.{_text(value)} = {_text(UNKNOWN[name])} {_GAP}: {_ASKED[name]}"
+        elif spelled != meant and not (
+            name == "public" and not inverted and value.lower() in (*TRUE, *FALSE)
+        ):
+            yield f"values.{name}.{_text(value)} = {_text(meant)}"
+    if any(place.sample is None or not place.sample.is_whole for place in places):
+        yield f"# {name}: from the first rows alone; validate rejects values that are not named here"
+
+
+def _side_lines(columns: dict[str, list[str]], found: Recognised) -> Iterator[str]:
+    """Who is a customer and who an agent, and what is a private note, where no column says so."""
+    if not {"direction", "public"} & set(columns):
+        yield (
+            "# nothing says which messages are private notes, so all would be notes; if none is: "
+            f'defaults.public = "true" {_GAP}'
+        )
+    told = {name for place in found.places if place.table == "tickets" for name in place.columns}
+    requester = {"requester_id", "requester_email", "requester_name"} & (told | set(_gathered(found)))
+    if requester or {"direction", "author_role"} & set(columns):
+        return
+    senders = {name: columns[name] for name in ("author_name", "author_email") if name in columns}
+    for sources in senders.values():
+        if agents := _assigned(sources, found):
+            yield "# nothing tells customers from agents; agents are here who are somebody's assignee"
+            yield f"columns.author_role = {_text(sources[0])}"
+            yield from (f'values.author_role.{_text(agent)} = "agent"' for agent in agents)
+            yield f'values.author_role."*" = "end_user" {_GAP}: are these all agents?'
+            return
+    if senders:
+        sender = _text(next(reversed(senders.values()))[0])
+        yield f"# nothing tells customers from agents, and all would be agents; say who is one {_GAP}"
+        yield f"# columns.author_role = {sender}"
+        yield '# values.author_role = { "lene@example.com" = "agent", "*" = "end_user" }'
+
+
+def _assigned(sources: Sequence[str], found: Recognised) -> list[str]:
+    """The senders who are the assignee of a ticket."""
+    messages = [place for place in found.places if place.table == "messages"]
+    assignees: set[str] = set()
+    for place in (place for place in found.places if place.table in ("tickets", "messages")):
+        headers = place.named("tickets").columns
+        for name in ("assignee_name", "assignee_email"):
+            assignees |= set(place.cells(headers[name])) if name in headers and not place.each else set()
+    senders = {sender for place in messages for source in sources for sender in place.cells(source)}
+    both = sorted(senders & assignees)
+    return both if len(both) <= _AGENTS else []
+
+
+def _has_texts(found: Recognised, preset: Preset | None) -> bool:
+    """Whether the export has any message, or tickets alone."""
+    if any(place.table == "messages" for place in found.places):
+        return True
+    named = {name for place in found.places for name in place.columns}
+    for place in found.places:
+        parts = preset.parts("tickets") if preset and place.table == "tickets" else ()
+        header = Header(place.file.header, place.file.repeats)
+        for part in (part for part in parts if part.fits(place.file.titles)):
+            named |= {name for name, sources in part.columns.items() if any(map(header.find, sources))}
+    reads = preset is not None and any(part.read for part in preset.messages)
+    return reads or bool(named & {"opening_text", "opening_html"})
+
+
+def _order(table: str, name: str) -> int:
+    return load(table).columns.index(name)
+
+
+def _target_lines(has_texts: bool, untaken: Sequence[str]) -> Iterator[str]:
+    yield "\n[target]"
+    yield 'api = "dixa" # Dixa API v1; "integrations" is the deprecated one'
+    yield "\n[conversation]"
+    yield 'kind = "email" # or the name of a generic channel'
+    endpoint, agent, requester = map(_text, config.PLACEHOLDERS.values())
+    yield f"endpoint = {endpoint} # the e-mail endpoint in Dixa {_GAP}"
+    yield f'# queue = "Imported" # for tickets that stay open and have no assignee {_GAP}'
+    yield 'tags = ["imported"]'
+    if not has_texts:
+        if untaken:
+            titles = ", ".join(map(_comment, untaken))
+            yield f"# no messages are known, though texts stand in {titles}; if they are none:"
+            yield f'# empty = "import" # a ticket goes with its subject alone {_GAP}'
+        else:
+            yield "# no column of texts is known, so each ticket goes with its subject alone"
+            yield f'empty = "import" {_GAP}'
+    yield "\n[people]"
+    yield f"default_agent = {agent} # stands in for agents whom Dixa does not know {_GAP}"
+    yield f"default_requester = {requester} # stands in where a ticket names nobody {_GAP}"
+
+
+def missing_tickets(found: Recognised) -> str | None:
+    """That the file of tickets is not among the files of an export that has one."""
+    preset = presets.load(found.preset) if found.preset else None
+    if preset is None or any(place.table == "tickets" for place in found.places):
+        return None
+    if any(part.gather for part in preset.tickets):
+        return None
+    wanted = " or ".join(f"a file with {', '.join(part.headers)}" for part in preset.tickets)
+    return f"No file of tickets is among these ({wanted}); name it in source.tickets.files."
+
+
+def _relative(file: SourceFile, path: Path) -> str:
+    return os.path.relpath(file.path.absolute(), path.absolute().parent)
+
+
+def name_of(stem: str) -> str:
+    """A migration's name, as a file's name gives it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "migration"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string, which a JSON string is."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

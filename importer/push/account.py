@@ -1,0 +1,174 @@
+"""What the account must have before anything is created: queue, endpoint, attributes, agents, by name or id.
+
+Everything is asked for before the first creation, and all that is missing is named together.
+"""
+
+import asyncio
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from importer.dixa.api import Account, Api, Item, Need, rows
+from importer.errors import ConfigError, Unreachable
+from importer.migration.file import Migration
+from importer.model import Contact, Request
+from importer.push.people import People
+from importer.transport.exchange import Exchange, NotListed, NotRead
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """The account's agents: the id and the e-mail address for each key, and addresses by name."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    by_name: Mapping[str, str] = field(default_factory=dict)
+
+    def suggestion(self, name: str) -> str:
+        """The address of the agent whose name or address is most like this one, or nothing."""
+        known = {**self.by_name, **{key.partition("@")[0]: key for key in self.by_name.values()}}
+        wanted = name.partition("@")[0].casefold()
+        close = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.7)
+        return known[close[0]] if close else ""
+
+
+@contextmanager
+def _as_failures_of_the_run(migration: Migration) -> Iterator[None]:
+    try:
+        yield
+    except NotListed as error:
+        raise ConfigError(
+            f"{migration.target.base_url}: {error}; is this the address of the API that target.api names "
+            f"({migration.target.api}), and the token one for it?"
+        ) from None
+    except NotRead as error:
+        raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
+
+
+async def look_up(
+    migration: Migration,
+    *,
+    api: Api,
+    agents: Sequence[Contact],
+    assignees: Iterable[Contact],
+    exchange: Exchange,
+    people: People,
+) -> tuple[Account, Agents]:
+    """Resolve every name of the migration file and every agent of the export. Assignees whom Dixa does not
+    know are left out of `agents`; nobody stands in for them.
+
+    Raises ConfigError that names all that the account does not have, Unreachable where it does not answer.
+    """
+    with _as_failures_of_the_run(migration):
+        url = migration.target.base_url
+        missing: list[str] = []
+        ids: dict[str, Mapping[str, str]] = {}
+        names: dict[str, frozenset[str] | None] = {}
+        for need in api.needs(migration):
+            items = await list_all(api, exchange, need.listed, url)
+            ids[need.what], names[need.what] = _resolved(need, items, missing)
+        default = migration.people.default_agent
+        stand_in = Contact(email=default) if default else None
+        everybody = {contact.key: contact for contact in [*agents, *([stand_in] if stand_in else [])]}
+        listed = api.agents()
+        if listed is None:
+            found, known = await _asked_one_by_one(everybody, people), Agents()
+        else:
+            known = _known(api, await list_all(api, exchange, listed, url))
+            everybody |= {contact.key: contact for contact in assignees}
+            found = {key: known.ids.get(key) for key in everybody if key}
+        default_id = found.get(stand_in.key) if stand_in and stand_in.key else None
+        if stand_in and default_id is None:
+            missing.append(f"  people.default_agent: Dixa knows no agent with the address {default}")
+        if missing:
+            raise ConfigError(
+                f"{url}: the account lacks {len(missing)} thing(s) that the migration names\n"
+                + "\n".join(missing)
+            )
+        authors = {contact.key for contact in agents}
+        absent = tuple(sorted(key for key, dixa_id in found.items() if dixa_id is None and key in authors))
+        resolved = {key: dixa_id for key, dixa_id in found.items() if dixa_id}
+        if default_id:
+            resolved |= dict.fromkeys(absent, default_id)
+        account = Account(
+            ids,
+            names,
+            resolved,
+            default_id,
+            replaced=absent if default_id else (),
+            unknown=() if default_id else absent,
+        )
+        return account, known
+
+
+def _resolved(
+    need: Need, items: Sequence[Item], missing: list[str]
+) -> tuple[dict[str, str], frozenset[str] | None]:
+    """The id of each thing wanted, and all that there is; what is not there is added to `missing`."""
+    by_id = {dixa_id: names for item in items for dixa_id, names in [need.entry(item)] if dixa_id}
+    if need.lenient and items and not by_id:
+        return {name: name for name in need.wanted}, None
+    found: dict[str, str] = {}
+    for wanted in need.wanted:
+        if match := _match(wanted, by_id):
+            found[wanted] = match
+        else:
+            missing.append(_absent(need.what, wanted, [", ".join(dict.fromkeys(n)) for n in by_id.values()]))
+    return found, frozenset(by_id)
+
+
+async def _asked_one_by_one(everybody: Mapping[str | None, Contact], people: People) -> dict[str, str | None]:
+    """Contact key → id or None."""
+    persons = await asyncio.gather(*(people.find(contact) for contact in everybody.values()))
+    return {
+        key: person.dixa_id if person else None for key, person in zip(everybody, persons, strict=True) if key
+    }
+
+
+def _known(api: Api, items: Iterable[Item]) -> Agents:
+    ids: dict[str, str] = {}
+    by_name: dict[str, str] = {}
+    for item in items:
+        keys, name = api.contacts_of(item)
+        ids |= dict.fromkeys(keys, str(item["id"]))
+        email = next((key.partition(":")[2] for key in keys if key.startswith("email:")), None)
+        if name and email:
+            by_name[name.casefold()] = email
+    return Agents(ids, by_name)
+
+
+async def list_all(api: Api, exchange: Exchange, request: Request, base_url: str) -> list[dict[str, Any]]:
+    """Every item of a list, page by page. Raises NotRead where it cannot be had whole: what is not on it is
+    taken for what is not there."""
+    found: list[dict[str, Any]] = []
+    seen: set[Any] = set()
+    page: Request | None = request
+    while page is not None:
+        place = (page.path, tuple(sorted(page.query.items())))
+        answer = None if place in seen else await exchange.read(page)
+        if answer is None and place in seen:
+            raise NotRead(f"{page.path}: its pages never end")
+        if answer is None:
+            raise NotListed(f"{page.path}: there is no such list")
+        seen.add(place)
+        found += rows(answer)
+        page = api.next_page(answer, base_url)
+    return found
+
+
+def _match(wanted: str, names_by_id: Mapping[str, Sequence[str]]) -> str | None:
+    """An id as it is, a name in any case; a name that two things bear matches neither."""
+    if wanted in names_by_id:
+        return wanted
+    matches = [
+        dixa_id
+        for dixa_id, names in names_by_id.items()
+        if wanted.casefold() in (name.casefold() for name in names)
+    ]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _absent(what: str, wanted: str, there: list[str]) -> str:
+    listed = ", ".join(there[:8]) + (f" and {len(there) - 8} more" if len(there) > 8 else "")
+    return f"  {what}: {wanted!r} is not there (or twice); there is: {listed or 'none'}"

@@ -1,0 +1,213 @@
+"""People by their address: looked up, else created, once each, however many conversations want them at the
+same time. A creation in doubt is settled by looking up again after the grace period."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from importer.checkpoint.database import PersonRecord
+from importer.dixa.api import Api
+from importer.model import Carried, Contact, State, Step, StepKind, Verdict
+from importer.transport.exchange import Exchange, Journal, NotRead
+
+PEOPLE_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`dixa_id` where the state is imported or already_there; else `reason` says why there is none."""
+
+    state: State
+    dixa_id: str | None
+    reason: str = ""
+
+
+class People:
+    """Who is who in Dixa. `counts` is by state, of the distinct people asked for in this run."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        api: Api,
+        *,
+        journal: Journal,
+        remembered: Callable[[str], PersonRecord | None],
+        grace_seconds: float,
+        fresh: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`fresh`: whoever is remembered is looked up all the same, since somebody may have been merged or
+        deleted in Dixa."""
+        self._exchange = exchange
+        self._api = api
+        self._journal = journal
+        self._remembered = remembered
+        self._grace = grace_seconds
+        self._fresh = fresh
+        self._started = clock()
+        self._clock = clock
+        self._under_way: dict[str, asyncio.Task[Person]] = {}
+        self._meetings: dict[str, asyncio.Task[None]] = {}
+        self._ids: dict[str, str] = {}
+        self.counts: Counter[State] = Counter()
+
+    async def get(self, contact: Contact) -> Person:
+        """The person with this contact's key, created when there is none.
+
+        Raises what Exchange raises; a refusal or a doubt is a Person without id.
+        """
+        return await self._shared(contact, create=True)
+
+    async def find(self, contact: Contact) -> Person | None:
+        """The person, if Dixa knows one; creates nobody."""
+        person = await self._shared(contact, create=False)
+        return person if person.dixa_id else None
+
+    def know(self, ids: Mapping[str, str]) -> None:
+        """Take these user ids (by contact key) for known."""
+        self._ids |= ids
+
+    async def meet(self, contacts: Iterable[Contact]) -> None:
+        """Look these people up and make those who are not there, many in one request, where the API can.
+        Whoever it does not bring in is left to `get`, which has the patience for it.
+
+        Raises what Exchange raises, but for what cannot be read.
+        """
+        fresh = {
+            contact.key: contact
+            for contact in contacts
+            if contact.key and not any(contact.key in d for d in (self._ids, self._under_way, self._meetings))
+        }
+        if not fresh or self._api.create_people([]) is None:
+            return
+        task = asyncio.ensure_future(self._meet(fresh))
+        self._meetings |= dict.fromkeys(fresh, task)
+        try:
+            await task
+        finally:
+            for key in fresh:
+                del self._meetings[key]
+
+    async def _meet(self, fresh: Mapping[str, Contact]) -> None:
+        absent: list[tuple[str, Contact]] = []
+
+        async def ask(key: str, contact: Contact) -> None:
+            try:
+                person = await self._known(contact, Step(StepKind.PERSON, "", key))
+            except NotRead:
+                return
+            if person:
+                self._took(key, person)
+            else:
+                absent.append((key, contact))
+
+        await asyncio.gather(*(ask(key, contact) for key, contact in fresh.items()))
+        for start in range(0, len(absent), PEOPLE_AT_ONCE):
+            await self._create_together(dict(absent[start : start + PEOPLE_AT_ONCE]))
+
+    async def _create_together(self, contacts: Mapping[str, Contact]) -> None:
+        request = self._api.create_people(list(contacts.values()))
+        if request is None:
+            return
+        step = Step(StepKind.PERSON, "", "", carries=tuple(map(Carried, contacts)))
+        judgement = await self._exchange.create(step, request)
+        if judgement.verdict is Verdict.IN_DOUBT:
+            await self._exchange.pace.pause(self._grace)
+        for key, contact in contacts.items():
+            own = Step(StepKind.PERSON, "", key)
+            outcome = judgement.outcomes.get(key)
+            person = None
+            if outcome and outcome.dixa_id:
+                person = Person(State.IMPORTED, outcome.dixa_id)
+            elif judgement.verdict is Verdict.IN_DOUBT:
+                with suppress(NotRead):
+                    person = await self._look_up(contact, own, State.IMPORTED)
+            if person:
+                self._took(key, person)
+            else:
+                self._journal.withdraw(own)
+
+    async def _shared(self, contact: Contact, *, create: bool) -> Person:
+        key = contact.key
+        if key is None:
+            raise ValueError("a contact without e-mail and phone cannot be looked up")
+        if dixa_id := self._ids.get(key):
+            return Person(State.ALREADY_THERE, dixa_id)
+        if (meeting := self._meetings.get(key)) and not meeting.done():
+            await asyncio.wait([meeting])
+            return await self._shared(contact, create=create)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._settle(contact, key, create=create))
+            self._under_way[key] = task
+        # Shielded: a worker that is cancelled must not take the person from the others.
+        return await asyncio.shield(task)
+
+    async def _settle(self, contact: Contact, key: str, *, create: bool) -> Person:
+        try:
+            person = await self._resolve(contact, key, create=create)
+        finally:
+            del self._under_way[key]
+        self._took(key, person)
+        return person
+
+    def _took(self, key: str, person: Person) -> None:
+        if person.dixa_id:
+            self._ids[key] = person.dixa_id
+        self.counts[person.state] += 1
+
+    async def _resolve(self, contact: Contact, key: str, *, create: bool) -> Person:
+        step = Step(StepKind.PERSON, "", key)
+        person = await self._known(contact, step)
+        if person or not create:
+            return person or Person(State.LEFT, None, "Dixa knows nobody with this address")
+        return await self._create(contact, step)
+
+    async def _known(self, contact: Contact, step: Step) -> Person | None:
+        """Who is remembered, or found."""
+        record = self._remembered(step.key)
+        if record and record.dixa_id and not self._fresh:
+            return Person(State.ALREADY_THERE, record.dixa_id)
+        # Known before the export had an address of theirs?
+        former = self._remembered(f"id:{contact.external_id}") if contact.external_id else None
+        if former and former.dixa_id and not self._fresh:
+            self._journal.record(step, State.ALREADY_THERE, dixa_id=former.dixa_id)
+            return Person(State.ALREADY_THERE, former.dixa_id)
+        if record and record.state in (None, State.IN_DOUBT):
+            # Sent by a run that ended before this one began; it may still be on its way.
+            await self._exchange.pace.pause(max(0.0, self._started + self._grace - self._clock()))
+        return await self._look_up(contact, step)
+
+    async def _create(self, contact: Contact, step: Step) -> Person:
+        """Created; or found after all, where the creation is in doubt or refused because somebody has the
+        address already."""
+        for _ in range(self._exchange.patience.attempts):
+            judgement = await self._exchange.create(step, self._api.create_person(contact))
+            if judgement.verdict is Verdict.CREATED:
+                return Person(State.IMPORTED, judgement.dixa_id)
+            if judgement.verdict is Verdict.IN_DOUBT:
+                await self._exchange.pace.pause(self._grace)
+            mine = State.IMPORTED if judgement.verdict is Verdict.IN_DOUBT else State.ALREADY_THERE
+            found = await self._look_up(contact, step, mine)
+            if found is None and contact.email and contact.phone:
+                found = await self._look_up(replace(contact, email=None), step, mine)
+            if found:
+                return found
+            if judgement.verdict is Verdict.REFUSED:
+                return Person(State.REJECTED, None, judgement.reason)
+            self._journal.withdraw(step)
+        self._journal.record(step, State.FAILED, reason=judgement.reason)
+        return Person(State.FAILED, None, judgement.reason)
+
+    async def _look_up(
+        self, contact: Contact, step: Step, state: State = State.ALREADY_THERE
+    ) -> Person | None:
+        answer = await self._exchange.read(self._api.find_person(contact))
+        dixa_id = self._api.person_in(answer, contact) if answer else None
+        if dixa_id is None:
+            return None
+        self._journal.record(step, state, dixa_id=dixa_id)
+        return Person(state, dixa_id)

@@ -1,0 +1,154 @@
+"""What to ask, and what the answers mean, when it is unknown whether something was done.
+
+Nothing is guessed: what is there and can be nothing else was created; what is not there after the grace
+period was not; what cannot be told apart stays in doubt, with the evidence. Knows no HTTP; `read_all` and
+`read` ask.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from importer.dixa.api import Api
+from importer.model import SETTINGS, Answer, Doubt, Judgement, Request, State, Step, StepKind, Verdict
+from importer.transport.exchange import Journal
+
+Item = Mapping[str, Any]
+ReadAll = Callable[[Request], Awaitable[Sequence[Item]]]
+Read = Callable[[Request], Awaitable[Answer | None]]
+
+
+class Found(StrEnum):
+    CREATED = "created"
+    SOME = "some"
+    NOTHING = "nothing"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """`judgement` is what the answer would have said where something was created; of `some` of the messages
+    that a step carried, `outcomes` in it has those that were. `evidence` says what was seen where that does
+    not decide it."""
+
+    found: Found
+    judgement: Judgement = field(default_factory=lambda: Judgement(Verdict.CREATED))
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """Reads back. `read_all` gives a list whole or raises; `read` gives None for what is not there; `is_ours`
+    says whether a conversation is one that the checkpoint already knows."""
+
+    api: Api
+    read_all: ReadAll
+    read: Read
+    is_ours: Callable[[str], bool]
+
+    async def settle(self, doubt: Doubt, carried: Sequence[str] = ()) -> Settlement:
+        """Look for what a step may have created; `carried` are the ids of the messages that it carries. To
+        be asked after the grace period only, and while no other creation for the same requester is in
+        doubt."""
+        if doubt.kind is StepKind.CONVERSATION:
+            return await self._conversation(doubt)
+        if doubt.kind in SETTINGS:
+            answer = await self.read(self.api.setting_of(doubt))
+            done = answer is not None and self.api.is_set(answer, doubt)
+            return Settlement(Found.CREATED if done else Found.NOTHING)
+        return await self._listed(doubt, carried)
+
+    async def _conversation(self, doubt: Doubt) -> Settlement:
+        api = self.api
+        matches: list[tuple[str, Judgement]] = []
+        unclear: list[str] = []
+        for item in await self.read_all(api.conversations_of(doubt.expected["requester_id"])):
+            dixa_id = str(item["id"])
+            if self.is_ours(dixa_id) or not api.could_be_conversation(item, doubt):
+                continue
+            contents = await self.read_all(api.contents_of(dixa_id))
+            is_it = api.is_conversation(item, contents, doubt)
+            if is_it:
+                matches.append((dixa_id, api.missing(item, contents, doubt)))
+            elif is_it is None:
+                unclear.append(dixa_id)
+        if len(matches) == 1:
+            [(dixa_id, judgement)] = matches
+            return Settlement(Found.CREATED, replace(judgement, dixa_id=dixa_id))
+        candidates = [dixa_id for dixa_id, _ in matches] or unclear
+        if not candidates:
+            return Settlement(Found.NOTHING)
+        return _ambiguous(candidates, "conversations of the requester")
+
+    async def _listed(self, doubt: Doubt, carried: Sequence[str]) -> Settlement:
+        dixa_id = doubt.expected["csid"]
+        outcomes, unclear = self.api.found(await self.read_all(self.api.listed(dixa_id)), doubt)
+        if unclear:
+            return _ambiguous(unclear, f"{doubt.kind} of conversation {dixa_id}")
+        if not outcomes:
+            return Settlement(Found.NOTHING)
+        only = next(iter(outcomes.values())).dixa_id if len(carried) == 1 else None
+        judgement = Judgement(Verdict.CREATED, only, outcomes=outcomes)
+        return Settlement(Found.CREATED if set(carried) <= set(outcomes) else Found.SOME, judgement)
+
+    async def doubles(self, dixa_id: str, sent: Sequence[Any], creation: Doubt | None) -> tuple[str, ...]:
+        """What stands twice in a conversation that is finished: things beyond those `sent` (Api.mark) that
+        are equal to one of them, and where its creation was in doubt, other conversations that could have
+        come of it."""
+        wanted = Counter(sent)
+        extra: list[str] = []
+        for item in await self.read_all(self.api.listed(dixa_id)) if wanted else ():
+            mark = self.api.mark(item)
+            if mark not in wanted:
+                continue
+            wanted[mark] -= 1
+            if wanted[mark] < 0:
+                extra.append(f"{item['id']} in conversation {dixa_id} is a double")
+        if creation:
+            again = await self._conversation(creation)
+            if again.found is not Found.NOTHING:
+                other = again.judgement.dixa_id or again.evidence
+                extra.append(f"conversation {other} is a double of {dixa_id}")
+        return tuple(extra)
+
+
+def put_down(
+    journal: Journal, step: Step, doubt: Doubt, settlement: Settlement, reason: str
+) -> tuple[Step | None, Step | None]:
+    """Record what a doubt was settled to: the step as far as it was carried out, and as far as it was not,
+    which is to be sent again. Where it cannot be told, neither."""
+    judgement = settlement.judgement
+    there: Step | None = step
+    rest: Step | None = None
+    match settlement.found:
+        case Found.CREATED:
+            pass
+        case Found.SOME:
+            done = judgement.outcomes
+            there = replace(step, carries=tuple(c for c in step.carries if c.key in done))
+            rest = replace(step, carries=tuple(c for c in step.carries if c.key not in done))
+        case Found.NOTHING:
+            there, rest = None, step
+        case _:
+            journal.record(step, State.IN_DOUBT, reason=reason)
+            return None, None
+    if there and judgement.state:
+        journal.record(
+            there,
+            judgement.state,
+            dixa_id=judgement.dixa_id,
+            reason=judgement.reason,
+            outcomes=judgement.outcomes,
+        )
+    if rest:
+        journal.withdraw(rest)
+        if step.kind is StepKind.CONVERSATION:
+            journal.suspect(doubt)
+    return there, rest
+
+
+def _ambiguous(candidates: Sequence[str], where: str) -> Settlement:
+    shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
+    return Settlement(Found.AMBIGUOUS, evidence=f"{len(candidates)} {where} could be it: {shown}")

@@ -1,0 +1,218 @@
+"""The rows of a CSV file one by one, each with the line an editor shows and with what is wrong in its shape.
+
+The exact and slow reader: for files that have no proof, and for single rows that somebody has to mend. A row
+that is broken ends where its line ends, so that it takes no others with it.
+"""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from importer.read.dialect import has_undecoded
+from importer.read.source_file import SourceFile, unguarded
+
+
+class Flaw(StrEnum):
+    """What is wrong with the shape of a row. The first five are for its owner to mend; rows with one of the
+    others hold no record."""
+
+    WIDTH = "row.width"
+    QUOTES = "row.quotes"
+    ENCODING = "row.encoding"
+    NUL = "row.nul"
+    CUT_OFF = "row.cut_off"
+    BLANK = "blank_row"
+    HEADER = "repeated_header"
+    FOOTER = "report_footer"
+
+
+# With what each says. Rules about a row as a whole have no word in the Table Schema standard.
+FLAWS = {
+    Flaw.WIDTH: "has more or fewer cells than the header",
+    Flaw.QUOTES: "has a quote too many or too few, so where its cells end cannot be told",
+    Flaw.ENCODING: "has bytes that are no text in the file's encoding",
+    Flaw.NUL: "holds NUL bytes, as of a file that was torn",
+    Flaw.CUT_OFF: "is the last one, and the file ends in the middle of it",
+    Flaw.BLANK: "every cell is empty",
+    Flaw.HEADER: "is the header once more",
+    Flaw.FOOTER: "is a line of the report that wrote the file, behind its last record",
+}
+HARMLESS = frozenset({Flaw.BLANK, Flaw.HEADER, Flaw.FOOTER})
+
+# What no record is longer than; a quote that is not closed until then never is.
+_LONGEST_RECORD = 1 << 26
+_FOOTER_LINES = 8
+_ROWS_HELD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`number` counts from 0, without the header; `line` from 1. `cells` are as the file has them, however
+    many; bytes that are no text stand in them as lone surrogates. `marked` says that a byte order mark stood
+    before the row, and is taken off."""
+
+    number: int
+    line: int
+    cells: tuple[str, ...]
+    flaw: Flaw | None = None
+    marked: bool = False
+
+
+def rows(file: SourceFile) -> Iterator[Row]:
+    """All rows of a CSV file but its header."""
+    with file.text() as stream:
+        lines = _Lines(stream)
+        for _ in range(file.dialect.preamble):
+            next(lines, None)
+        next(_records(lines, file), None)
+        yield from _without_footer(_judged(lines, file), len(file.header))
+
+
+class _Lines:
+    """The lines of a text, of which some can be given back."""
+
+    def __init__(self, stream: Iterator[str]) -> None:
+        self._stream = stream
+        self._back: deque[str] = deque()
+        self.taken: list[str] = []
+        self.number = 0
+        self.size = 0
+        self.marked = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else next(self._stream)
+        if not self.taken and line.startswith("\ufeff"):
+            # Files were put one behind the other, byte order marks and all.
+            line = line.lstrip("\ufeff")
+            self.marked = True
+        self.taken.append(line)
+        self.number += 1
+        self.size += len(line)
+        if self.size > _LONGEST_RECORD:
+            raise csv.Error("longer than any record")
+        return line
+
+    def begin(self) -> None:
+        """A new record begins here."""
+        self.taken, self.size, self.marked = [], 0, False
+
+    def give_back(self, count: int) -> None:
+        """All lines of the record but the first `count`."""
+        self._back.extendleft(reversed(self.taken[count:]))
+        self.number -= len(self.taken) - count
+        self.taken = self.taken[:count]
+
+
+def _records(lines: _Lines, file: SourceFile) -> Iterator[tuple[int, list[str], bool]]:
+    """Line, cells, and whether the quotes are right."""
+    while True:
+        lines.begin()
+        line = lines.number + 1
+        try:
+            yield line, next(file.dialect.reader(_kept_returns(lines), strict=True)), True
+        except StopIteration:
+            return
+        except csv.Error:
+            lines.give_back(1)
+            yield line, _as_it_stands(lines.taken[0], file), False
+
+
+def _kept_returns(lines: _Lines) -> Iterator[str]:
+    """A carriage return alone is part of its cell; the csv module would take it for a line's end."""
+    for line in lines:
+        yield line if "\r" not in line else _hide_returns(line)
+
+
+_HIDDEN = "\ud800"  # a lone surrogate that no text has; put back at once
+
+
+def _hide_returns(line: str) -> str:
+    end = "\r\n" if line.endswith("\r\n") else "\n" if line.endswith("\n") else ""
+    body = line[: len(line) - len(end)]
+    return body.replace("\r", _HIDDEN) + end
+
+
+def _as_it_stands(line: str, file: SourceFile) -> list[str]:
+    """The cells of a line whose quotes are wrong, as well as can be told."""
+    return next(file.dialect.reader(iter([_hide_returns(line)])), [])
+
+
+def _judged(lines: _Lines, file: SourceFile) -> Iterator[Row]:
+    """Each record with its flaw. A record over several lines that has another width than the header may have
+    swallowed others by a quote that was not closed: then its first line is broken and the others are not."""
+    width = len(file.header)
+    for number, (line, cells, sound) in enumerate(_records(lines, file)):
+        cells = _shown(cells)
+        taken = lines.taken
+        flaw = None if sound else Flaw.QUOTES
+        if sound and len(taken) > 1 and not _fits(cells, width) and _swallowed(taken, file):
+            lines.give_back(1)
+            cells, flaw = _shown(_as_it_stands(taken[0], file)), Flaw.QUOTES
+        if file.is_rejects:
+            cells = [*cells[: file.reasons], *map(unguarded, cells[file.reasons :])]
+        cut = not lines.taken[-1].endswith("\n")
+        if flaw and cut:
+            flaw = Flaw.CUT_OFF
+        flaw = flaw or _flaw(cells, file, width, cut=cut)
+        yield Row(number, line, tuple(cells), flaw, lines.marked)
+
+
+def _shown(cells: list[str]) -> list[str]:
+    return [cell.replace(_HIDDEN, "\r") if _HIDDEN in cell else cell for cell in cells]
+
+
+def _swallowed(taken: list[str], file: SourceFile) -> bool:
+    """Whether a line after the first one is a whole record of its own."""
+    width = len(file.header)
+    for line in taken[1:]:
+        if line.count('"') % 2:
+            continue
+        try:
+            if len(next(file.dialect.reader(iter([_hide_returns(line)]), strict=True), [])) == width > 1:
+                return True
+        except csv.Error:
+            continue
+    return False
+
+
+def _flaw(cells: list[str], file: SourceFile, width: int, *, cut: bool) -> Flaw | None:
+    if not any(cells):
+        return Flaw.BLANK
+    if any("\0" in cell for cell in cells):
+        return Flaw.NUL
+    if [cell.strip() for cell in cells] == list(file.titles):
+        return Flaw.HEADER
+    if any(map(has_undecoded, cells)):
+        return Flaw.ENCODING
+    if len(cells) < width and cut:
+        return Flaw.CUT_OFF
+    return None if _fits(cells, width) else Flaw.WIDTH
+
+
+def _fits(cells: list[str], width: int) -> bool:
+    """Delimiters behind the last column are no cells."""
+    return len(cells) == width or (len(cells) > width and not any(cells[width:]))
+
+
+def _without_footer(judged: Iterator[Row], width: int) -> Iterator[Row]:
+    """Short rows behind the last whole one, after a blank one, are what a report says at its end."""
+    held: deque[Row] = deque()
+    for row in judged:
+        if row.flaw is Flaw.BLANK or (held and row.flaw in (Flaw.WIDTH, Flaw.CUT_OFF)):
+            held.append(row)
+            if len(held) > _ROWS_HELD:
+                yield held.popleft()
+            continue
+        yield from held
+        held.clear()
+        yield row
+    short = all(row.flaw is Flaw.BLANK or len(row.cells) < max(width // 2, 2) for row in held)
+    is_footer = short and sum(row.flaw is not Flaw.BLANK for row in held) <= _FOOTER_LINES
+    for row in held:
+        is_line = is_footer and row.flaw is not Flaw.BLANK
+        yield replace(row, flaw=Flaw.FOOTER) if is_line else row

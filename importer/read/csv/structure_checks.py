@@ -1,0 +1,44 @@
+"""Proofs of files, made beside other work: a table may be judged on the assumption that they will hold."""
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+
+from importer.read.csv.structure import Proof, prove
+from importer.read.source_file import SourceFile
+
+
+class Proofs:
+    """Makes each proof once, one after the other, in a thread that keeps no program from ending."""
+
+    def __init__(self) -> None:
+        self._known: dict[SourceFile, Future[Proof]] = {}
+        self._waiting: deque[SourceFile] = deque()
+        self._lock = threading.Lock()
+        self._at_work = False
+
+    def of(self, file: SourceFile) -> Future[Proof]:
+        with self._lock:
+            if file not in self._known:
+                self._known[file] = Future()
+                self._waiting.append(file)
+                if not self._at_work:
+                    self._at_work = True
+                    threading.Thread(target=self._work, name="proofs", daemon=True).start()
+            return self._known[file]
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._at_work = False
+                    return
+                file = self._waiting.popleft()
+                future = self._known[file]
+            try:
+                with file.plain_bytes() as stream:
+                    proof = prove(stream, file.dialect.delimiter, len(file.header))
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(proof)

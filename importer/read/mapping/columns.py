@@ -1,0 +1,191 @@
+"""Which header of a file stands for which canonical column, and everything that is wrong with that."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from importer.errors import SourceError
+from importer.migration.file import Table
+from importer.migration.presets import Part
+from importer.parse.fastpath import Care
+from importer.read.mapping import canonical as shape
+from importer.read.mapping import explode as items
+from importer.read.mapping.header import Found, Header
+from importer.read.source_file import REASON_COLUMNS, SourceFile
+from importer.tables.schema import FALSE, TRUE, TableSchema
+
+_NAMED_IN = ("columns", "values", "defaults", "lookups", "extract", "matching", "separators", "times")
+_HEADERS_SHOWN = 60
+
+
+@dataclass(slots=True)
+class Mapped:
+    """`columns` maps canonical names to the header that a reader should look at, `found` to all that may
+    stand for them, the first that is not empty does."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    found: dict[str, Sequence[Found]] = field(default_factory=dict)
+
+    def put(self, canonical: str, found: Sequence[Found]) -> None:
+        self.columns[canonical] = found[0].header
+        self.found[canonical] = found
+
+    def value(self, canonical: str, care: Care, *, is_strict: bool = False) -> pl.Expr:
+        """What stands there, tidied."""
+        found = self.found[canonical]
+        tidy = [shape.tidied(canonical, one.value, care, implied=is_strict) for one in found]
+        return pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is said about a table: its schema, what the migration file says of it, whether a preset speaks
+    too, and in which column the messages have their ticket."""
+
+    schema: TableSchema
+    own: Table
+    by_preset: bool = False
+    ticket_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def lists(self) -> set[str]:
+        return {f.name for f in self.schema.fields if f.type == "array"}
+
+
+def mapped(file: SourceFile, part: Part, header: Header, words: Words) -> Mapped:
+    """Canonical columns of one file. What the migration names must be there, what a preset names may be
+    missing; without a preset other canonical columns are taken where a header is their name. Raises
+    SourceError that names all that is missing."""
+    result = Mapped()
+    missing: list[str] = []
+    wanted = {**(words.ticket_columns if part.gather else {}), **part.columns}
+    for canonical, sources in wanted.items():
+        found = [f for s in sources if (f := header.find(s, is_list=canonical in words.lists))]
+        if found:
+            result.put(canonical, found)
+        elif canonical in words.own.columns and "" not in sources:
+            missing.append(f"{' or '.join(map(repr, sources))} (for {canonical})")
+    if not words.by_preset:
+        _take_own_names(result, part, header, words)
+    _refuse_repeated(file, result, words)
+    if words.schema.name == "tickets" and not part.gather:
+        _keep_rest(result, file, part, header)
+    missing += _missing(result, part, header, words)
+    if missing:
+        more = ", …" * (len(file.titles) > _HEADERS_SHOWN)
+        raise SourceError(
+            f"{file.path}: {len(missing)} column(s) of {words.schema.name} missing: {', '.join(missing)}\n"
+            f"  its header has: {', '.join(file.titles[:_HEADERS_SHOWN])}{more}\n"
+            f"  name the right one under [source.{words.schema.name}] columns"
+        )
+    return result
+
+
+def _take_own_names(result: Mapped, part: Part, header: Header, words: Words) -> None:
+    for canonical in words.schema.columns:
+        name = header.name(canonical)
+        unclear = part.gather and canonical in shape.OF_THE_MESSAGE
+        taken = canonical in result.columns or name in result.columns.values()
+        if (
+            name
+            and not taken
+            and not unclear
+            and (found := header.find(name, is_list=canonical in words.lists))
+        ):
+            result.put(canonical, [found])
+
+
+def _refuse_repeated(file: SourceFile, result: Mapped, words: Words) -> None:
+    """A cell of a repeated column is one of several. A preset means the first of them; a list means all; and
+    `Title (1)` says which."""
+    doubled = {
+        name
+        for canonical, name in result.columns.items()
+        if name in file.repeats
+        and canonical not in words.lists
+        and f"{name} (1)" not in words.own.columns.get(canonical, ())
+        and (not words.by_preset or canonical in words.own.columns)
+    }
+    if doubled:
+        raise SourceError(
+            f"{file.path}: {len(doubled)} header(s) stand more than once: "
+            f"{', '.join(map(repr, sorted(doubled)))}; say which one is meant, as {min(doubled) + ' (1)'!r}"
+        )
+
+
+def _keep_rest(result: Mapped, file: SourceFile, part: Part, header: Header) -> None:
+    """What nothing uses is kept as `custom.<header>`, repeated columns as one list."""
+    used = used_headers(part, header) | set(result.columns.values())
+    said = {source for sources in part.columns.values() for source in sources}
+    for title, names in {title: header.repeated(title) for title in file.titles if title}.items():
+        if file.is_rejects and title in REASON_COLUMNS:
+            continue
+        if said & {f"{title} ({n + 1})" for n in range(len(names))}:
+            for name in set(names) - used:
+                result.put(f"custom.{name}", [Found(pl.col(name), name)])
+        elif used & set(names):
+            continue
+        elif found := header.find(names[0], is_list=True):
+            result.put(f"custom.{title}", [found])
+
+
+def _missing(result: Mapped, part: Part, header: Header, words: Words) -> Iterator[str]:
+    for section, named in (("skip", words.own.skip), ("only", words.own.only)):
+        for name in named:
+            if name not in words.schema.columns and header.find(name) is None:
+                yield f"{name!r} (for {section})"
+    for name in words.schema.required:
+        if name not in {*result.columns, *part.defaults, *part.lookups, *words.own.columns}:
+            yield f"{name} (required)"
+
+
+def used_headers(part: Part, header: Header) -> set[str]:
+    """Everything of a file that a part speaks of."""
+    sources = [s for several in part.columns.values() for s in several]
+    sources += [lookup.on for lookup in part.lookups.values()]
+    sources += [*part.skip, *part.only, *part.drop, *([part.newest_by] if part.newest_by else [])]
+    found = [f for source in sources if (f := header.find(source))]
+    taken = items.taken(part.each, header) if part.each else ()
+    return {*taken, *(name for f in found for name in (f.header, *f.value.meta.root_names()))}
+
+
+def unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:
+    """What the migration file says of columns that the table does not have."""
+    for section in _NAMED_IN:
+        for name in getattr(table, section):
+            if name in schema.columns or (schema.name == "tickets" and name.startswith("custom.")):
+                continue
+            near = difflib.get_close_matches(name, schema.columns, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(schema.columns)}"
+            yield f"source.{schema.name}.{section}.{name}: is no column of {schema.name}{hint}"
+
+
+def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
+    """What the migration file maps to that its column cannot be."""
+    for column in schema.fields:
+        known: Sequence[str] = column.constraints.get("enum", ())
+        if column.type == "boolean":
+            known = (*TRUE, *FALSE)
+        said = [
+            (f"values.{column.name}", re.sub(r"[\s\-]+", "_", value.lower()), value)
+            for value in table.values.get(column.name, {}).values()
+        ]
+        if column.name in table.defaults:
+            # A default is taken as it is spelled.
+            said.append((f"defaults.{column.name}", table.defaults[column.name], table.defaults[column.name]))
+        for section, spelled, value in said if known else ():
+            if value and spelled not in known:
+                yield f"source.{schema.name}.{section}: {value!r} is none of {', '.join(known)}"
+
+
+def unfit(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
+    """That no kind of file of the preset is this one."""
+    wanted = " or ".join(", ".join(part.headers) for part in candidates if part.headers) or "none of its own"
+    return (
+        f"{file.path}: is not what the preset knows as {table}; it would have the headers {wanted}\n"
+        f"  its header has: {', '.join(file.titles[:_HEADERS_SHOWN])}\n"
+        f"  a file that the preset does not know is read too, if source.{table}.columns name its columns"
+    )

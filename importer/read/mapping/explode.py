@@ -1,0 +1,166 @@
+"""Rows that stand in the cells of other rows: in a list, in columns of one title, in columns with numbers."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+
+from importer.migration.presets import Each, Part
+from importer.read.mapping import header as columns
+from importer.read.mapping.header import Header
+from importer.read.source_file import SourceFile
+
+# A row out of a cell has its source row's number above these bits and its place in the cell in them.
+_PLACE_BITS = 20
+NUMBER = "{n}"
+
+
+def record_of(number: int, part: Part) -> int:
+    """The source row of a `_record`."""
+    return number >> _PLACE_BITS if part.each else number
+
+
+def source_row(part: Part) -> pl.Expr:
+    """The same as an expression."""
+    return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
+
+
+def names(each: Each | None, header: Sequence[str]) -> list[str]:
+    """What an item's values are called: `each`, and `each.<part>` of its parts or of the columns beside it
+    that have the same number."""
+    if each is None:
+        return []
+    beside = _beside(each, header) if NUMBER in each.column else {}
+    return ["each", *(f"each.{part}" for part in (*each.parts, *beside))]
+
+
+def taken(each: Each, header: Header) -> Sequence[str]:
+    """The columns in whose cells the items stand; none where the file does not have them."""
+    if NUMBER in each.column:
+        return list(_numbered(each.column, header.names).values())
+    found = header.find(each.column)
+    return header.repeated(found.header) if found else ()
+
+
+def used(each: Each, header: Header, sources: Iterable[str]) -> set[str]:
+    """The columns that hold the items, and those beside them of which the `sources` speak."""
+    beside = _beside(each, header.names) if NUMBER in each.column else {}
+    spoken = {
+        column for title, own in beside.items() if f"each.{title}" in sources for column in own.values()
+    }
+    return {*taken(each, header), *spoken}
+
+
+def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
+    """A row for each item, with its values (see names). Empty cells are no items."""
+    several = taken(each, header)
+    if not several:
+        raise AssertionError(f"{each.column} is not in the file")
+    if NUMBER in each.column:
+        items = _numbered_items(each, header)
+    elif each.parts:
+        items = pl.concat_list(pl.when(_filled(name)).then(name) for name in several).list.drop_nulls()
+    else:
+        found = header.find(each.column, is_list=True)
+        assert found is not None
+        items = found.value.map_batches(_items, return_dtype=pl.List(pl.String), is_elementwise=True)
+    frame = (
+        frame.filter(pl.col("_flaw").is_null())
+        .with_columns(each=items)
+        .filter(pl.col("each").list.len() > 0)
+        .with_columns(_place=pl.int_ranges(0, pl.col("each").list.len()))
+        .explode("each", "_place")
+        .with_columns(
+            _record=pl.col("_record").cast(pl.UInt64) * (1 << _PLACE_BITS) + pl.col("_place").cast(pl.UInt64)
+        )
+        .drop("_place")
+    )
+    if NUMBER in each.column:
+        return frame.unnest("each")
+    return frame.with_columns(_parts(each)) if each.parts else frame
+
+
+def item(file: SourceFile, part: Part, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
+    """Which item of its source row's cells a `_record` is, from 1 on, and what stands there."""
+    each = part.each
+    assert each is not None
+    cells = {name: cell for name, cell in cells.items() if cell not in part.nulls}
+    header, place = Header(file.header, file.repeats), record % (1 << _PLACE_BITS)
+    several = taken(each, header)
+    if each.parts or len(several) > 1 or NUMBER in each.column:
+        found = [cell for name in several if (cell := cells.get(name, "")).strip()]
+    else:
+        found = _listed(header.look(each.column, cells))
+    return place + 1, found[place] if place < len(found) else ""
+
+
+def _filled(name: str) -> pl.Expr:
+    return pl.col(name).str.strip_chars() != ""
+
+
+def _items(cells: pl.Series) -> pl.Series:
+    return pl.Series(cells.name, [_listed(cell) for cell in cells], dtype=pl.List(pl.String))
+
+
+def _listed(cell: str | None) -> list[str]:
+    value = columns.parsed(cell)
+    if isinstance(value, list):
+        return [text for item in value if (text := columns.as_text(item)) is not None]
+    return [cell] if cell else []
+
+
+# -- columns with numbers
+
+
+def _numbered(column: str, header: Sequence[str]) -> dict[str, str]:
+    """Number, as it is written → the column of that number, in the order of the numbers."""
+    before, _, behind = column.partition(NUMBER)
+    pattern = re.compile(rf"{re.escape(before)}(\d+){re.escape(behind)}", re.IGNORECASE)
+    found = {match[1]: name for name in header if (match := pattern.fullmatch(name))}
+    return dict(sorted(found.items(), key=lambda item: (int(item[0]), item[0])))
+
+
+def _beside(each: Each, header: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The other columns with these numbers: `Comment {n} Author` → number → column."""
+    own = _numbered(each.column, header)
+    found: dict[str, dict[str, str]] = {}
+    for name in header:
+        match = re.search(r"\d+", name)
+        if match and match[0] in own and name not in own.values():
+            title = f"{name[: match.start()]}{NUMBER}{name[match.end() :]}"
+            found.setdefault(title, {})[match[0]] = name
+    return found
+
+
+def _numbered_items(each: Each, header: Header) -> pl.Expr:
+    beside = _beside(each, header.names)
+
+    def values(number: str, own: str) -> list[pl.Expr]:
+        others = {title: by_number.get(number) for title, by_number in beside.items()}
+        return [
+            pl.col(own).alias("each"),
+            *((pl.col(n) if n else pl.lit(None, pl.String)).alias(f"each.{t}") for t, n in others.items()),
+        ]
+
+    items = [
+        pl.when(_filled(own)).then(pl.struct(values(number, own)))
+        for number, own in _numbered(each.column, header.names).items()
+    ]
+    return pl.concat_list(items).list.drop_nulls()
+
+
+# -- cells of parts
+
+
+def _parts(each: Each) -> list[pl.Expr]:
+    """A cell of text split at its first separators; with `last`, the last part from the right."""
+    count, sign = len(each.parts), each.separator
+    if not each.last or count < 3:
+        pieces = pl.col("each").str.splitn(sign, count).struct
+        return [pieces.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts)]
+    front = pl.col("each").str.splitn(sign, count - 1).struct
+    rest = front.field(f"field_{count - 2}")
+    tail = rest.str.split(sign).list.last()
+    own = rest.str.head(rest.str.len_chars().cast(pl.Int64) - tail.str.len_chars().cast(pl.Int64) - len(sign))
+    heads = [front.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts[:-2])]
+    return [*heads, own.alias(f"each.{each.parts[-2]}"), tail.alias(f"each.{each.parts[-1]}")]

@@ -1,0 +1,407 @@
+"""The tables together: who wrote what, what belongs to what, and what cannot go without the rest.
+
+Relations are rules too: a message without its ticket, a ticket without a requester. A ticket goes whole or
+not at all (unless holes are allowed), because nothing can be put in its place in Dixa later. Out come the
+rows that go, and a fate for every row that does not.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from importer.model import State
+from importer.relate import opening_messages as openings
+from importer.relate.authors import external, key, person
+from importer.relate.join import ROW, Joined, Rules, Summed, Written, good, join, summed, without, written
+from importer.validate.judge import FATE_SCHEMA, Checked, count
+
+# Rules that relations add to the schemas' own, with what each says.
+RULES: Mapping[str, str] = {
+    "ticket_id.foreignKey": "no row of tickets has this ticket_id",
+    "message_id.foreignKey": "no row of messages has this message_id",
+    "created_at.required": "neither the message nor its ticket has a time, and this API needs one; "
+    "defaults.created_at of the tickets would stand in",
+    "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail or "
+    "phone; people.default_requester would stand in",
+    "author_unknown": "an agent without an e-mail, or whom Dixa does not know; people.default_agent would "
+    "stand in, or an agent whom the people.csv beside the migration names",
+    "message_rejected": "one of its messages is rejected, so the ticket is held back whole (--with-holes "
+    "imports it all the same)",
+    "attachment_rejected": "one of its attachments is rejected, so the ticket is held back whole",
+    "ticket_rejected": "its ticket is rejected",
+    "ticket_filtered": "its ticket is filtered",
+    "empty_message": "has no text and no attachment",
+    "empty_ticket": "has no message (conversation.empty = 'import' imports it from its subject)",
+    "message_filtered": "its message is filtered",
+    "blank_row": "every cell is empty",
+    "repeated_header": "is the header once more",
+    "report_footer": "is a line of the report that wrote the file, behind its last record",
+    "older_version": "a newer version of the same record is there",
+    "opening_repeated": "the ticket's opening text, which stands among its messages too (source.opening)",
+    "mended": "a mended row stands for it",
+    "removed": "was emptied among the rejects, so it is left out",
+    "not_needed": "nothing that is imported names this person",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """`tickets` go, with `requester_email`, `_phone`, `_name` filled in. `going` are the messages that go:
+    `_opening`, `_file`, `_record`, `key`, `parent` (their ticket's), `created_at`, `items`, `body.bytes`,
+    `case`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
+    saying on which side the author stands; `bodies` are the texts of all good rows (`_opening`, `_file`,
+    `_record`, `parent`, `text`, `html`). Where they were not kept there are none of both. `attachments` are
+    those of these messages.
+    `fates` has every other row, by table.
+    `contacts` are the distinct people these rows name: `key`, `email`, `phone`, `name`, `external`,
+    `is_agent`, `is_end_user`.
+    `authors` has a line for each case of a message: AUTHOR, `key`, `person` (see agents.py), how many
+    `messages` of the export have it, the `first` and the `last` when; `going` of them go. `by_ticket` counts
+    the `messages` that go by `parent`.
+
+    `openings` are the messages that come out of ticket rows; `unsaid` those that did not say whether they
+    are public, and are internal for it; `sideless` those of which nothing tells whether a customer wrote
+    them, and that are taken for agents'; `timeless` those without a time of their own; `default_agents` those
+    whose agent has no address and `default_requesters` the tickets whose requester has none, so that the
+    default stands in.
+    """
+
+    tickets: pl.LazyFrame
+    going: pl.LazyFrame
+    messages: pl.LazyFrame | None
+    bodies: pl.LazyFrame
+    attachments: pl.LazyFrame
+    contacts: pl.LazyFrame
+    authors: pl.LazyFrame
+    by_ticket: pl.LazyFrame
+    fates: Mapping[str, pl.LazyFrame]
+    openings: openings.Openings
+    unsaid: int
+    sideless: int
+    timeless: int
+    default_agents: int
+    default_requesters: int
+
+
+def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Related:
+    """Join the tables and settle what hangs on what. Frames are written below `workdir`."""
+    joined = join(tables, rules, workdir)
+    fates = _settled(tables, joined, rules, workdir)
+    tickets = without(joined.tickets, fates.tickets, ["key"])
+    going, numbers = joined.messages, joined.summed
+    if fates.own.rows or fates.tickets.rows:
+        left = without(without(going, fates.own, ROW), fates.tickets, ["parent"], ["key"])
+        going = written(left, workdir / "messages.going.parquet").frame
+        numbers = summed(joined.sided(going), workdir, "going")
+    by_case = _by_case(joined, numbers, workdir)
+    contacts = written(_contacts(tickets, by_case), workdir / "contacts.parquet").frame
+    said = joined.sided(_said(joined.messages, good(tables, "attachments")))
+    return Related(
+        tickets=tickets,
+        going=going,
+        messages=_authored(joined, fates, workdir),
+        bodies=_bodies(tables),
+        attachments=without(good(tables, "attachments"), fates.attachments, ["_file", "_record"]),
+        contacts=contacts,
+        authors=by_case,
+        by_ticket=numbers.by_ticket,
+        fates={
+            "tickets": fates.tickets.frame,
+            "messages": fates.messages,
+            "attachments": fates.attachments.frame,
+            "people": _people_fates(tables, contacts, rules),
+        },
+        openings=openings.counted(joined.openings.frame, said, numbers.by_ticket),
+        unsaid=_sum(by_case.filter("_unsaid"), "going"),
+        timeless=joined.timeless,
+        sideless=_sum(by_case.filter("_sideless"), "going"),
+        default_agents=_sum(by_case.filter(_AGENTLESS), "going"),
+        default_requesters=count(tickets.filter("_default_requester")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fates:
+    """What does not go: good messages for reasons of their `own`, and all rows of each table."""
+
+    own: Written
+    messages: pl.LazyFrame
+    tickets: Written
+    attachments: Written
+
+
+def _settled(tables: Mapping[str, Checked], joined: Joined, rules: Rules, workdir: Path) -> _Fates:
+    """Messages first, then what their fates are for tickets, then what those are for messages."""
+    messages, attachments = joined.messages, good(tables, "attachments")
+    own = written(
+        pl.concat(_message_fates(tables, joined, attachments, rules)), workdir / "messages.own-fates.parquet"
+    )
+    broken = _fates(tables, "messages").with_columns(_opening=pl.lit(value=False)).select(_FATE)
+    of_messages = pl.concat([broken, own.frame])
+    own_attachments = written(
+        _attachment_fates(tables, attachments, messages, of_messages),
+        workdir / "attachments.own-fates.parquet",
+    )
+    held = _ticket_fates(joined, own, of_messages, own_attachments, rules)
+    tickets = written(pl.concat([_fates(tables, "tickets"), held]), workdir / "tickets.fates.parquet")
+    if tickets.rows:
+        dragged = _dragged(without(messages, own, ROW), tickets.frame)
+        path = workdir / "messages.fates.parquet"
+        of_messages = written(pl.concat([of_messages, dragged]), path).frame
+    dragged = _dragged_attachments(attachments, own_attachments, of_messages)
+    path = workdir / "attachments.fates.parquet"
+    return _Fates(own, of_messages, tickets, written(pl.concat([own_attachments.frame, dragged]), path))
+
+
+_FATE = ["_opening", *FATE_SCHEMA.names()]
+
+
+def _bodies(tables: Mapping[str, Checked]) -> pl.LazyFrame:
+    kept = [
+        table.bodies.with_columns(pl.lit(name == "tickets").alias("_opening"))
+        for name, table in tables.items()
+        if table.bodies is not None
+    ]
+    numbers = {"_file": pl.UInt16, "_record": pl.UInt64, "parent": pl.UInt64}
+    nothing = pl.LazyFrame(schema={**numbers, "text": pl.String, "html": pl.String, "_opening": pl.Boolean})
+    return pl.concat(kept or [nothing])
+
+
+def _fates(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
+    return tables[name].fates if name in tables else FATE_SCHEMA.to_frame().lazy()
+
+
+def _sum(frame: pl.LazyFrame, name: str) -> int:
+    return int(frame.select(pl.col(name).sum()).collect(engine="streaming").item() or 0)
+
+
+# -- what keeps a row from going
+
+
+def _fate(frame: pl.LazyFrame, state: State, rule: str) -> pl.LazyFrame:
+    """Message rows as fates."""
+    return frame.select(
+        "_opening",
+        "_file",
+        "_record",
+        "key",
+        "parent",
+        "items",
+        state=pl.lit(state.value),
+        rule=pl.lit(rule),
+        ticket_id=pl.lit(None, pl.String),
+    )
+
+
+# Agents are known by their e-mail address or their phone number.
+_AGENTLESS = pl.col("is_agent") & key("author_email", "author_phone").is_null()
+_WORDLESS = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
+
+
+def _said(messages: pl.LazyFrame, attachments: pl.LazyFrame) -> pl.LazyFrame:
+    """The messages with a text, or with an attachment in their own row or in the table of these."""
+    of_files = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="semi")
+    return pl.concat([messages.filter(~_WORDLESS), of_files])
+
+
+def _message_fates(
+    tables: Mapping[str, Checked],
+    joined: Joined,
+    attachments: pl.LazyFrame,
+    rules: Rules,
+) -> Iterator[pl.LazyFrame]:
+    """Openings told twice, orphans, messages that say nothing, and agents nobody can stand in for."""
+    messages, opened = joined.messages, joined.openings
+    said = joined.sided(_said(messages, attachments))
+    repeated = openings.repeated(opened.frame, said, rules.opening) if opened.rows else None
+    if repeated is not None:
+        yield _fate(repeated, State.FILTERED, "opening_repeated")
+        messages = messages.join(repeated, on=ROW, how="anti")
+    known = pl.concat([joined.tickets.select("key"), _fates(tables, "tickets").select("key").drop_nulls()])
+    homeless = joined.summed.by_ticket.join(known, left_on="parent", right_on="key", how="anti")
+    orphaned = homeless.select("parent").collect(engine="streaming")
+    if not orphaned.is_empty():
+        orphans = messages.join(orphaned.lazy(), on="parent", how="semi")
+        yield _fate(orphans, State.REJECTED, "ticket_id.foreignKey")
+        messages = messages.join(orphaned.lazy(), on="parent", how="anti")
+    empty = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="anti")
+    yield _fate(empty, State.FILTERED, "empty_message")
+    lost = _AGENTLESS & pl.lit(rules.default_agent is None)
+    nameless = joined.authors.frame.filter(lost).select("case").collect(engine="streaming")
+    timeless = messages.filter(pl.col("created_at").is_null() & pl.lit(rules.times_required))
+    if not nameless.is_empty():
+        unknown = messages.join(nameless.lazy(), on="case", how="semi").join(empty, on=ROW, how="anti")
+        yield _fate(unknown, State.REJECTED, "author_unknown")
+        timeless = timeless.join(nameless.lazy(), on="case", how="anti")
+    yield _fate(timeless.join(empty, on=ROW, how="anti"), State.REJECTED, "created_at.required")
+
+
+def _attachment_fates(
+    tables: Mapping[str, Checked],
+    attachments: pl.LazyFrame,
+    messages: pl.LazyFrame,
+    message_fates: pl.LazyFrame,
+) -> pl.LazyFrame:
+    if "attachments" not in tables:
+        return FATE_SCHEMA.to_frame().lazy()
+    known = pl.concat([messages.select("key"), message_fates.select("key")]).drop_nulls()
+    orphans = attachments.join(known, left_on="parent", right_on="key", how="anti")
+    return pl.concat(
+        [_fates(tables, "attachments"), _as_fates(orphans, State.REJECTED, pl.lit("message_id.foreignKey"))]
+    )
+
+
+def _as_fates(frame: pl.LazyFrame, state: State | None, rule: pl.Expr) -> pl.LazyFrame:
+    """Rows of other tables as fates, with their own `state` where none is given."""
+    there = frame.collect_schema()
+    return frame.select(
+        "_file",
+        "_record",
+        "key",
+        "parent",
+        items=pl.lit(0, pl.UInt32),
+        state=pl.lit(state.value) if state else pl.col("state"),
+        rule=rule,
+        ticket_id=pl.col("ticket_id") if "ticket_id" in there else pl.lit(None, pl.String),
+    )
+
+
+def _ticket_fates(
+    joined: Joined,
+    own: Written,
+    message_fates: pl.LazyFrame,
+    attachment_fates: Written,
+    rules: Rules,
+) -> pl.LazyFrame:
+    """One line for each ticket that must stay, with the first reason that holds it."""
+    tickets = joined.tickets
+    rejected = pl.col("state") == State.REJECTED
+    holed = message_fates.filter(rejected).select(key="parent", rule=pl.lit("message_rejected"))
+    bare = joined.messages.join(
+        attachment_fates.frame.filter(rejected), left_on="key", right_on="parent", how="semi"
+    ).select(key="parent", rule=pl.lit("attachment_rejected"))
+    nobody = tickets.filter(key("requester_email", "requester_phone", "requester_external").is_null()).select(
+        "key", rule=pl.lit("requester.required")
+    )
+    silent = tickets.join(
+        _spoken(joined.summed.by_ticket, own), left_on="key", right_on="parent", how="anti"
+    ).select("key", "created_at", rule=pl.lit("empty_ticket"))
+    timeless = silent.filter(pl.col("created_at").is_null()).with_columns(rule=pl.lit("created_at.required"))
+    reasons = [
+        *([] if rules.with_holes else [holed]),
+        *([bare] if attachment_fates.rows and not rules.with_holes else []),
+        *([] if rules.import_empty else [silent]),
+        nobody,
+        *([timeless] if rules.import_empty and rules.times_required else []),
+    ]
+    columns = ["key", "rule"]
+    together = pl.concat(reason.select(columns) for reason in reasons)
+    first = together.group_by("key", maintain_order=True).agg(pl.col("rule").first())
+    state = (
+        pl.when(pl.col("rule") == "empty_ticket")
+        .then(pl.lit(State.FILTERED.value))
+        .otherwise(pl.lit(State.REJECTED.value))
+    )
+    return _as_fates(
+        tickets.join(first, on="key", how="inner").with_columns(state=state), None, pl.col("rule")
+    )
+
+
+def _spoken(by_ticket: pl.LazyFrame, own: Written) -> pl.LazyFrame:
+    """The tickets of which some message is left."""
+    if not own.rows:
+        return by_ticket
+    gone = own.frame.group_by("parent").agg(pl.len().alias("gone"))
+    left = pl.col("messages") > pl.col("gone").fill_null(0)
+    return by_ticket.join(gone, on="parent", how="left").filter(left)
+
+
+def _dragged(messages: pl.LazyFrame, ticket_fates: pl.LazyFrame) -> pl.LazyFrame:
+    """Sound messages of tickets that stay: they share their ticket's state."""
+    states = ticket_fates.group_by("key").agg(_state=pl.col("state").max())
+    dragged = messages.join(states, left_on="parent", right_on="key", how="inner").with_columns(
+        state="_state", rule=pl.concat_str(pl.lit("ticket_"), "_state"), ticket_id=pl.lit(None, pl.String)
+    )
+    return dragged.select(_FATE)
+
+
+def _dragged_attachments(
+    attachments: pl.LazyFrame, own: Written, message_fates: pl.LazyFrame
+) -> pl.LazyFrame:
+    states = message_fates.filter(pl.col("key").is_not_null()).group_by("key").agg(pl.col("state").max())
+    dragged = without(attachments, own, ["_file", "_record"]).join(
+        states, left_on="parent", right_on="key", how="inner"
+    )
+    return _as_fates(dragged, None, pl.concat_str(pl.lit("message_"), "state"))
+
+
+def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
+    """People whom nothing that goes names are left out."""
+    if "people" not in tables:
+        return FATE_SCHEMA.to_frame().lazy()
+    named = (
+        good(tables, "people")
+        .with_columns(external=external("person_id", "name", rules.names))
+        .with_columns(_contact=key("email", "phone", "external"))
+    )
+    unused = named.join(contacts, left_on="_contact", right_on="key", how="anti")
+    return pl.concat([_fates(tables, "people"), _as_fates(unused, State.FILTERED, pl.lit("not_needed"))])
+
+
+# -- what goes
+
+
+def _authored(joined: Joined, fates: _Fates, workdir: Path) -> pl.LazyFrame | None:
+    """The messages that go, whole, with their authors."""
+    if joined.whole is None:
+        return None
+    kept = without(without(joined.whole, fates.own, ROW), fates.tickets, ["parent"], ["key"])
+    kept = kept.join(joined.authors.frame, on="case", how="left").drop("case", "key", "parent", "items")
+    return written(kept, workdir / "messages.whole-going.parquet").frame
+
+
+def _by_case(joined: Joined, going: Summed, workdir: Path) -> pl.LazyFrame:
+    frame = (
+        joined.authors.frame.join(joined.summed.by_case, on="case", how="inner")
+        .join(going.by_case.select("case", going="messages"), on="case", how="left")
+        .with_columns(
+            pl.col("going").fill_null(0),
+            key=key("author_email", "author_phone", "author_external"),
+            person=person("author_email", "author_phone", "author_name"),
+        )
+    )
+    return written(frame, workdir / "authors.counted.parquet").frame
+
+
+def _contacts(tickets: pl.LazyFrame, by_case: pl.LazyFrame) -> pl.LazyFrame:
+    requesters = tickets.select(
+        email="requester_email",
+        phone="requester_phone",
+        name="requester_name",
+        external="requester_external",
+        is_agent=pl.lit(value=False),
+    )
+    authors = by_case.filter(pl.col("going") > 0).select(
+        email="author_email",
+        phone="author_phone",
+        name="author_name",
+        external="author_external",
+        is_agent="is_agent",
+    )
+    return (
+        pl.concat([requesters, authors])
+        .with_columns(key=key("email", "phone", "external"))
+        .filter(pl.col("key").is_not_null())
+        .group_by("key")
+        .agg(
+            pl.col("email").min(),
+            pl.col("phone").min(),
+            pl.col("name").min(),
+            pl.col("external").min(),
+            pl.col("is_agent").any(),
+            (~pl.col("is_agent")).any().alias("is_end_user"),
+        )
+        .sort("key")
+    )

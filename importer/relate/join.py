@@ -1,0 +1,264 @@
+"""Good rows of all tables, made to know of each other: tickets with their requesters, messages with their
+authors, and the messages that stand in ticket rows among the others."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from importer.migration.presets import Opening
+from importer.model import Direction
+from importer.relate import opening_messages as openings
+from importer.relate.authors import Authors, Names, authors, external, key, stood_for
+from importer.tables.schema import load
+from importer.validate.judge import BODIES, CASE, Checked, count
+
+_PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the migration decides about relations. `names` says how people are called; `times_required` where
+    the API takes nothing without a time; `opening` says when a first message in a ticket's row counts."""
+
+    default_requester: str | None = None
+    default_agent: str | None = None
+    import_empty: bool = False
+    with_holes: bool = False
+    names: Names = field(default_factory=Names)
+    times_required: bool = False
+    opening: Opening = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A frame that is on disk, with the number of its rows."""
+
+    frame: pl.LazyFrame
+    rows: int
+
+
+def written(frame: pl.LazyFrame, path: Path) -> Written:
+    frame.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+    there = pl.scan_parquet(path, glob=False)
+    return Written(there, count(there))
+
+
+def without(
+    frame: pl.LazyFrame, others: Written, own: list[str], theirs: list[str] | None = None
+) -> pl.LazyFrame:
+    """The rows that the others do not have. Mostly there are no others, and nothing has to be looked up."""
+    if not others.rows:
+        return frame
+    return frame.join(others.frame.select(theirs or own), left_on=own, right_on=theirs or own, how="anti")
+
+
+# A message's identity: an opening message has the row of its ticket, so the numbers alone do not tell.
+ROW = ["_opening", "_file", "_record"]
+_NARROW: Mapping[str, pl.DataType] = {
+    "_opening": pl.Boolean(),
+    "_file": pl.UInt16(),
+    "_record": pl.UInt64(),
+    "key": pl.UInt64(),
+    "parent": pl.UInt64(),
+    "items": pl.UInt32(),
+    "case": pl.UInt64(),
+    "created_at": pl.Datetime("us", "UTC"),
+    "body.bytes": pl.UInt64(),
+    "body.words": pl.UInt64(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """Messages counted by `case` (`messages`, `first` and `last` when) and by ticket (openings.by_ticket)."""
+
+    by_case: pl.LazyFrame
+    by_ticket: pl.LazyFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Good rows that know of each other: tickets with their requesters, messages (_NARROW, those out of
+    ticket rows among them) with their authors' cases; `whole` has the other columns of messages too.
+    `timeless` of them have no time of their own, and their ticket's if it has one."""
+
+    tickets: pl.LazyFrame
+    messages: pl.LazyFrame
+    whole: pl.LazyFrame | None
+    openings: Written
+    authors: Authors
+    summed: Summed
+    timeless: int = 0
+
+    def sided(self, messages: pl.LazyFrame) -> pl.LazyFrame:
+        """Messages with their `direction`."""
+        return messages.join(self.authors.frame.select("case", "direction"), on="case", how="left")
+
+
+def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
+    """Fill in of each row what others say of it. Frames are written below `workdir`."""
+    people = good(tables, "people").select(_PEOPLE_COLUMNS)
+    tickets = _with_people(good(tables, "tickets"), people if "people" in tables else None, rules)
+    if "people" in tables:
+        tickets = written(tickets, workdir / "tickets.named.parquet").frame
+    opened = written(openings.messages(tickets), workdir / "messages.openings.parquet")
+    frames, cases = [opened.frame], [opened.frame]
+    if "messages" in tables:
+        own, own_cases = tables["messages"].good, tables["messages"].cases
+        assert own_cases is not None
+        own = own.with_columns(_opening=pl.lit(value=False))
+        frames, cases = ([own, *frames], [own_cases, *cases]) if opened.rows else ([own], [own_cases])
+    messages = pl.concat(_filled(frame, _NARROW) for frame in frames)
+    different = pl.concat(_filled(frame, {"case": pl.UInt64(), **CASE}) for frame in cases).unique("case")
+    different = written(different, workdir / "messages.cases.parquet").frame
+    found = authors(different, messages, tickets, people, rules.names, workdir / "authors.parquet")
+    timeless = int(messages.select(pl.col("created_at").null_count()).collect(engine="streaming").item())
+
+    def settled(frame: pl.LazyFrame) -> pl.LazyFrame:
+        frame = found.asked(frame)
+        return _with_times(frame, tickets) if timeless else frame
+
+    if timeless or not found.asking.is_empty():
+        messages = written(settled(messages), workdir / "messages.settled.parquet").frame
+    sided = messages.join(found.frame.select("case", "direction"), on="case", how="left")
+    return Joined(
+        _with_fallback_requester(tickets, messages, found, rules, workdir),
+        messages,
+        _whole(tables, opened, settled),
+        opened,
+        found,
+        summed(sided, workdir, "all"),
+        timeless - int(opened.frame.select(pl.col("created_at").null_count()).collect().item()),
+    )
+
+
+def _whole(
+    tables: Mapping[str, Checked], opened: Written, settled: Callable[[pl.LazyFrame], pl.LazyFrame]
+) -> pl.LazyFrame | None:
+    """The good messages with all columns but their texts; none where they were not kept."""
+    schema = load("messages")
+    columns = {name: schema.dtype(name) for name in _OF_MESSAGES}
+    wanted = {**_NARROW, "body.hash": pl.UInt64(), **columns}
+    frames = [opened.frame] if opened.rows or "messages" not in tables else []
+    if "messages" in tables:
+        own = tables["messages"]
+        if own.bodies is None:
+            return None
+        frames = [own.good.with_columns(_opening=pl.lit(value=False)), *frames]
+    return settled(pl.concat(_filled(frame, wanted) for frame in frames))
+
+
+# What of a message's own columns is sent.
+_OF_MESSAGES = ("message_id", "ticket_id", "channel", "from_email", "to_email", "cc", "bcc", "attachments")
+
+
+def _filled(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """These columns, null where the frame does not have them."""
+    there = frame.collect_schema()
+    return frame.select(
+        pl.col(name) if name in there else pl.lit(None, dtype).alias(name) for name, dtype in schema.items()
+    )
+
+
+def good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
+    """The good rows of a table with all columns of its schema, texts aside."""
+    schema = load(name)
+    keys = {"_file": pl.UInt16(), "_record": pl.UInt64(), "key": pl.UInt64(), "parent": pl.UInt64()}
+    columns = {n: schema.dtype(n) for n in schema.columns if n not in BODIES.get(name, ())}
+    traces = {f"body.{n}": pl.UInt64() for n in ("bytes", "hash", "words")} if name in BODIES else {}
+    if name not in tables:
+        return pl.LazyFrame(schema={**keys, **columns, **traces})
+    custom = {n: pl.String() for n in tables[name].scanned.given if n.startswith("custom.")}
+    return _filled(tables[name].good, {**keys, **columns, **custom, **traces})
+
+
+# -- who is named
+
+
+def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: Rules) -> pl.LazyFrame:
+    """Requester and assignee: the ticket's own columns, else what people says of their ids."""
+    if people is None:
+        tickets = tickets.with_columns(assignee_phone=pl.lit(None, pl.String))
+    else:
+        known = people.select(pl.all().name.prefix("p_")).drop("p_role")
+        for who in ("requester", "assignee"):
+            own = ("email", "phone", "name") if who == "requester" else ("email", "name")
+            tickets = (
+                tickets.join(known, left_on=f"{who}_id", right_on="p_person_id", how="left")
+                .with_columns(
+                    *(pl.coalesce(f"{who}_{name}", f"p_{name}").alias(f"{who}_{name}") for name in own),
+                    *([] if who == "requester" else [pl.col("p_phone").alias("assignee_phone")]),
+                )
+                .drop("^p_.*$")
+            )
+    return tickets.with_columns(
+        external("requester_id", "requester_name", rules.names).alias("requester_external"),
+        *stood_for("assignee", rules.names),
+    )
+
+
+def _with_times(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
+    """A missing time becomes the ticket's."""
+    times = tickets.select(parent="key", _at="created_at").unique("parent")
+    return (
+        messages.join(times, on="parent", how="left")
+        .with_columns(created_at=pl.coalesce("created_at", "_at"))
+        .drop("_at")
+    )
+
+
+def _with_fallback_requester(
+    tickets: pl.LazyFrame, messages: pl.LazyFrame, found: Authors, rules: Rules, workdir: Path
+) -> pl.LazyFrame:
+    """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
+    nobody = key("requester_email", "requester_phone", "requester_external").is_null()
+    if not count(tickets.filter(nobody)):
+        return tickets.with_columns(_default_requester=pl.lit(value=False))
+    someone = key("author_email", "author_phone", "author_external").is_not_null()
+    parts = ("email", "phone", "name", "external")
+    senders = found.frame.filter((pl.col("direction") == Direction.INBOUND) & someone)
+    first = (
+        messages.join(tickets.filter(nobody), left_on="parent", right_on="key", how="semi")
+        .join(senders.select("case", *(f"author_{name}" for name in parts)), on="case", how="inner")
+        .group_by("parent")
+        .agg(
+            pl.col(f"author_{name}").sort_by("created_at", "_file", "_record", nulls_last=True).first()
+            for name in parts
+        )
+    )
+    known = nobody & key("author_email", "author_phone", "author_external").is_not_null()
+    named = tickets.join(first, left_on="key", right_on="parent", how="left").with_columns(
+        # A name goes with its address; alone it may be somebody else's.
+        pl.when(known).then(f"author_{name}").otherwise(f"requester_{name}").alias(f"requester_{name}")
+        for name in parts
+    )
+    stands_in = nobody & pl.lit(rules.default_requester is not None)
+    named = named.with_columns(
+        _default_requester=stands_in,
+        requester_name=pl.when(~stands_in).then("requester_name"),
+        requester_email=pl.when(nobody)
+        .then(pl.lit(rules.default_requester, pl.String))
+        .otherwise("requester_email"),
+    ).drop(*(f"author_{name}" for name in parts))
+    return written(named, workdir / "tickets.requested.parquet").frame
+
+
+def summed(sided: pl.LazyFrame, workdir: Path, name: str) -> Summed:
+    """Count messages that have a direction, in one pass."""
+    sided = sided.cache()
+    by_case, by_ticket = (workdir / f"messages.{name}.by-{of}.parquet" for of in ("case", "ticket"))
+    cases = sided.group_by("case").agg(
+        pl.len().alias("messages"),
+        pl.col("created_at").min().alias("first"),
+        pl.col("created_at").max().alias("last"),
+    )
+    pl.collect_all(
+        [
+            cases.sink_parquet(by_case, lazy=True),
+            openings.by_ticket(sided).sink_parquet(by_ticket, statistics=False, lazy=True),
+        ],
+        engine="streaming",
+    )
+    return Summed(pl.scan_parquet(by_case, glob=False), pl.scan_parquet(by_ticket, glob=False))

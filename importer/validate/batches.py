@@ -1,0 +1,75 @@
+"""The rows of a table's files, judged batch by batch: those that are plain by polars alone, the others
+thoroughly (care.py says why)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from importer.parse.fastpath import PLAIN, Assuming, Care, Thorough, Work
+from importer.read import Piece, batches
+
+Judge = Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+
+# How many rows, or bytes, of those that are not plain wait for each other.
+_OTHERS, _BYTES_OF_OTHERS = 40_000, 1 << 26
+# Where more rows than this are not plain, nothing is won by looking for those that are.
+_MOST_OTHERS = 0.5
+
+
+def sifted(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
+    """What `judge` makes of the rows of all pieces, one piece after the other; in a piece, rows that are not
+    plain come later than others. Asked for rows to be told apart, `judge` gives PLAIN too."""
+
+    def handed_on(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for piece in pieces:
+            for batch in _judged(piece, judge):
+                batch = batch if columns is None else batch.select(columns)
+                batch = batch if predicate is None else batch.filter(predicate)
+                yield batch if rows is None else batch.head(rows)
+                rows = rows if rows is None else rows - min(rows, batch.height)
+
+    thorough = partial(_thorough, pieces[0], judge)
+    return register_io_source(handed_on, schema=thorough(pieces[0].source).collect_schema(), is_pure=True)
+
+
+def _apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, without a hold on the batch out of which they come, whose texts polars would keep."""
+    copied = pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    assert isinstance(copied, pl.DataFrame)
+    copied.columns = rows.columns  # a column without a title gets one on the way
+    return copied
+
+
+def _thorough(piece: Piece, judge: Judge, source: pl.LazyFrame) -> pl.LazyFrame:
+    care = Thorough()
+    return judge(piece.read(source, care), care)
+
+
+def _judged(piece: Piece, judge: Judge) -> Iterator[pl.DataFrame]:
+    thorough = partial(_thorough, piece, judge)
+    known: dict[str, Work] = {}
+    others: list[pl.DataFrame] = []
+    worth_it = True
+    for batch in batches(piece.source):
+        if not worth_it:
+            yield thorough(batch.lazy()).collect()
+            continue
+        care = Assuming(known)
+        judged = judge(piece.read(batch.lazy(), care), care).collect()
+        plain = judged[PLAIN]
+        if plain.all():
+            yield judged.drop(PLAIN)
+            continue
+        yield judged.filter(plain).drop(PLAIN)
+        others.append(_apart(batch.filter(~plain)))
+        worth_it = others[-1].height <= batch.height * _MOST_OTHERS
+        rows, size = sum(some.height for some in others), sum(some.estimated_size() for some in others)
+        if rows >= _OTHERS or size >= _BYTES_OF_OTHERS or not worth_it:
+            yield thorough(pl.concat(others).lazy()).collect()
+            others = []
+    if others:
+        yield thorough(pl.concat(others).lazy()).collect()

@@ -1,0 +1,82 @@
+"""Marks of damage on single rows, as expressions: made while rows are judged, so that texts are read once."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import polars as pl
+
+from importer.parse.distinct import nowhere
+from importer.parse.fastpath import Care, Work
+from importer.tables.schema import EMAIL, Field, TableSchema, without
+
+PREFIX = "damage."
+# UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
+# for bytes that somebody could not read.
+_GARBLED_SIGNS = (
+    *(f"Ã{second}" for second in "©¨¤¶¼¸¥¦±³¡ªº§´®¯²Ÿ"),
+    "â€™", "â€œ", "â€“", "â€”", "â€¦", "â‚¬", "Â\u00a0", "Â°", "ï¿½", "\ufffd",
+)  # fmt: skip
+_GARBLED = "|".join(map(re.escape, _GARBLED_SIGNS))
+_EATEN = r"^\d(?:[.,]\d+)?[eE]\+\d+$|^\d+\.0$"
+_HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
+_TEXTS = ("text", "html", "opening_text", "opening_html")
+
+
+def marks(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[pl.Expr]:
+    """`damage.<mark>`, true or false, for the columns that the export has."""
+    texts = [name for name in _TEXTS if name in given]
+    if texts:
+        yield _mark("template_holes", texts, _HOLES, care, implied=True)  # by mojibake
+    read = [*texts, *(["subject"] if "subject" in given else [])]
+    if read:
+        yield _mark("mojibake", read, _MOJIBAKE, care)
+    for field in schema.fields:
+        if field.name in given and field.name.endswith("_id"):
+            yield care.work(pl.col(field.name), _EATEN_ID).alias(f"{PREFIX}eaten.{field.name}")
+    copies = [name for name in ("cc", "bcc") if name in given]
+    if copies:
+        yield _mark("copies_without_address", copies, _NO_ADDRESS, care)
+    for field in schema.fields:
+        if field.name in given and field.beside in given:
+            yield care.work(pl.col(field.name), _unlike(field)).alias(f"{PREFIX}unlike.{field.name}")
+    times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
+    if times:
+        twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
+        yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")
+
+
+def _mark(name: str, texts: Collection[str], work: Work, care: Care, *, implied: bool = False) -> pl.Expr:
+    found = [care.work(pl.col(text), work, implied=implied) for text in texts]
+    return pl.any_horizontal(found).fill_null(value=False).alias(f"{PREFIX}{name}")
+
+
+def _rare(pattern: str, plain: Callable[[Any], Any]) -> Work:
+    """Whether cells have a pattern, which is dear, and which most columns have nowhere: `plain` is a cheap
+    look that leaves some over."""
+
+    def found(cells: pl.Series) -> pl.Series:
+        return nowhere(cells) if plain(cells).all() else cells.str.contains(pattern).fill_null(value=False)
+
+    return Work(found, plain, nowhere, pl.Boolean)
+
+
+def _unlike(field: Field) -> Work:
+    """Whether a cell has another form than its column's."""
+    pattern = f"^(?:{field.constraints['pattern']})$"
+    return Work(
+        lambda cells: (~cells.str.contains(pattern)).fill_null(value=False),
+        lambda cell: cell.str.contains(pattern),
+        nowhere,
+        pl.Boolean,
+    )
+
+
+# Signs that are rare in sound texts: those of both, so that one look does for both.
+_SIGNS = "Ã|â€|â‚|Â|ï¿½|\ufffd|" + r"\{\{|\{%|<%="
+_HOLES = _rare(_HOLE, lambda texts: ~texts.str.contains(_SIGNS))
+_MOJIBAKE = _rare(_GARBLED, lambda texts: ~texts.str.contains(_SIGNS))
+_NO_ADDRESS = without(EMAIL)
+# Ids of signs without blanks; not as a spreadsheet rounds them (3.7E+11, 1000.0).
+_ID = r"^\+*(?:[!-*,-DF-df-~]\+*|[eE])+$"
+_EATEN_ID = _rare(_EATEN, lambda ids: ids.str.contains(_ID) & ~ids.str.ends_with(".0"))
