@@ -1,5 +1,6 @@
 """The values that cross the borders between modules. No I/O, no behaviour beyond small derivations."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -116,6 +117,27 @@ class Conversation:
     mark: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ConversationSettings:
+    """What the migration file says about conversations, by the names that the user gave. Each API resolves
+    them to the account's ids. The keys are described in migration/target.py."""
+
+    migration: str
+    kind: str
+    queue: str | None = None
+    endpoint: str | None = None
+    tags: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    grown: str = "list"
+    text_format: str = "text"
+    max_bytes: int = 4_000_000
+    head: str | None = None
+    opening_head: str | None = None
+    author_head: str = "[{author}]"
+    head_timezone: str = "UTC"
+    default_agent: str | None = None
+
+
 # Before the key of an agent, where user ids are kept by contact key: the same person may write as a customer.
 AGENT = "agent "
 
@@ -197,11 +219,11 @@ class NoAnswer:
     reason: str
 
 
-Ending = Answer | NoAnswer
+Response = Answer | NoAnswer
 
 
 class Verdict(StrEnum):
-    """What an ending proves, sorted by what the caller does next."""
+    """What a response proves, sorted by what the caller does next."""
 
     CREATED = "created"
     AGAIN = "again"
@@ -310,3 +332,9 @@ class TicketResult:
     attachments: Mapping[State, int]
     reason: str = ""
     changed: tuple[str, ...] = ()
+
+
+def fingerprint(*content: object) -> bytes:
+    """Eight bytes that change when the content does. Fields are joined by a character that no text has."""
+    text = "\x1f".join(["" if part is None else str(part) for part in content])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -1,9 +1,8 @@
-"""The APIs that conversations can go to, one module each, and the client that sends."""
+"""The APIs that conversations can go to, one package each, without I/O."""
 
 from collections.abc import Mapping
 
-from importer.dixa import v1
+from importer.dixa import integrations, v1
 from importer.dixa.api import Api
-from importer.dixa.integrations import protocol as integrations
 
 APIS: Mapping[str, Api] = {"dixa": v1, "integrations": integrations}

@@ -26,6 +26,7 @@ from pydantic import (
 from importer.errors import ConfigError
 from importer.migration import presets
 from importer.migration.presets import LookupFile, OneOrMore, Opening, Part, Preset, Section, Shape, over
+from importer.model import ConversationSettings
 from importer.text.heads import HEAD_FIELDS
 
 URLS = {"dixa": "https://dev.dixa.io", "integrations": "https://integrations.dixa.io"}
@@ -340,6 +341,26 @@ class Migration(Section):
             "people.default_requester": self.people.default_requester,
         }
         return [key for key, value in values.items() if value == PLACEHOLDERS[key]]
+
+    def conversation_settings(self) -> ConversationSettings:
+        """What the APIs need to know of this file, without the file."""
+        own = self.conversation
+        return ConversationSettings(
+            migration=self.name,
+            kind=own.kind,
+            queue=own.queue,
+            endpoint=own.endpoint,
+            tags=own.tags,
+            attributes=own.attributes,
+            grown=own.grown,
+            text_format=own.text_format,
+            max_bytes=own.max_bytes,
+            head=own.head,
+            opening_head=own.opening_head,
+            author_head=own.author_head,
+            head_timezone=own.head_timezone,
+            default_agent=self.people.default_agent,
+        )
 
     def fingerprints(self) -> dict[str, Any]:
         """What decides how the export is read and sent, by section, to say what changed between two runs."""

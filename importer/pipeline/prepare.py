@@ -174,7 +174,7 @@ def forecast(
     """Count the steps of every job, less those that the checkpoint has. `counted` is called for each."""
     migration = prepared.migration
     api = APIS[migration.target.api]
-    target = api.target(migration, None)
+    target = api.target(migration.conversation_settings(), None)
     conversations = messages = requests = there = held_back = 0
     losses: Counter[str] = Counter()
     for job, memory in _with_memory(prepared.parts.jobs(), migration.checkpoint):
@@ -199,9 +199,9 @@ def forecast(
     )
     contacts = prepared.related.contacts.filter(~pl.col("key").is_in(sorted(known))).collect()
     end_users = contacts.filter("is_end_user").height
-    asked = contacts.height if api.agents() is None else end_users
+    asked = contacts.height if api.AGENTS is None else end_users
     there += prepared.parts.already_there[0]
-    together = api.create_people([]) is not None
+    together = api.create_people is not None
     batches = -(-conversations // BATCH) + -(-end_users // PEOPLE_AT_ONCE) - 1
     requests += asked + (min(max(batches, 0), end_users) if together else end_users)
     return Forecast(

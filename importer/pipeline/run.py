@@ -13,7 +13,8 @@ import polars as pl
 from importer.books import Books
 from importer.checkpoint import database as checkpoint
 from importer.dixa import APIS
-from importer.dixa.api import Account, created_id
+from importer.dixa.api import Account
+from importer.dixa.response_rules import created_id
 from importer.errors import CheckpointError, Invalid, RunError, Unauthorized
 from importer.migration.file import Migration
 from importer.model import Answer, Contact, Doubt, Request, State, Step, StepKind, TicketResult
@@ -181,7 +182,7 @@ class _Pushing:
                 )
             allowance = Allowance(self.limits.tickets)
             pusher = Pusher(
-                APIS[migration.target.api].target(migration, dixa),
+                APIS[migration.target.api].target(migration.conversation_settings(), dixa),
                 self.exchange,
                 self.people,
                 self.journal,
@@ -254,7 +255,7 @@ class _Pushing:
         """That it is the account that the checkpoint is about: else what is in a rehearsal's account would
         seem to be in this one. A token that may not ask this may still do the rest, so a refusal proves
         nothing."""
-        request = APIS[self.prepared.migration.target.api].organization()
+        request = APIS[self.prepared.migration.target.api].ORGANIZATION
         if request is None:
             return
         try:

@@ -5,7 +5,6 @@ its rows; only messages of the same instant go by the order of the source. The r
 files of a bounded size first, so that only one part is in memory at a time.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
-from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message
+from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message, fingerprint
 from importer.read import batches
 from importer.relate.fates import Related
 from importer.tables.schema import EMAIL
@@ -346,12 +345,6 @@ def _message(
 def _addresses(items: Sequence[str] | None) -> tuple[str, ...]:
     """Those of a list that are some; marks.py counts the others."""
     return tuple(item for item in items or () if re.fullmatch(EMAIL, item))
-
-
-def fingerprint(*content: object) -> bytes:
-    """Eight bytes that change when the content does. Fields are parted by a sign that no text has."""
-    text = "\x1f".join(["" if part is None else str(part) for part in content])
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from importer.dixa.api import Account, Api, Item, Need, rows
+from importer.dixa.api import Account, AgentList, Api, Need
+from importer.dixa.matching import Item
+from importer.dixa.paging import list_items
 from importer.errors import ConfigError, Unreachable
 from importer.migration.file import Migration
 from importer.model import Contact, Request
@@ -65,17 +67,16 @@ async def look_up(
         missing: list[str] = []
         ids: dict[str, Mapping[str, str]] = {}
         names: dict[str, frozenset[str] | None] = {}
-        for need in api.needs(migration):
-            items = await list_all(api, exchange, need.listed, url)
+        for need in api.needs(migration.conversation_settings()):
+            items = await list_all(api, exchange, need.request, url)
             ids[need.what], names[need.what] = _resolved(need, items, missing)
         default = migration.people.default_agent
         stand_in = Contact(email=default) if default else None
         everybody = {contact.key: contact for contact in [*agents, *([stand_in] if stand_in else [])]}
-        listed = api.agents()
-        if listed is None:
+        if api.AGENTS is None:
             found, known = await _asked_one_by_one(everybody, people), Agents()
         else:
-            known = _known(api, await list_all(api, exchange, listed, url))
+            known = _known(api.AGENTS, await list_all(api, exchange, api.AGENTS.request, url))
             everybody |= {contact.key: contact for contact in assignees}
             found = {key: known.ids.get(key) for key in everybody if key}
         default_id = found.get(stand_in.key) if stand_in and stand_in.key else None
@@ -126,11 +127,11 @@ async def _asked_one_by_one(everybody: Mapping[str | None, Contact], people: Peo
     }
 
 
-def _known(api: Api, items: Iterable[Item]) -> Agents:
+def _known(agents: AgentList, items: Iterable[Item]) -> Agents:
     ids: dict[str, str] = {}
     by_name: dict[str, str] = {}
     for item in items:
-        keys, name = api.contacts_of(item)
+        keys, name = agents.entry(item)
         ids |= dict.fromkeys(keys, str(item["id"]))
         email = next((key.partition(":")[2] for key in keys if key.startswith("email:")), None)
         if name and email:
@@ -152,7 +153,7 @@ async def list_all(api: Api, exchange: Exchange, request: Request, base_url: str
         if answer is None:
             raise NotListed(f"{page.path}: there is no such list")
         seen.add(place)
-        found += rows(answer)
+        found += list_items(answer)
         page = api.next_page(answer, base_url)
     return found
 

@@ -4,16 +4,17 @@ same time. A creation in doubt is settled by looking up again after the grace pe
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from importer.checkpoint.database import PersonRecord
 from importer.dixa.api import Api
-from importer.model import Carried, Contact, State, Step, StepKind, Verdict
+from importer.model import Carried, Contact, Request, State, Step, StepKind, Verdict
 from importer.transport.exchange import Exchange, Journal, NotRead
 
 PEOPLE_AT_ONCE = 50
+CreatePeople = Callable[[Sequence[Contact]], Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,10 @@ class People:
             for contact in contacts
             if contact.key and not any(contact.key in d for d in (self._ids, self._under_way, self._meetings))
         }
-        if not fresh or self._api.create_people([]) is None:
+        create = self._api.create_people
+        if not fresh or create is None:
             return
-        task = asyncio.ensure_future(self._meet(fresh))
+        task = asyncio.ensure_future(self._meet(fresh, create))
         self._meetings |= dict.fromkeys(fresh, task)
         try:
             await task
@@ -91,7 +93,7 @@ class People:
             for key in fresh:
                 del self._meetings[key]
 
-    async def _meet(self, fresh: Mapping[str, Contact]) -> None:
+    async def _meet(self, fresh: Mapping[str, Contact], create: CreatePeople) -> None:
         absent: list[tuple[str, Contact]] = []
 
         async def ask(key: str, contact: Contact) -> None:
@@ -106,12 +108,10 @@ class People:
 
         await asyncio.gather(*(ask(key, contact) for key, contact in fresh.items()))
         for start in range(0, len(absent), PEOPLE_AT_ONCE):
-            await self._create_together(dict(absent[start : start + PEOPLE_AT_ONCE]))
+            await self._create_together(dict(absent[start : start + PEOPLE_AT_ONCE]), create)
 
-    async def _create_together(self, contacts: Mapping[str, Contact]) -> None:
-        request = self._api.create_people(list(contacts.values()))
-        if request is None:
-            return
+    async def _create_together(self, contacts: Mapping[str, Contact], create: CreatePeople) -> None:
+        request = create(list(contacts.values()))
         step = Step(StepKind.PERSON, "", "", carries=tuple(map(Carried, contacts)))
         judgement = await self._exchange.create(step, request)
         if judgement.verdict is Verdict.IN_DOUBT:

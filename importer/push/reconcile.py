@@ -55,10 +55,16 @@ class Settler:
         if doubt.kind is StepKind.CONVERSATION:
             return await self._conversation(doubt)
         if doubt.kind in SETTINGS:
-            answer = await self.read(self.api.setting_of(doubt))
-            done = answer is not None and self.api.is_set(answer, doubt)
-            return Settlement(Found.CREATED if done else Found.NOTHING)
+            return await self._setting(doubt)
         return await self._listed(doubt, carried)
+
+    async def _setting(self, doubt: Doubt) -> Settlement:
+        if self.api.setting is None:
+            return Settlement(Found.AMBIGUOUS, evidence=f"this API shows nothing of {doubt.kind}")
+        check = self.api.setting(doubt)
+        answer = await self.read(check.request)
+        done = answer is not None and check.is_set(answer)
+        return Settlement(Found.CREATED if done else Found.NOTHING)
 
     async def _conversation(self, doubt: Doubt) -> Settlement:
         api = self.api
@@ -68,10 +74,10 @@ class Settler:
             dixa_id = str(item["id"])
             if self.is_ours(dixa_id) or not api.could_be_conversation(item, doubt):
                 continue
-            contents = await self.read_all(api.contents_of(dixa_id))
-            is_it = api.is_conversation(item, contents, doubt)
+            messages = await self.read_all(api.messages_of(dixa_id))
+            is_it = api.is_conversation(item, messages, doubt)
             if is_it:
-                matches.append((dixa_id, api.missing(item, contents, doubt)))
+                matches.append((dixa_id, api.lacking(item, messages, doubt)))
             elif is_it is None:
                 unclear.append(dixa_id)
         if len(matches) == 1:
@@ -84,7 +90,7 @@ class Settler:
 
     async def _listed(self, doubt: Doubt, carried: Sequence[str]) -> Settlement:
         dixa_id = doubt.expected["csid"]
-        outcomes, unclear = self.api.found(await self.read_all(self.api.listed(dixa_id)), doubt)
+        outcomes, unclear = self.api.match(await self.read_all(self.api.additions_of(dixa_id)), doubt)
         if unclear:
             return _ambiguous(unclear, f"{doubt.kind} of conversation {dixa_id}")
         if not outcomes:
@@ -94,17 +100,17 @@ class Settler:
         return Settlement(Found.CREATED if set(carried) <= set(outcomes) else Found.SOME, judgement)
 
     async def doubles(self, dixa_id: str, sent: Sequence[Any], creation: Doubt | None) -> tuple[str, ...]:
-        """What stands twice in a conversation that is finished: things beyond those `sent` (Api.mark) that
-        are equal to one of them, and where its creation was in doubt, other conversations that could have
-        come of it."""
+        """What stands twice in a conversation that is finished: things beyond those `sent`
+        (Api.identity) that are equal to one of them; where its creation was in doubt, also other
+        conversations that could have come of it."""
         wanted = Counter(sent)
         extra: list[str] = []
-        for item in await self.read_all(self.api.listed(dixa_id)) if wanted else ():
-            mark = self.api.mark(item)
-            if mark not in wanted:
+        for item in await self.read_all(self.api.additions_of(dixa_id)) if wanted else ():
+            identity = self.api.identity(item)
+            if identity not in wanted:
                 continue
-            wanted[mark] -= 1
-            if wanted[mark] < 0:
+            wanted[identity] -= 1
+            if wanted[identity] < 0:
                 extra.append(f"{item['id']} in conversation {dixa_id} is a double")
         if creation:
             again = await self._conversation(creation)

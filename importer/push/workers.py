@@ -379,11 +379,11 @@ class _Run:
         read now, so that the next run does."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
         sent = {message_id for message_id, state in self.due.states.items() if state in done}
-        marks = self.pusher.target.marks(self.job, self.ids, sent)
+        identities = self.pusher.target.identities(self.job, self.ids, sent)
         async with self.pusher.lock(self.ids[self.job.requester.key or ""]):
             await self.pusher.journal.flush()
             try:
-                return await self.pusher.settler.doubles(self.ids["conversation"], marks, self.creation)
+                return await self.pusher.settler.doubles(self.ids["conversation"], identities, self.creation)
             except NotRead:
                 return None
 

@@ -1,4 +1,4 @@
-"""The thin shell around aiohttp: one request out, one ending back. It decides nothing and repeats nothing."""
+"""The thin shell around aiohttp: one request, one response. It decides nothing and repeats nothing."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from types import TracebackType
 import aiohttp
 
 from importer import __version__
-from importer.model import Answer, Ending, NoAnswer, Request
+from importer.model import Answer, NoAnswer, Request, Response
 
 CONNECT_SECONDS = 10.0
 
@@ -50,7 +50,7 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def send(self, request: Request) -> Ending:
+    async def send(self, request: Request) -> Response:
         """Send once. Whatever goes wrong on the way is a NoAnswer, never an exception."""
         try:
             async with self._session.request(

@@ -1,7 +1,7 @@
-"""One request, sent until its ending proves something.
+"""One request, sent until its response proves something.
 
 Reads are repeated freely. A creation's intent is on the disk before it leaves and its outcome is recorded
-when it ends; it is repeated only where the ending proves that nothing was created. Retries are bounded by
+when it ends; it is repeated only where the response proves that nothing was created. Retries are bounded by
 attempts; where the host takes no requests at all, by the time that it has not.
 """
 
@@ -12,11 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from importer.errors import QuotaSpent, Unauthorized, Unreachable
-from importer.model import Answer, Doubt, Ending, Judgement, NoAnswer, Outcome, Request, State, Step, Verdict
+from importer.model import (
+    Answer,
+    Doubt,
+    Judgement,
+    NoAnswer,
+    Outcome,
+    Request,
+    Response,
+    State,
+    Step,
+    Verdict,
+)
 from importer.transport.pace import Pace
 
-Send = Callable[[Request], Awaitable[Ending]]
-Judge = Callable[[Ending, Step | None], Judgement]
+Send = Callable[[Request], Awaitable[Response]]
+Judge = Callable[[Response, Step | None], Judgement]
 # Dixa documents a limit a second and one a day; a wait longer than this can only be for the latter.
 QUOTA_WAIT_SECONDS = 600.0
 SAY_AGAIN_SECONDS = 30.0
@@ -110,18 +121,18 @@ class Exchange:
         attempt = sendings = 0
         while True:
             await self.pace.turn()
-            ending, judgement = await self._once(request, sendings, None)
+            response, judgement = await self._once(request, sendings, None)
             sendings += 1
-            if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
-                return ending
+            if judgement.verdict is Verdict.CREATED and isinstance(response, Answer):
+                return response
             if judgement.verdict is Verdict.REFUSED:
                 return None
-            attempt += not self._away(ending, judgement)
+            attempt += not self._away(response, judgement)
             if attempt >= self._patience.attempts:
                 raise NotRead(
                     f"{request.path}: no usable answer after {attempt} attempts ({judgement.reason})"
                 )
-            await self._wait(ending, judgement, attempt)
+            await self._wait(response, judgement, attempt)
 
     async def create(self, step: Step, request: Request) -> Judgement:
         """What became of a step: created, refused or in doubt. While the host takes no requests it is
@@ -135,7 +146,7 @@ class Exchange:
             await self.pace.turn()
             await self._journal.intend(step)
             sent_at = self._clock()
-            ending, judgement = await self._once(request, sendings, step)
+            response, judgement = await self._once(request, sendings, step)
             sendings += 1
             if judgement.state:
                 self._journal.record(
@@ -147,32 +158,32 @@ class Exchange:
                 )
                 return replace(judgement, sent_at=sent_at)
             self._journal.withdraw(step)
-            self._away(ending, judgement)
-            await self._wait(ending, judgement, sendings)
+            self._away(response, judgement)
+            await self._wait(response, judgement, sendings)
 
-    async def _once(self, request: Request, sendings: int, step: Step | None) -> tuple[Ending, Judgement]:
-        ending = await self._send(request)
+    async def _once(self, request: Request, sendings: int, step: Step | None) -> tuple[Response, Judgement]:
+        response = await self._send(request)
         self.traffic.sent += 1
         self.traffic.retried += sendings > 0
-        self.traffic.statuses[ending.status if isinstance(ending, Answer) else 0] += 1
-        if isinstance(ending, Answer) and ending.date is not None:
-            self._offset = ending.date - self._clock()
-        judgement = self._judge(ending, step)
+        self.traffic.statuses[response.status if isinstance(response, Answer) else 0] += 1
+        if isinstance(response, Answer) and response.date is not None:
+            self._offset = response.date - self._clock()
+        judgement = self._judge(response, step)
         if judgement.verdict is Verdict.UNAUTHORIZED:
             if step:
                 self._journal.withdraw(step)
             raise Unauthorized(f"Dixa refuses the token ({judgement.reason}); check it and run again")
-        if not _is_away(ending):
+        if not _is_away(response):
             self._away_since = None
             self.pace.open()
-        return ending, judgement
+        return response, judgement
 
-    def _away(self, ending: Ending, judgement: Judgement) -> bool:
+    def _away(self, response: Response, judgement: Judgement) -> bool:
         """Whether the host takes no requests from anybody. Such a sending is no attempt; what bounds it is
         the time for which it goes on (raises Unreachable, QuotaSpent)."""
-        if not _is_away(ending):
+        if not _is_away(response):
             return False
-        if isinstance(ending, Answer) and ending.status == 429:
+        if isinstance(response, Answer) and response.status == 429:
             self.pace.refused()
         wait = judgement.retry_after_seconds or 0.0
         if wait > QUOTA_WAIT_SECONDS:
@@ -191,9 +202,9 @@ class Exchange:
             )
         return True
 
-    async def _wait(self, ending: Ending, judgement: Judgement, attempt: int) -> None:
+    async def _wait(self, response: Response, judgement: Judgement, attempt: int) -> None:
         """All workers wait where the host is away, else this one."""
-        if not _is_away(ending):
+        if not _is_away(response):
             await self.pace.pause(self.pace.backoff(attempt))
             return
         seconds = self.pace.hold(judgement.retry_after_seconds)
@@ -214,8 +225,8 @@ def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
-def _is_away(ending: Ending) -> bool:
+def _is_away(response: Response) -> bool:
     """No connection, or an answer that says «not now» to everybody."""
-    if isinstance(ending, NoAnswer):
-        return not ending.sent
-    return ending.status == 429 or (ending.status == 503 and ending.retry_after_seconds is not None)
+    if isinstance(response, NoAnswer):
+        return not response.sent
+    return response.status == 429 or (response.status == 503 and response.retry_after_seconds is not None)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from importer import read
 from importer.checkpoint import database as checkpoint
-from importer.dixa.integrations import protocol as integrations
+from importer.dixa import integrations
 from importer.migration import file as config
 from importer.model import State
 from importer.pipeline import prepare as dry_run
@@ -55,7 +55,7 @@ def export(folder: Path, tickets: int, each: int) -> None:
 
 
 async def remember(journal: checkpoint.Checkpoint, ready: dry_run.Prepared) -> None:
-    target = integrations.target(ready.migration, None)
+    target = integrations.target(ready.migration.conversation_settings(), None)
     waiting = []
     for number, job in enumerate(ready.parts.jobs()):
         journal.begin(job.ticket_id)

@@ -4,7 +4,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from importer.dixa.integrations import protocol as integrations
+from importer.dixa import integrations
+from importer.dixa.integrations.protocol import Integrations, IntegrationsSettings
 from importer.errors import ProtocolError
 from importer.model import (
     Answer,
@@ -48,8 +49,8 @@ JOB = Conversation(
 )
 
 
-def target(kind: str, **changes: object) -> integrations.Integrations:
-    settings = integrations.Settings(
+def target(kind: str, **changes: object) -> Integrations:
+    settings = IntegrationsSettings(
         kind=kind,
         queue_id="q-1",
         endpoint_id="+4512345678" if kind == "callback" else "imported@email.dixa.io",
@@ -58,12 +59,10 @@ def target(kind: str, **changes: object) -> integrations.Integrations:
         opening_head="[Ticket {ticket_id}: {subject}]",
         zone=ZoneInfo("UTC"),
     )
-    return integrations.Integrations(
-        replace(settings, **changes), known_tags=frozenset({"imported", "history"})
-    )
+    return Integrations(replace(settings, **changes), known_tags=frozenset({"imported", "history"}))
 
 
-def requests(api: integrations.Integrations, job: Conversation = JOB) -> list[tuple[str, object]]:
+def requests(api: Integrations, job: Conversation = JOB) -> list[tuple[str, object]]:
     sent = [api.request(step, job, IDS) for step in api.steps(job)]
     return [(request.path, request.json) for request in sent]
 

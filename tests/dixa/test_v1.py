@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from importer.dixa import v1
+from importer.dixa.v1.identity import instant
+from importer.dixa.v1.protocol import DixaV1, V1Settings
 from importer.model import (
     AGENT,
     Answer,
@@ -67,8 +69,8 @@ JOB = Conversation(
 )
 
 
-def target(kind: str = "email", **changes: Any) -> v1.DixaV1:
-    settings = v1.Settings(
+def target(kind: str = "email", **changes: Any) -> DixaV1:
+    settings = V1Settings(
         migration="acme",
         kind=kind,
         endpoint="imported@email.dixa.io" if kind == "email" else None,
@@ -85,10 +87,10 @@ def target(kind: str = "email", **changes: Any) -> v1.DixaV1:
         agents={LENE.key or "": U + "3"},
         default_agent=U + "7",
     )
-    return v1.DixaV1(replace(settings, **changes))
+    return DixaV1(replace(settings, **changes))
 
 
-def imported(api: v1.DixaV1, job: Conversation = JOB) -> dict[str, Any]:
+def imported(api: DixaV1, job: Conversation = JOB) -> dict[str, Any]:
     body = api.request(api.steps(job)[0], job, IDS).json
     assert list(OPERATIONS["import_conversation"].body.iter_errors(body)) == []  # type: ignore[union-attr]
     return dict(body)
@@ -274,8 +276,8 @@ def test_grown_tickets_get_notes_and_their_public_messages_only_where_asked() ->
 def test_an_instant_is_sent_as_it_is(at: datetime, sent: str) -> None:
     job = replace(JOB, created_at=None, messages=(replace(JOB.messages[0], created_at=at),))
     assert imported(target(), job)["messages"][0]["createdAt"] == sent
-    assert v1.instant(sent) == at.timestamp()
-    assert v1.instant(sent.replace("Z", "Z[GMT]")) == at.timestamp()
+    assert instant(sent) == at.timestamp()
+    assert instant(sent.replace("Z", "Z[GMT]")) == at.timestamp()
 
 
 IMPORT = Step(
@@ -426,9 +428,9 @@ def test_html_that_shows_nothing_is_not_all_that_is_sent(html: str, text: str, s
 
 def test_what_a_lost_answer_would_have_said_is_read_back() -> None:
     files = {"attributes": {"attachments": [{"url": "https://f.example/1"}]}}
-    whole = v1.missing(ITEM, [content(1), content(2, **files), content(4)], doubt())
+    whole = v1.lacking(ITEM, [content(1), content(2, **files), content(4)], doubt())
     assert (whole.partial, whole.outcomes) == (False, {})
-    lacking = v1.missing({**ITEM, "assignment": None}, [content(1), content(2)], doubt())
+    lacking = v1.lacking({**ITEM, "assignment": None}, [content(1), content(2)], doubt())
     assert lacking.partial
     assert lacking.outcomes["m2"].refused == 1
     assert "1 message(s) are missing" in lacking.reason
@@ -449,7 +451,7 @@ def test_equal_notes_are_told_apart_by_their_number() -> None:
         {**note, "id": "b"},
         {**note, "id": "c", "message": "else"},
     ]
-    outcomes, unclear = v1.found(items, wanted)
+    outcomes, unclear = v1.match(items, wanted)
     assert {key: outcome.dixa_id for key, outcome in outcomes.items()} == {"n0": "a", "n1": "b"}
     assert unclear == []
 
@@ -472,7 +474,7 @@ def test_a_setting_is_read_back(kind: StepKind, answer: Any, is_set: bool) -> No
     api = target()
     step = next(step for step in api.steps(JOB) if step.kind is kind)
     expected = api.expected(step, api.request(step, JOB, IDS), IDS)
-    assert v1.is_set(Answer(200, {"data": answer}), Doubt(kind, "T1", "", expected, 0, 0)) is is_set
+    assert v1.setting(Doubt(kind, "T1", "", expected, 0, 0)).is_set(Answer(200, {"data": answer})) is is_set
 
 
 def test_agents_are_known_by_every_address() -> None:
@@ -483,7 +485,7 @@ def test_agents_are_known_by_every_address() -> None:
         "phoneNumber": "+45",
         "displayName": "A",
     }
-    assert v1.contacts_of(agent) == (["email:a@x.example", "email:b@x.example", "phone:+45"], "A")
+    assert v1.AGENTS.entry(agent) == (["email:a@x.example", "email:b@x.example", "phone:+45"], "A")
 
 
 @pytest.mark.parametrize(

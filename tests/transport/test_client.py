@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from importer.model import Answer, Ending, NoAnswer, Request
+from importer.model import Answer, NoAnswer, Request, Response
 from importer.transport.client import Client
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -25,8 +25,8 @@ def answering(*parts: bytes, hang: bool = False) -> Handler:
     return handle
 
 
-def ending(handler: Handler, *, timeout: float = 5.0) -> Ending:
-    async def talk() -> Ending:
+def ending(handler: Handler, *, timeout: float = 5.0) -> Response:
+    async def talk() -> Response:
         talks: list[asyncio.Task[None]] = []
 
         def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +80,7 @@ def test_retry_after_is_seconds_or_a_date(value: bytes, seconds: float | None) -
 
 
 def test_a_closed_port_is_not_sent() -> None:
-    async def talk() -> Ending:
+    async def talk() -> Response:
         server = await asyncio.start_server(answering(b""), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         server.close()

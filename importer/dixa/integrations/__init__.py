@@ -1,0 +1,53 @@
+"""The Integrations API (deprecated), without I/O.
+
+protocol: what to send; answers: what an answer means; reading: what was created, where no answer said so;
+people: who is who; account: what the account must have.
+"""
+
+from importer.dixa.integrations.account import (
+    AGENTS,
+    HAS_EXTERNAL_IDS,
+    NEEDS_TIMES,
+    ORGANIZATION,
+    needs,
+    target,
+)
+from importer.dixa.integrations.answers import judge, next_page
+from importer.dixa.integrations.people import create_people, create_person, find_person, person_in
+from importer.dixa.integrations.protocol import TRAITS
+from importer.dixa.integrations.reading import (
+    additions_of,
+    conversations_of,
+    could_be_conversation,
+    identity,
+    is_conversation,
+    lacking,
+    match,
+    messages_of,
+    setting,
+)
+
+__all__ = [
+    "AGENTS",
+    "HAS_EXTERNAL_IDS",
+    "NEEDS_TIMES",
+    "ORGANIZATION",
+    "TRAITS",
+    "additions_of",
+    "conversations_of",
+    "could_be_conversation",
+    "create_people",
+    "create_person",
+    "find_person",
+    "identity",
+    "is_conversation",
+    "judge",
+    "lacking",
+    "match",
+    "messages_of",
+    "needs",
+    "next_page",
+    "person_in",
+    "setting",
+    "target",
+]

@@ -1,50 +1,46 @@
-"""Dixa API v1, without I/O: what to send (protocol), what an answer means (answers), what is there already
-(reading), who is who (people), and what the account must have (account)."""
+"""Dixa API v1, without I/O.
 
-from importer.dixa.v1.account import needs, organization, target
+protocol: what to send; answers: what an answer means; reading: what was created, where no answer said so;
+people: who is who; account: what the account must have.
+"""
+
+from importer.dixa.v1.account import HAS_EXTERNAL_IDS, NEEDS_TIMES, ORGANIZATION, needs, target
 from importer.dixa.v1.answers import judge, next_page
-from importer.dixa.v1.identity import instant
-from importer.dixa.v1.people import agents, contacts_of, create_people, create_person, find_person, person_in
-from importer.dixa.v1.protocol import HAS_EXTERNAL_IDS, NEEDS_TIMES, TRAITS, DixaV1, Settings
+from importer.dixa.v1.people import AGENTS, create_people, create_person, find_person, person_in
+from importer.dixa.v1.protocol import TRAITS
 from importer.dixa.v1.reading import (
-    contents_of,
+    additions_of,
     conversations_of,
     could_be_conversation,
-    found,
+    identity,
     is_conversation,
-    is_set,
-    listed,
-    mark,
-    missing,
-    setting_of,
+    lacking,
+    match,
+    messages_of,
+    setting,
 )
 
 __all__ = [
+    "AGENTS",
     "HAS_EXTERNAL_IDS",
     "NEEDS_TIMES",
+    "ORGANIZATION",
     "TRAITS",
-    "DixaV1",
-    "Settings",
-    "agents",
-    "contacts_of",
-    "contents_of",
+    "additions_of",
     "conversations_of",
     "could_be_conversation",
     "create_people",
     "create_person",
     "find_person",
-    "found",
-    "instant",
+    "identity",
     "is_conversation",
-    "is_set",
     "judge",
-    "listed",
-    "mark",
-    "missing",
+    "lacking",
+    "match",
+    "messages_of",
     "needs",
     "next_page",
-    "organization",
     "person_in",
-    "setting_of",
+    "setting",
     "target",
 ]

@@ -3,41 +3,40 @@
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from importer.dixa.api import Account, Item, Need
-from importer.dixa.v1.protocol import EMAIL, DixaV1, Settings
-from importer.migration.file import Migration
-from importer.model import Request
+from importer.dixa.api import Account, Need
+from importer.dixa.matching import Item
+from importer.dixa.v1.protocol import EMAIL, DixaV1, V1Settings
+from importer.model import ConversationSettings, Request
 
 # What is looked up in the account, as it is named to the user.
 QUEUE, ENDPOINT, ATTRIBUTE = "queue", "e-mail endpoint", "custom attribute of conversations"
 
 
-def organization() -> Request:
-    return Request("GET", "/v1/organization")
+NEEDS_TIMES = HAS_EXTERNAL_IDS = True
+ORGANIZATION = Request("GET", "/v1/organization")
 
 
-def needs(migration: Migration) -> tuple[Need, ...]:
+def needs(settings: ConversationSettings) -> tuple[Need, ...]:
     """The e-mail endpoint, the queue and the custom attributes that the migration names. Tags are made."""
-    wanted = migration.conversation
     found = []
-    if wanted.queue:
+    if settings.queue:
         found.append(
             Need(
                 QUEUE,
-                (wanted.queue,),
+                (settings.queue,),
                 Request("GET", "/v1/queues"),
                 lambda item: (str(item.get("id")), [str(item.get("name"))]),
             )
         )
-    if wanted.kind == EMAIL and wanted.endpoint:
+    if settings.kind == EMAIL and settings.endpoint:
         query = {"_type": "EmailEndpoint"}
         listed = Request("GET", "/v1/contact-endpoints", query=query)
-        found.append(Need(ENDPOINT, (wanted.endpoint,), listed, _endpoint))
-    if wanted.attributes:
+        found.append(Need(ENDPOINT, (settings.endpoint,), listed, _endpoint))
+    if settings.attributes:
         found.append(
             Need(
                 ATTRIBUTE,
-                tuple(wanted.attributes),
+                tuple(settings.attributes),
                 Request("GET", "/v1/custom-attributes"),
                 _attribute,
             )
@@ -57,34 +56,33 @@ def _attribute(item: Item) -> tuple[str | None, list[str]]:
     return str(item.get("id")), [str(item[name]) for name in ("label", "identifier") if item.get(name)]
 
 
-def target(migration: Migration, account: Account | None) -> DixaV1:
+def target(settings: ConversationSettings, account: Account | None) -> DixaV1:
     """The protocol for a migration; without an account names stand where a run has ids, and everybody is
     known."""
-    wanted = migration.conversation
     ids = account.ids if account else {}
-    attributes = ids.get(ATTRIBUTE, {name: name for name in wanted.attributes})
-    by_field = wanted.kind == EMAIL
+    attributes = ids.get(ATTRIBUTE, {name: name for name in settings.attributes})
+    by_field = settings.kind == EMAIL
     opening = "" if by_field else "[Ticket {ticket_id}: {subject}]"
-    settings = Settings(
-        migration=migration.name,
-        kind=wanted.kind,
-        endpoint=ids.get(ENDPOINT, {}).get(wanted.endpoint or "", wanted.endpoint),
-        queue_id=ids.get(QUEUE, {}).get(wanted.queue or "", wanted.queue),
-        tags=wanted.tags,
-        attributes={attributes[name]: column for name, column in wanted.attributes.items()},
-        grown=wanted.grown,
-        markdown=wanted.text_format == "markdown",
-        max_bytes=wanted.max_bytes,
-        head=wanted.head or "",
-        opening_head=opening if wanted.opening_head is None else wanted.opening_head,
-        author_head=wanted.author_head,
-        zone=ZoneInfo(wanted.head_timezone),
+    resolved = V1Settings(
+        migration=settings.migration,
+        kind=settings.kind,
+        endpoint=ids.get(ENDPOINT, {}).get(settings.endpoint or "", settings.endpoint),
+        queue_id=ids.get(QUEUE, {}).get(settings.queue or "", settings.queue),
+        tags=settings.tags,
+        attributes={attributes[name]: column for name, column in settings.attributes.items()},
+        grown=settings.grown,
+        markdown=settings.text_format == "markdown",
+        max_bytes=settings.max_bytes,
+        head=settings.head or "",
+        opening_head=opening if settings.opening_head is None else settings.opening_head,
+        author_head=settings.author_head,
+        zone=ZoneInfo(settings.head_timezone),
     )
     if account is None:
-        return DixaV1(replace(settings, default_agent=migration.people.default_agent))
+        return DixaV1(replace(resolved, default_agent=settings.default_agent))
     return DixaV1(
         replace(
-            settings,
+            resolved,
             agents=account.agents,
             replaced=frozenset(account.replaced),
             default_agent=account.default_agent,

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from importer.dixa.api import Item, created_id, page, text_mark
-from importer.dixa.response_rules import clean, judge_change, judge_reading
+from importer.dixa.matching import Item, text_hash
+from importer.dixa.paging import page_request
+from importer.dixa.response_rules import clean, created_id, judge_change, judge_reading
 from importer.dixa.v1.people import is_person
 from importer.model import (
     SETTINGS,
     Answer,
     Carried,
-    Ending,
     Judgement,
     Outcome,
     Request,
+    Response,
     State,
     Step,
     StepKind,
@@ -23,25 +24,25 @@ from importer.model import (
 )
 
 
-def judge(ending: Ending, step: Step | None) -> Judgement:
-    """What an ending proves, and what it says of each part: failures of single notes inside a 200, partial
+def judge(response: Response, step: Step | None) -> Judgement:
+    """What a response proves, and what it says of each part: failures of single notes inside a 200, partial
     errors inside a 201."""
     if step is None:
-        return judge_reading(ending)
+        return judge_reading(response)
     if step.kind in SETTINGS:
-        return judge_change(ending, created=lambda _: True)
+        return judge_change(response, created=lambda _: True)
     if step.kind is StepKind.NOTES or (step.kind is StepKind.PERSON and step.carries):
-        judgement = judge_change(ending, created=lambda answer: _are_ours(_results(answer), step))
-        if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
-            outcomes = zip(step.carries, map(_outcome, _results(ending)), strict=True)
+        judgement = judge_change(response, created=lambda answer: _are_ours(_results(answer), step))
+        if judgement.verdict is Verdict.CREATED and isinstance(response, Answer):
+            outcomes = zip(step.carries, map(_outcome, _results(response)), strict=True)
             return replace(judgement, outcomes={carried.key: said for carried, said in outcomes})
         return judgement
-    judgement = judge_change(ending, created=lambda answer: created_id(answer) is not None)
-    if judgement.verdict is Verdict.CREATED and isinstance(ending, Answer):
-        partial = _partial_errors(ending, step)
+    judgement = judge_change(response, created=lambda answer: created_id(answer) is not None)
+    if judgement.verdict is Verdict.CREATED and isinstance(response, Answer):
+        partial = _partial_errors(response, step)
         return replace(
             judgement,
-            dixa_id=created_id(ending),
+            dixa_id=created_id(response),
             partial=partial.partial,
             reason=partial.reason,
             outcomes=partial.outcomes,
@@ -65,7 +66,7 @@ def _are_ours(results: Sequence[Item], step: Step) -> bool:
         if result.get("error") or not isinstance(item, dict):
             continue
         if notes is not None and item.get("message") is not None:
-            if text_mark(str(item["message"])) != notes[number][2]:
+            if text_hash(str(item["message"])) != notes[number][2]:
                 return False
         elif notes is None and not is_person(item, carried.key):
             return False
@@ -118,4 +119,4 @@ def _words_of(error: Any) -> str:
 
 def next_page(answer: Answer, base_url: str) -> Request | None:
     meta = answer.json.get("meta") if isinstance(answer.json, dict) else None
-    return page(meta.get("next") if isinstance(meta, dict) else None, base_url)
+    return page_request(meta.get("next") if isinstance(meta, dict) else None, base_url)

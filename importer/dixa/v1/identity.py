@@ -1,10 +1,10 @@
-"""By what things of Dixa API v1 are known again: times and texts."""
+"""What things of Dixa API v1 are known by when they are read back: times and texts."""
 
 import re
 from datetime import UTC, datetime
 from typing import Any
 
-from importer.dixa.api import Item, text_mark
+from importer.dixa.matching import Item, text_hash
 
 # Times that are read back may have lost their fraction.
 SAME_INSTANT_SECONDS = 1.0
@@ -20,14 +20,15 @@ def instant(text: Any) -> float | None:
     return datetime.fromisoformat(f"{seconds}+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 
-def note_mark(note: Item, author: str) -> list[Any]:
-    """Author, Unix time and text mark, as a list since that is what JSON gives back. A note without an agent
+def note_identity(note: Item, author: str) -> list[Any]:
+    """Author, Unix time and text hash, as a list since that is what JSON gives back. A note without an agent
     gets an author from Dixa, so that nobody stands for anybody."""
-    return [note.get(author), instant(note.get("createdAt")), text_mark(str(note.get("message")))]
+    return [note.get(author), instant(note.get("createdAt")), text_hash(str(note.get("message")))]
 
 
-def mark_of(note: Item) -> tuple[Any, ...]:
-    _, at, text = note_mark(note, "authorId")
+def counted_identity(note: Item) -> tuple[Any, ...]:
+    """What equal notes are counted by: time (whole seconds) and text hash, whoever their author is."""
+    _, at, text = note_identity(note, "authorId")
     return (None if at is None else int(at), text)
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-from importer.dixa.api import Item, has_address, rows
+from importer.dixa.api import AgentList
+from importer.dixa.matching import Item, has_address
+from importer.dixa.paging import list_items
 from importer.model import Answer, Contact, Request
 
 
-def agents() -> Request:
-    return Request("GET", "/v1/agents", query={"pageLimit": "100"})
-
-
-def contacts_of(agent: Item) -> tuple[list[str], str | None]:
+def _agent(agent: Item) -> tuple[list[str], str | None]:
     emails = [agent.get("email"), *(agent.get("additionalEmails") or ())]
     phones = [agent.get("phoneNumber"), *(agent.get("additionalPhoneNumbers") or ())]
     keys = [Contact(email=email).key for email in emails if email]
@@ -18,6 +16,7 @@ def contacts_of(agent: Item) -> tuple[list[str], str | None]:
     return [key for key in keys if key], agent.get("displayName")
 
 
+AGENTS = AgentList(Request("GET", "/v1/agents", query={"pageLimit": "100"}), _agent)
 _EMAILS = ("email", "additionalEmails")
 _PHONES = ("phoneNumber", "additionalPhoneNumbers")
 
@@ -34,7 +33,7 @@ def person_in(answer: Answer, contact: Contact) -> str | None:
     by_id = not contact.email and not contact.phone
     found = (
         user
-        for user in rows(answer)
+        for user in list_items(answer)
         if (by_id and user.get("externalId") == contact.external_id)
         or has_address(user, contact, emails=_EMAILS, phones=_PHONES)
     )

@@ -17,8 +17,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from importer.dixa.api import Trait, text_mark
-from importer.dixa.v1.identity import iso, mark_of, note_mark
+from importer.dixa.api import Trait
+from importer.dixa.matching import text_hash
+from importer.dixa.v1.identity import counted_identity, iso, note_identity
 from importer.model import (
     AGENT,
     Attachment,
@@ -30,8 +31,8 @@ from importer.model import (
     Request,
     Step,
     StepKind,
+    fingerprint,
 )
-from importer.plan.conversation import fingerprint
 from importer.text.heads import has_inner_images, heads, safe_html, shows_something
 
 EMAIL = "email"
@@ -47,7 +48,7 @@ NO_TEXT = "[no text]"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class V1Settings:
     """The migration's choices, with names already resolved to this account's ids. `attributes` has a ticket
     column for each attribute's id; `agents` and `replaced` as in Account; without `agents` everybody is
     known, under the own key."""
@@ -90,7 +91,7 @@ class Settings:
 class DixaV1:
     """The protocol for one account."""
 
-    settings: Settings
+    settings: V1Settings
     ordered: bool = False
     not_added: str = (
         "it came to the ticket after its import, and this API could add it with today's time only "
@@ -168,7 +169,7 @@ class DixaV1:
                 "created_at": body["createdAt"],
                 "external_ids": [m["externalId"] for m in messages[:MESSAGES_KEPT]],
                 "times": [m["createdAt"] for m in messages[:MESSAGES_KEPT]],
-                "subject": text_mark(body.get("attributes", {}).get("subject", "")),
+                "subject": text_hash(body.get("attributes", {}).get("subject", "")),
                 "prefix": f"{self.settings.migration}:",
                 "closed": "closing" in body,
                 "messages": len(messages),
@@ -180,7 +181,7 @@ class DixaV1:
         common = {"csid": ids["conversation"]}
         match step.kind:
             case StepKind.NOTES:
-                return {**common, "notes": [note_mark(note, "agentId") for note in body["data"]],
+                return {**common, "notes": [note_identity(note, "agentId") for note in body["data"]],
                         "keys": [carried.key for carried in step.carries]}  # fmt: skip
             case StepKind.TAGS:
                 return {**common, "tags": [tag["name"] for tag in body["data"]]}
@@ -191,12 +192,12 @@ class DixaV1:
             case _:
                 return common
 
-    def marks(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
-        """Time and text mark of each note that was sent; what the import itself carried cannot stand
+    def identities(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
+        """Time and text hash of each note that was sent; what the import itself carried cannot stand
         twice in it."""
         carried = {message.message_id for message in self._parted(job)[0]}
         return [
-            mark_of(self._note(message, job, ids))
+            counted_identity(self._note(message, job, ids))
             for message in job.messages
             if message.message_id in sent and message.message_id not in carried
         ]
@@ -367,7 +368,6 @@ def _lost_authors(target: DixaV1, job: Conversation) -> int:
     return sum(not target.settings.shows_author(message, job.requester) for message in job.messages)
 
 
-NEEDS_TIMES = HAS_EXTERNAL_IDS = True
 TRAITS: tuple[Trait, ...] = (
     Trait(
         "requests for a conversation",

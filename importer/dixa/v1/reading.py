@@ -3,21 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from importer.dixa.api import Item, in_time, rows, text_mark
-from importer.dixa.v1.identity import SAME_INSTANT_SECONDS, instant, mark_of, note_mark, same_instant
-from importer.model import Answer, Doubt, Judgement, Outcome, Request, State, StepKind, Verdict
-from importer.plan.conversation import fingerprint
+from importer.dixa.api import SettingCheck
+from importer.dixa.matching import Item, came_in_time, text_hash
+from importer.dixa.paging import list_items
+from importer.dixa.v1.identity import (
+    SAME_INSTANT_SECONDS,
+    counted_identity,
+    instant,
+    note_identity,
+    same_instant,
+)
+from importer.model import Answer, Doubt, Judgement, Outcome, Request, State, StepKind, Verdict, fingerprint
 
 
 def conversations_of(requester_id: str) -> Request:
     return Request("GET", f"/v1/endusers/{requester_id}/conversations", query={"pageLimit": "100"})
 
 
-def contents_of(dixa_id: str) -> Request:
+def messages_of(dixa_id: str) -> Request:
     return Request("GET", f"/v1/conversations/{dixa_id}/messages")
 
 
-def listed(dixa_id: str) -> Request:
+def additions_of(dixa_id: str) -> Request:
     return Request("GET", f"/v1/conversations/{dixa_id}/notes")
 
 
@@ -27,33 +34,33 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
     created_at = instant(item.get("createdAt"))
     if created_at is None:
         return True
-    return same_instant(created_at, doubt.expected["created_at"]) or in_time(created_at, doubt)
+    return same_instant(created_at, doubt.expected["created_at"]) or came_in_time(created_at, doubt)
 
 
-def is_conversation(item: Item, contents: Sequence[Item], doubt: Doubt) -> bool | None:
+def is_conversation(item: Item, messages: Sequence[Item], doubt: Doubt) -> bool | None:
     """An external id of ours decides. Where Dixa should show none, the times of the conversation and of its
     messages do: they are those that were sent. Where nothing public was sent, it is one of that time and that
     subject; None where somebody has written into it, so that it cannot be told."""
     wanted = doubt.expected
-    shown = {content["externalId"] for content in contents if content.get("externalId")}
+    shown = {message["externalId"] for message in messages if message.get("externalId")}
     if shown and wanted["external_ids"]:
         return bool(shown & set(wanted["external_ids"]))
     if not same_instant(instant(item.get("createdAt")), wanted["created_at"]):
         return False
     if not wanted["times"]:
-        if text_mark(item.get("subject") or "") != wanted["subject"]:
+        if text_hash(item.get("subject") or "") != wanted["subject"]:
             return False
-        return None if contents else True
-    held = [instant(content.get("createdAt")) for content in contents]
+        return None if messages else True
+    held = [instant(message.get("createdAt")) for message in messages]
     return all(any(same_instant(at, sent) for at in held) for sent in wanted["times"])
 
 
-def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
+def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
     """What a conversation lacks of what was sent: attachments, its assignee, messages."""
     reasons: list[str] = []
     outcomes: dict[str, Outcome] = {}
-    files = {content.get("externalId"): _count_files(content) for content in contents}
-    sent_files, held_files = sum(doubt.expected["attachments"].values()), sum(map(_count_files, contents))
+    files = {message.get("externalId"): _count_files(message) for message in messages}
+    sent_files, held_files = sum(doubt.expected["attachments"].values()), sum(map(_count_files, messages))
     if not any(files) and held_files < sent_files:
         reasons.append(f"{sent_files - held_files} attachment(s) are missing")
     for external_id, sent in doubt.expected["attachments"].items() if any(files) else ():
@@ -63,8 +70,8 @@ def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
             reasons.append(reason)
             message_id = external_id.partition(":")[2]
             outcomes[message_id] = Outcome(State.PARTIAL, reason=reason, refused=lost)
-    if len(contents) < doubt.expected["messages"]:
-        reasons.append(f"{doubt.expected['messages'] - len(contents)} message(s) are missing")
+    if len(messages) < doubt.expected["messages"]:
+        reasons.append(f"{doubt.expected['messages'] - len(messages)} message(s) are missing")
     assignment = item.get("assignment") or {}
     if doubt.expected["agent_id"] and assignment.get("agentId") != doubt.expected["agent_id"]:
         reasons.append("it is not assigned to its assignee")
@@ -73,7 +80,7 @@ def missing(item: Item, contents: Sequence[Item], doubt: Doubt) -> Judgement:
     return Judgement(Verdict.CREATED, partial=bool(reasons), reason="; ".join(reasons), outcomes=outcomes)
 
 
-def found(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
+def match(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
     """Notes bear the time that was sent, so one with author, time and text of ours is ours."""
     free = [item for item in items if str(item.get("id")) not in doubt.known]
     outcomes: dict[str, Outcome] = {}
@@ -87,16 +94,18 @@ def found(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], l
     return outcomes, []
 
 
-def setting_of(doubt: Doubt) -> Request:
+def setting(doubt: Doubt) -> SettingCheck:
+    """Reads the conversation, or its tags, and compares it with what the step would set."""
     path = f"/v1/conversations/{doubt.expected['csid']}"
-    return Request("GET", f"{path}/tags" if doubt.kind is StepKind.TAGS else path)
+    request = Request("GET", f"{path}/tags" if doubt.kind is StepKind.TAGS else path)
+    return SettingCheck(request, lambda answer: _is_set(answer, doubt))
 
 
-def is_set(answer: Answer, doubt: Doubt) -> bool:
+def _is_set(answer: Answer, doubt: Doubt) -> bool:
     """Whether a conversation is already as it shall be."""
     wanted = doubt.expected
     if doubt.kind is StepKind.TAGS:
-        return set(wanted["tags"]) <= {tag.get("name") for tag in rows(answer)}
+        return set(wanted["tags"]) <= {tag.get("name") for tag in list_items(answer)}
     data = answer.json.get("data") if isinstance(answer.json, dict) else None
     conversation = data if isinstance(data, dict) else {}
     match doubt.kind:
@@ -113,18 +122,18 @@ def is_set(answer: Answer, doubt: Doubt) -> bool:
             return conversation.get("state") == "Closed"
 
 
-def mark(item: Item) -> tuple[Any, ...] | None:
-    """By what equal notes are counted: time and text mark."""
-    return mark_of(item) if item.get("message") is not None else None
+def identity(item: Item) -> tuple[Any, ...] | None:
+    """What equal notes are counted by: time and text hash; None where the text is not shown."""
+    return counted_identity(item) if item.get("message") is not None else None
 
 
 def _is_note(item: Item, wanted: Sequence[Any]) -> bool:
-    author, at, text = note_mark(item, "authorId")
+    author, at, text = note_identity(item, "authorId")
     in_its_time = at is not None and wanted[1] is not None and abs(at - wanted[1]) <= SAME_INSTANT_SECONDS
     return wanted[0] in (None, author) and in_its_time and text == wanted[2]
 
 
-def _count_files(content: Item) -> int:
-    attributes = content.get("attributes")
+def _count_files(message: Item) -> int:
+    attributes = message.get("attributes")
     files = attributes.get("attachments") if isinstance(attributes, dict) else None
     return len(files) if isinstance(files, list) else 0

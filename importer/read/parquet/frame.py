@@ -19,7 +19,7 @@ def header(path: Path) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
     """The columns' names, how many rows there are, and the paths into structs (`a.b`) and lists of them
     (`a[].b`), of a file that was read to its end in a process of its own. Raises SourceError for a damaged
     one, at which polars might panic, or pyarrow end the process."""
-    command = [sys.executable, str(Path(__file__).with_name("parquet_check.py")), str(path)]
+    command = [sys.executable, str(Path(__file__).with_name("check.py")), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if done.returncode == 0:
         names, rows, nested = json.loads(done.stdout)

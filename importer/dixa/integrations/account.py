@@ -1,0 +1,88 @@
+"""What an account of the Integrations API must have, and the protocol that follows from it."""
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+from importer.dixa.api import Account, AgentList, Need
+from importer.dixa.integrations.protocol import Integrations, IntegrationsSettings
+from importer.dixa.matching import Item
+from importer.model import ConversationSettings, Request
+
+NEEDS_TIMES = HAS_EXTERNAL_IDS = False
+# No operation says whose the account is, and agents are users among others.
+ORGANIZATION: Request | None = None
+AGENTS: AgentList | None = None
+ENDPOINT_TYPES: Mapping[str, str] = {"callback": "phone_number", "contact_form": "email_address"}
+# What is looked up in the account, as it is named to the user.
+QUEUE, TAG = "queue", "tag"
+
+
+def _endpoint_of(kind: str) -> str:
+    return f"endpoint (for kind = '{kind}')"
+
+
+def needs(settings: ConversationSettings) -> tuple[Need, ...]:
+    """Queue and tags of callbacks, the endpoint of both kinds."""
+    kind = settings.kind
+    endpoint = Need(
+        _endpoint_of(kind),
+        (settings.endpoint or "",),
+        Request("GET", "/v1/endpoints", query={"type": ENDPOINT_TYPES[kind]}),
+        lambda item: (_endpoint_id(item, kind), _endpoint_names(item)),
+    )
+    if kind != "callback":
+        return (endpoint,)
+    return (
+        Need(QUEUE, (settings.queue or "",), Request("GET", "/v1/queues"), _named),
+        endpoint,
+        Need(
+            TAG,
+            settings.tags,
+            Request("GET", "/v1/tags"),
+            lambda item: (str(item["name"]), [str(item["name"])]) if item.get("name") else (None, []),
+            lenient=True,
+        ),
+    )
+
+
+def _named(item: Item) -> tuple[str | None, list[str]]:
+    return str(item.get("id")), [str(item.get("name"))]
+
+
+def _endpoint_id(item: Item, kind: str) -> str | None:
+    """What a creation must name: the phone endpoint's id where it has one, else its number; the e-mail
+    endpoint's internal address."""
+    endpoint = item.get(ENDPOINT_TYPES[kind]) or {}
+    if kind == "callback":
+        return endpoint.get("id") or endpoint.get("phone_number")
+    return endpoint.get("internal_email_address") or endpoint.get("id")
+
+
+def _endpoint_names(item: Item) -> list[str]:
+    """Every name by which a user may mean this endpoint."""
+    return [
+        str(value)
+        for endpoint in item.values()
+        if isinstance(endpoint, dict)
+        for value in endpoint.values()
+        if value
+    ]
+
+
+def target(settings: ConversationSettings, account: Account | None) -> Integrations:
+    """The protocol for a migration; without an account names stand where a run has ids."""
+    ids = account.ids if account else {}
+    resolved = IntegrationsSettings(
+        kind=settings.kind,
+        queue_id=ids.get(QUEUE, {}).get(settings.queue or "", settings.queue),
+        endpoint_id=ids.get(_endpoint_of(settings.kind), {}).get(
+            settings.endpoint or "", settings.endpoint or ""
+        ),
+        tags=settings.tags,
+        head="[{created_at}, {author}]" if settings.head is None else settings.head,
+        opening_head="[Ticket {ticket_id}: {subject}]"
+        if settings.opening_head is None
+        else settings.opening_head,
+        zone=ZoneInfo(settings.head_timezone),
+    )
+    return Integrations(resolved, account.names.get(TAG) if account else None)

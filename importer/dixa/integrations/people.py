@@ -1,0 +1,28 @@
+"""Users of the Integrations API: how to ask for them and how to create them."""
+
+from collections.abc import Callable, Sequence
+
+from importer.dixa.matching import has_address
+from importer.dixa.paging import list_items
+from importer.model import Answer, Contact, Request
+
+# No operation creates several users.
+create_people: Callable[[Sequence[Contact]], Request] | None = None
+
+
+def find_person(contact: Contact) -> Request:
+    query = {"email": contact.email} if contact.email else {"phone_number": contact.phone or ""}
+    return Request("GET", "/v1/users", query=query)
+
+
+def person_in(answer: Answer, contact: Contact) -> str | None:
+    """The id of the user in a list of users who has exactly this address."""
+    found = (
+        u for u in list_items(answer) if has_address(u, contact, emails=["email"], phones=["phone_number"])
+    )
+    return next((str(user["id"]) for user in found), None)
+
+
+def create_person(contact: Contact) -> Request:
+    body = {"name": contact.name, "email": contact.email, "phone_number": contact.phone}
+    return Request("POST", "/v1/users", json={name: value for name, value in body.items() if value})
