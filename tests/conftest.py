@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from importer import read
 from importer.checkpoint import database as checkpoint
 from importer.cli.demo import AGENTS
 from importer.migration import file as config
 from importer.pipeline import prepare as dry_run
 from importer.pipeline import run as pipeline
 from importer.push.workers import Options
+from importer.read.scan import scan
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
 from importer.sandbox.faults import Plan
@@ -120,7 +120,7 @@ def prepare(tmp_path: Path) -> Prepare:
         workdir = tmp_path / f"work-{runs}"
         workdir.mkdir()
         migration = config.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
-        scanned = read.scan(migration.source, migration.folder, workdir)
+        scanned = scan(migration.source, migration.folder, workdir)
         return dry_run.prepare(
             migration, scanned, workdir, with_holes=with_holes, say=lambda _: None, jobs=jobs
         )

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from importer import read
 from importer.migration import file as config
-from importer.read.csv.structure import prove, records
-from importer.read.source_file import guarded, unguarded
+from importer.read.csv.structure import check_structure, records
+from importer.read.rejects_format import guarded, unguarded
+from importer.read.scan import scan
 from importer.report import rejects
-from importer.validate.judge import FATE_SCHEMA, validate
+from importer.tables.frames import FATE_SCHEMA
+from importer.validate.judge import judge_table
 
 HEADER = ("ticket_id", "requester_email", "subject", "status", "created_at", "opening_text", "Note")
 MIGRATION = """
@@ -82,8 +83,8 @@ def judged(place: Path, *names: str) -> Judged:
     path = place / "properties.toml"
     path.write_text(MIGRATION.format(files=list(names)), "utf-8")
     migration = config.load(path)
-    scanned = read.scan(migration.source, place, place)
-    checked = validate(scanned["tickets"], timezone="UTC", workdir=place)
+    scanned = scan(migration.source, place, place)
+    checked = judge_table(scanned["tickets"], timezone="UTC", workdir=place)
     fates = {
         "tickets": checked.fates,
         "messages": pl.LazyFrame(schema={**FATE_SCHEMA, "_opening": pl.Boolean}),
@@ -180,8 +181,8 @@ def test_what_is_proved_has_one_reading(data: bytes, chunk: int) -> None:
     data = b"a,b\n" + data
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("importer.read.csv.structure.CHUNK", chunk)
-        found = prove(io.BytesIO(data), ",", 2)
-    if found.unproved:
+        found = check_structure(io.BytesIO(data), ",", 2)
+    if found.ambiguities:
         return
     table = list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
     try:
@@ -205,8 +206,8 @@ def test_what_rfc_4180_allows_is_proved(table: list[tuple[str, str]], chunk: int
     csv.writer(out, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *table])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("importer.read.csv.structure.CHUNK", chunk)
-        found = prove(io.BytesIO(out.getvalue().encode()), ",", 2)
-    assert (found.unproved, found.records) == (set(), len(table) + 1)
+        found = check_structure(io.BytesIO(out.getvalue().encode()), ",", 2)
+    assert (found.ambiguities, found.records) == (set(), len(table) + 1)
 
 
 @many

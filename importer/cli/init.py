@@ -15,7 +15,10 @@ from importer.migration import file as config
 from importer.migration import presets
 from importer.migration.presets import Preset
 from importer.private_files import writing
-from importer.read import SourceFile, find, is_ours, look, no_tables, sample
+from importer.read.find import find, is_ours, no_tables
+from importer.read.look import look
+from importer.read.sample import sample
+from importer.read.source_file import SourceFile
 from importer.tables.schema import TABLES
 
 _OURS = "written by this program and no part of the export, left out"

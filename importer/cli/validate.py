@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from importer import read
 from importer.cli.group import Session, command_line, migration_argument, overrides, target_options
 from importer.dixa import APIS
 from importer.migration import file as config
 from importer.migration.file import Migration
 from importer.pipeline import prepare as dry_run
+from importer.read.scan import scan
 from importer.relate import warnings as damage
 from importer.report import evidence, files, rejects, text
 from importer.report.rejects import Problem
@@ -30,7 +30,7 @@ def prepared(
     """The judged and planned export, with its rejects written."""
     with tempfile.TemporaryDirectory(prefix="dixa-import-") as folder:
         workdir = Path(folder)
-        scanned = read.scan(migration.source, migration.folder, workdir)
+        scanned = scan(migration.source, migration.folder, workdir)
         ready = dry_run.prepare(
             migration, scanned, workdir, with_holes=with_holes, say=session.say, jobs=jobs
         )

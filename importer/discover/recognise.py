@@ -9,9 +9,10 @@ import polars as pl
 
 from importer.discover.aliases import Aliased, Cells, aliased, known_as
 from importer.migration.presets import Each, Part, Preset
-from importer.read import Sample, SourceFile
 from importer.read.mapping import explode as items
 from importer.read.mapping.header import Header
+from importer.read.sample import Sample
+from importer.read.source_file import SourceFile
 from importer.tables.schema import TABLES, fold
 
 # A file of attachments, messages or people has all columns of one of these; else its rows are tickets, if it

@@ -13,10 +13,11 @@ from importer.discover.vocabulary import UNKNOWN, meanings
 from importer.migration import file as config
 from importer.migration import presets
 from importer.migration.presets import Preset
-from importer.read import SourceFile
+from importer.parse.booleans import FALSE, TRUE
 from importer.read.mapping.canonical import OF_THE_MESSAGE
 from importer.read.mapping.header import Header
-from importer.tables.schema import FALSE, TABLES, TRUE, load
+from importer.read.source_file import SourceFile
+from importer.tables.schema import TABLES, load
 
 _GAP = "# <- say it"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 
-from importer import read
 from importer.attachments.hosts import needs_login
 from importer.books import Books
 from importer.checkpoint import database as checkpoint
@@ -23,11 +22,14 @@ from importer.private_files import writing
 from importer.push.people import PEOPLE_AT_ONCE
 from importer.push.remaining_steps import Outstanding
 from importer.push.workers import BATCH
+from importer.read.scan import TableScan
+from importer.read.table import Scanned
 from importer.relate import agents_csv as agents
 from importer.relate.authors import Names
 from importer.relate.fates import Related, relate
 from importer.relate.join import Rules
-from importer.validate.judge import Checked, count, validate
+from importer.validate.judge import Checked, judge_table
+from importer.validate.kept import row_count
 
 Say = Callable[[str], None]
 
@@ -50,7 +52,7 @@ class Prepared:
 
 def prepare(
     migration: Migration,
-    scanned: Mapping[str, read.Scanned],
+    scanned: Mapping[str, TableScan],
     workdir: Path,
     *,
     with_holes: bool,
@@ -61,15 +63,17 @@ def prepare(
     cannot be read to its end."""
     if "tickets" not in scanned:
         raise ConfigError("source: no file says what tickets there are; name one in source.tickets.files")
-    _check_attributes(migration, scanned["tickets"])
+    tickets = scanned["tickets"].table
+    _check_attributes(migration, tickets)
     tables = {}
     imported = checkpoint.marks(migration.checkpoint, maker=MARKS)
     has_openings = any(
-        name in columns for columns in scanned["tickets"].columns for name in ("opening_text", "opening_html")
+        name in columns for columns in tickets.columns for name in ("opening_text", "opening_html")
     )
     for name, table in scanned.items():
-        say(f"reading {name} ({len(table.files)} file{'s' * (len(table.files) > 1)})")
-        tables[name] = validate(
+        files = len(table.table.files)
+        say(f"reading {name} ({files} file{'s' * (files > 1)})")
+        tables[name] = judge_table(
             table,
             timezone=migration.source.timezone,
             workdir=workdir,
@@ -102,7 +106,7 @@ def prepare(
     return Prepared(migration, tables, related, parts, _opened(tables, related, parts))
 
 
-def _check_attributes(migration: Migration, tickets: read.Scanned) -> None:
+def _check_attributes(migration: Migration, tickets: Scanned) -> None:
     """That every further column which shall become a custom attribute is in the export."""
     there = sorted({name for columns in tickets.columns for name in columns if name.startswith("custom.")})
     wanted = migration.conversation.attributes.values()
@@ -122,13 +126,13 @@ def _opened(tables: Mapping[str, Checked], related: Related, parts: Parts) -> Bo
             [n for n in ("_opening", "_file", "_record") if n in rows.collect_schema().names()]
         )
         states = lines.group_by("state").agg(pl.len().alias("rows"), pl.col("items").sum()).collect()
-        books[kind].add({State(state): count for state, count, _ in states.iter_rows()})
+        books[kind].add({State(state): rows for state, rows, _ in states.iter_rows()})
         if kind == "messages":
             books["attachments"].add({State(state): items for state, _, items in states.iter_rows()})
     books["tickets"].read = _read(tables, "tickets")
     books["messages"].read = _read(tables, "messages") + related.openings.count
     books["attachments"].read = _read(tables, "attachments") + _listed(tables)
-    contacts = count(related.contacts)
+    contacts = row_count(related.contacts)
     unused = books["people"].accounted
     books["people"].read = contacts + unused
     planned = (parts.tickets, parts.messages, parts.attachments)

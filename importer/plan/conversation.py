@@ -16,11 +16,11 @@ import polars as pl
 import polars.selectors as cs
 
 from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message, fingerprint
-from importer.read import batches
+from importer.parse.addresses import EMAIL
+from importer.read.frames import batches
 from importer.relate.fates import Related
-from importer.tables.schema import EMAIL
 from importer.text.heads import plain
-from importer.validate.judge import key
+from importer.validate.kept import id_hash
 
 MESSAGES_PER_PART = 50_000
 # What is read at once of a file in which the rows of many parts stand.
@@ -114,7 +114,7 @@ def plan(
     for name, frame in frames.items():
         _parted(frame, places, "ticket_id", folder / name)
     # A text finds its part by the key of its ticket, and its message there.
-    by_key = places.select("part", parent=key("ticket_id")).unique()
+    by_key = places.select("part", parent=id_hash("ticket_id")).unique()
     _parted(related.bodies, by_key, "parent", folder / "bodies")
     parts = 0 if order.is_empty() else int(order["part"].cast(pl.Int64)[-1]) + 1
     return Parts(folder, parts, *_sums(order), already_there=_sums(there), default_agent=default_agent)

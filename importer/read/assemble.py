@@ -1,6 +1,6 @@
 """One table on its way from files to frames: provenance, skip reason, and the canonical columns as text."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +14,7 @@ from importer.migration.presets import Part
 from importer.parse.fastpath import Care, Thorough
 from importer.parse.time_formats import Form, to_iso
 from importer.read import corrections as mended
-from importer.read.csv.structure import Proof
+from importer.read.csv.structure import Structure
 from importer.read.frames import raw_frame, source_frame, with_flaw
 from importer.read.mapping import canonical as shape
 from importer.read.mapping import explode as items
@@ -30,102 +30,10 @@ from importer.read.mapping.columns import (
 from importer.read.mapping.header import Header
 from importer.read.mapping.time_columns import Clock, Column, forms
 from importer.read.readable import Files, Readable
-from importer.read.source_file import REASON_COLUMNS, SourceFile
+from importer.read.rejects_format import REASON_COLUMNS
+from importer.read.source_file import SourceFile
+from importer.read.table import Origin, Piece, Scanned
 from importer.tables.schema import TABLES, TableSchema, load
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A file as it became part of a table. `columns` maps canonical names to the headers of which the first
-    that is not empty stands for them; `notes` say what was found out about it. `is_each` says that each of
-    its records is a row of the table, and its `proof` counts them, the header too, where it has one."""
-
-    file: SourceFile
-    part: Part
-    columns: Mapping[str, Sequence[str]]
-    proof: Future[Proof] | None = None
-    notes: tuple[str, ...] = ()
-    is_each: bool = True
-
-    @property
-    def rows(self) -> int | None:
-        """How many rows it must make of the table; None where that is not known."""
-        if not self.is_each:
-            return None
-        return self.proof.result().records - 1 if self.proof else self.file.rows
-
-    def shown(self, canonical: str, record: int, cells: Mapping[str, str]) -> "Shown":
-        """What stands for a canonical value in the source row of a `_record`: of several headers the first
-        under which anything stands; of a row out of a cell the item in that."""
-        headers = self.columns.get(canonical, ())
-        each = self.part.each
-        if each and any(header in items.names(each, self.file.header) for header in headers):
-            number, value = items.item(self.file, self.part, record, cells)
-            return Shown(each.column, value, f"{canonical} of item {number}: ")
-        header = next((h for h in headers if cells.get(h)), headers[0] if headers else "")
-        return Shown(header, cells.get(header, ""))
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A header and its cell; `of` says which part of the cell is meant, where it is not all of it."""
-
-    header: str
-    value: str
-    of: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Rows of a table that know nothing of others: `read` makes them, with any care, out of `source`, a
-    file's rows as they stand there."""
-
-    source: pl.LazyFrame
-    read: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """A table before any judgement: `pieces`, and `frames` of rows that had to be seen together.
-
-    Both have `_file` (index into `origins`), `_record` (0-based, header not counted; see items.record_of),
-    `_flaw` (what is wrong with the row's shape, or null), `_skip` (why the row is left out, or null) and
-    the `given` columns as text: the canonical ones of which anything is known, and `custom.<name>` behind
-    them. `unused` are headers that nothing takes. `scattered` are the rows of messages out of which tickets
-    are gathered, with what each says of its ticket. `proved` waits for the proofs of its files and scans the
-    table again where one does not hold; `exactly` does so row by row, for files that polars cannot read after
-    all.
-    """
-
-    schema: TableSchema
-    pieces: tuple[Piece, ...]
-    frames: tuple[pl.LazyFrame, ...]
-    origins: tuple[Origin, ...]
-    unused: tuple[str, ...]
-    scattered: tuple[pl.LazyFrame, ...] = ()
-    proved: Callable[[], "Scanned | None"] = lambda: None
-    exactly: Callable[[], "Scanned | None"] | None = None
-    given: tuple[str, ...] = ()
-
-    @property
-    def derived(self) -> bool:
-        """Whether the rows are tickets that are gathered out of messages."""
-        return bool(self.scattered)
-
-    @property
-    def files(self) -> tuple[SourceFile, ...]:
-        return tuple(origin.file for origin in self.origins)
-
-    @property
-    def columns(self) -> tuple[Mapping[str, Sequence[str]], ...]:
-        return tuple(origin.columns for origin in self.origins)
-
-    @property
-    def frame(self) -> pl.LazyFrame:
-        """The table as one, for a look at it."""
-        care = Thorough()
-        pieces = [piece.read(piece.source, care) for piece in self.pieces]
-        return pl.concat([*pieces, *self.frames], how="diagonal")
 
 
 @dataclass(slots=True)
@@ -159,7 +67,7 @@ class Assembly:
     files: Files
     schema: TableSchema
     problems: list[str] = field(default_factory=list)
-    proofs: list[Future[Proof]] = field(default_factory=list)
+    checks: list[Future[Structure]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -183,8 +91,8 @@ class Assembly:
             return None
         custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
         names = [*self._given(entries), *custom]
-        if any(entry.file.is_rejects for entry in entries) and not self.proofs_hold():
-            raise SourceError("rows of a file are looked up in it before its bytes have proved to be rows")
+        if any(entry.file.is_rejects for entry in entries) and not self.is_unambiguous():
+            raise SourceError("rows of a file are looked up in it before its structure has been checked")
         superseded = mended.superseded([entry.file for entry in entries])
         self._decide_times(entries)
         unmended = mended.unmended([entry.file for entry in entries])
@@ -230,22 +138,22 @@ class Assembly:
         """The headers that other tables take which are made of this one's files."""
         used: set[str] = set()
         for name in TABLES:
-            other = replace(self, schema=load(name), problems=[], proofs=[])
+            other = replace(self, schema=load(name), problems=[], checks=[])
             for part in self.source.parts(name):
                 if part.read == self.name and not (part.gather and other.own.files):
                     used |= {header for made in other._entry(entry.ready, part) for header in made.used}
         return used
 
-    def proofs_hold(self) -> bool:
-        """Whether all files that were to be proved are; waits for it."""
-        return all(proof.exception() is None and not proof.result().unproved for proof in self.proofs)
+    def is_unambiguous(self) -> bool:
+        """Whether the structure of all files that are being checked has one reading only; waits for it."""
+        return all(check.exception() is None and not check.result().ambiguities for check in self.checks)
 
     # -- which files, and what stands where in them
 
     def _ready(self, table: Table | LookupTable) -> Iterator[Readable | str]:
         for ready in self.files.of(table):
-            if isinstance(ready, Readable) and ready.proof:
-                self.proofs.append(ready.proof)
+            if isinstance(ready, Readable) and ready.structure:
+                self.checks.append(ready.structure)
             yield ready
 
     def _own_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
@@ -487,4 +395,4 @@ def _origin(entry: _Entry) -> Origin:
     notes += entry.notes
     derived = entry.part.each is not None or entry.part.gather
     columns = {n: list(dict.fromkeys(one.header for one in f)) for n, f in entry.mapped.found.items()}
-    return Origin(entry.file, entry.part, columns, ready.proof, tuple(notes), is_each=not derived)
+    return Origin(entry.file, entry.part, columns, ready.structure, tuple(notes), is_each=not derived)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from importer.read.csv.exact_rows import rows
 from importer.read.fetch import fetch
-from importer.read.source_file import REASON_COLUMNS, SourceFile
+from importer.read.rejects_format import REASON_COLUMNS
+from importer.read.source_file import SourceFile
 
 # What stands behind a short row among rows of files with other headers, so that it has a wrong width still.
 TOO_WIDE = "?"
 
 
-def source(file: SourceFile, number: int, cells: Sequence[str]) -> str:
+def source_label(file: SourceFile, number: int, cells: Sequence[str]) -> str:
     """What `_source` says of a row: its file, its number, and what stood in it. Of a row that was rejected
     before, first the file and the number that it had in the export."""
     own = f"{file.path.name}#{number}#{_digest(cells)}"
@@ -102,7 +103,7 @@ def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:
                 yield told
 
 
-def _told(source: str) -> tuple[str, str, str] | None:
+def _told(source_label: str) -> tuple[str, str, str] | None:
     """File, number and digest of the row that a `_source` names last."""
-    parts = source.rpartition("|")[2].rsplit("#", 2)
+    parts = source_label.rpartition("|")[2].rsplit("#", 2)
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[1].isdecimal() else None

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from importer.read.csv.exact_rows import FLAWS, HARMLESS, rows
+from importer.read.csv.exact_rows import rows
 from importer.read.csv.structure import records
+from importer.read.flaws import FLAWS, HARMLESS
 from importer.read.frames import raw_frame
 from importer.read.source_file import SourceFile
 
@@ -35,7 +36,7 @@ def fetch(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
         yield from _from_csv(file, numbers)
 
 
-def fault(file: SourceFile) -> str | None:
+def find_fault(file: SourceFile) -> str | None:
     """What makes a CSV file unreadable, `path:line: …`, or None where nothing is found."""
     if file.kind != "csv":
         return None

@@ -7,7 +7,7 @@ from polars.io.plugins import register_io_source
 
 from importer.parse.distinct import where_all
 from importer.parse.fastpath import Care, Thorough
-from importer.read.csv.exact_rows import Flaw
+from importer.read.flaws import Flaw
 from importer.read.parquet.frame import parquet_frame
 from importer.read.source_file import SourceFile
 

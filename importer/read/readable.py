@@ -1,8 +1,9 @@
-"""Source files become files that polars reads right: proved as they are, or copied."""
+"""Source files become files that polars reads right: checked as they are, or copied row by row."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,56 +11,68 @@ import pyarrow as pa
 from importer.errors import SourceError
 from importer.migration.file import LookupTable, Table
 from importer.read.csv.exact_rows import rows
-from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, Proof
-from importer.read.csv.structure_checks import Proofs
+from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, Structure
+from importer.read.csv.structure_checks import StructureChecks
 from importer.read.dialect import UTF8
-from importer.read.source_file import SourceFile, find, is_rejects, look, row_writer, with_encoding_of
+from importer.read.find import find
+from importer.read.look import is_rejects, look, with_encoding_of
+from importer.read.rejects_format import row_writer
+from importer.read.source_file import SourceFile
 
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file that polars can read, if its `proof` holds where it needs one; `why` says what made a row by
-    row copy necessary."""
+    """A file that polars can read, if the check of its `structure` (where there is one) finds no ambiguity.
+    `why` says what made a copy necessary."""
 
     file: SourceFile
-    proof: Future[Proof] | None = None
+    structure: Future[Structure] | None = None
     why: tuple[str, ...] = ()
 
 
+class ReadMode(Enum):
+    """How the files of a table are read, the fastest way first."""
+
+    # A CSV file is taken to have one reading only, while its structure is still being checked.
+    ASSUMED = "assumed"
+    # As the structure checks say: as it is where it has one reading only, else by a copy made row by row.
+    CHECKED = "checked"
+    # By a copy made row by row, whatever the checks say.
+    EXACT = "exact"
+
+
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """How files are read: `assuming` that each has one reading only until its proof says otherwise, as the
-    `proofs` say, or `exact`, row by row, whatever they say."""
+class Reading:
+    """What reading a file needs: where copies go, the structure checks, and the mode."""
 
     workdir: Path
-    proofs: Proofs
-    assuming: bool = False
-    exact: bool = False
+    checks: StructureChecks
+    mode: ReadMode = ReadMode.CHECKED
 
 
-def readable(file: SourceFile, ways: Ways, *, delimiter: str | None, found_out: bool) -> Readable:
+def readable(file: SourceFile, reading: Reading, *, delimiter: str | None, found_out: bool) -> Readable:
     """What polars shall read of a file. `found_out` says that nobody set its encoding, so that another may be
     taken where its bytes turn out to be no UTF-8. Raises SourceError for what cannot be read to its end."""
     if file.kind == "parquet":
         return Readable(file)
-    plain, copied = _is_plain(file), ways.exact or _must_be_copied(file)
-    if ways.assuming and plain and not copied:
-        return Readable(file, ways.proofs.of(file))
+    plain, copied = _is_plain(file), reading.mode is ReadMode.EXACT or _must_be_copied(file)
+    if reading.mode is ReadMode.ASSUMED and plain and not copied:
+        return Readable(file, reading.checks.of(file))
     name = f"{file.path.name}-{abs(hash(str(file.path))):x}"
     try:
         why: set[str] = set()
-        if not ways.exact and _has_a_proof(file):
-            source = file if plain else _transcoded(file, ways.workdir / f"{name}.utf8.csv")
-            future = ways.proofs.of(source)
-            proof = future.result()
-            if file.dialect.encoding == UTF8 and found_out and proof.no_utf8 and not proof.utf8:
-                other = with_encoding_of(file, proof.no_utf8, delimiter)
-                return readable(other, ways, delimiter=delimiter, found_out=False)
-            if not copied and not proof.unproved:
+        if reading.mode is not ReadMode.EXACT and _can_be_checked(file):
+            source = file if plain else _transcoded(file, reading.workdir / f"{name}.utf8.csv")
+            future = reading.checks.of(source)
+            structure = future.result()
+            if file.dialect.encoding == UTF8 and found_out and structure.no_utf8 and not structure.utf8:
+                other = with_encoding_of(file, structure.no_utf8, delimiter)
+                return readable(other, reading, delimiter=delimiter, found_out=False)
+            if not copied and not structure.ambiguities:
                 return Readable(source, future)
             # Of a file that is copied for its first lines the rest is news.
-            why = proof.unproved & {QUOTES_INSIDE} if copied else proof.unproved
-        copy, marked = _copied(file, ways.workdir / f"{name}.rows.csv")
+            why = structure.ambiguities & {QUOTES_INSIDE} if copied else structure.ambiguities
+        copy, marked = _copied(file, reading.workdir / f"{name}.rows.csv")
         why |= {BOM_INSIDE} if marked else set()
         return Readable(copy, None, tuple(sorted(why)))
     except (OSError, EOFError, pa.ArrowException) as error:
@@ -71,7 +84,7 @@ class Files:
     """Files that were looked at, each once."""
 
     folder: Path
-    ways: Ways
+    reading: Reading
     known: dict[tuple[Path, str | None, str | None], Readable] = field(default_factory=dict)
 
     def of(self, table: Table | LookupTable) -> Iterator[Readable | str]:
@@ -93,7 +106,7 @@ class Files:
         if (encoding or delimiter) and is_rejects(path):
             encoding = delimiter = None
         file = look(path, encoding=encoding, delimiter=delimiter)
-        return readable(file, self.ways, delimiter=delimiter, found_out=encoding is None)
+        return readable(file, self.reading, delimiter=delimiter, found_out=encoding is None)
 
 
 def _is_plain(file: SourceFile) -> bool:
@@ -106,7 +119,7 @@ def _must_be_copied(file: SourceFile) -> bool:
     return bool(dialect.preamble or dialect.escape or not dialect.delimiter.isascii() or file.is_rejects)
 
 
-def _has_a_proof(file: SourceFile) -> bool:
+def _can_be_checked(file: SourceFile) -> bool:
     """Whether its bytes can be looked at without what polars has no words for, some first lines aside."""
     return not (file.dialect.escape or not file.dialect.delimiter.isascii() or file.is_rejects)
 

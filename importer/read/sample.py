@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 
+from importer.parse.nested import parsed
 from importer.read.csv.exact_rows import rows
 from importer.read.frames import raw_frame
-from importer.read.mapping.header import parsed
 from importer.read.source_file import SourceFile
 
 _ROWS, _BYTES = 20_000, 1 << 24  # what comes first

@@ -1,68 +1,87 @@
 """Source files become the tables of a migration, on the best assumption first: that all are as they seem."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from importer.errors import SourceError
 from importer.migration.file import Source
-from importer.read.assemble import Assembly, Scanned
-from importer.read.csv.structure_checks import Proofs
-from importer.read.readable import Files, Ways
-from importer.tables.schema import TABLES, load
+from importer.read.assemble import Assembly
+from importer.read.csv.structure import Structure
+from importer.read.csv.structure_checks import StructureChecks
+from importer.read.readable import Files, Reading, ReadMode
+from importer.read.table import Scanned
+from importer.tables.schema import TABLES, TableSchema, load
 
 
-def scan(source: Source, folder: Path, workdir: Path) -> dict[str, Scanned]:
-    """Every table that the migration names, while the proofs of its files are still made. Raises one
-    SourceError that names all that is wrong."""
-    proofs = Proofs()
-    assuming = Files(folder, Ways(workdir, proofs, assuming=True))
-    proved = Files(folder, Ways(workdir, proofs))
-    exact = Files(folder, Ways(workdir, proofs, exact=True))
+@dataclass(frozen=True, slots=True)
+class TableReader:
+    """One table of a migration, which can be read in every mode."""
+
+    source: Source
+    schema: TableSchema
+    files: Mapping[ReadMode, Files]
+
+    def scan(self, mode: ReadMode) -> "TableScan | None":
+        """The table; None where the migration has no such table. Raises SourceError that names all that is
+        wrong with its files."""
+        assembly = Assembly(self.source, self.files[mode], self.schema)
+        try:
+            table = assembly.scanned()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise SourceError(
+                f"source.{self.schema.name}: its files cannot be read as a table: {error}"
+            ) from None
+        return TableScan(self, mode, table, tuple(assembly.checks)) if table else None
+
+
+@dataclass(frozen=True, slots=True)
+class TableScan:
+    """A table as one mode of reading gives it. `checks` are the structure checks of its files."""
+
+    reader: TableReader
+    mode: ReadMode
+    table: Scanned
+    checks: tuple[Future[Structure], ...]
+
+    def is_unambiguous(self) -> bool:
+        """Whether all its files have one reading only; waits for the checks."""
+        return all(check.exception() is None and not check.result().ambiguities for check in self.checks)
+
+    def again(self, mode: ReadMode) -> "TableScan":
+        """The same table, read in another mode. Raises SourceError."""
+        scan = self.reader.scan(mode)
+        if scan is None or mode is self.mode:
+            raise AssertionError(f"{self.table.schema.name}: cannot be read again as {mode.value}")
+        return scan
+
+
+def scan(source: Source, folder: Path, workdir: Path) -> dict[str, TableScan]:
+    """Every table that the migration names, while the structure of its files is still being checked. Raises
+    one SourceError that names all that is wrong."""
+    checks = StructureChecks()
+    files = {mode: Files(folder, Reading(workdir, checks, mode)) for mode in ReadMode}
     problems: list[str] = []
-    tables: dict[str, Scanned] = {}
+    tables: dict[str, TableScan] = {}
     for name in TABLES:
         try:
-            scanned = _assumed(
-                Assembly(source, assuming, load(name)),
-                partial(_scanned, Assembly(source, proved, load(name))),
-                Assembly(source, exact, load(name)).scanned,
-            )
+            found = _first(TableReader(source, load(name), files))
         except SourceError as error:
             problems.append(str(error))
         else:
-            if scanned is not None:
-                tables[name] = scanned
+            if found is not None:
+                tables[name] = found
     if problems:
         raise SourceError("\n".join(dict.fromkeys("\n".join(problems).splitlines())))
     return tables
 
 
-def _assumed(
-    table: Assembly, proved: Callable[[], Scanned | None], exactly: Callable[[], Scanned | None]
-) -> Scanned | None:
-    """The table as it is if all proofs hold; `proved` is scanned where one does not."""
-
-    def again() -> Scanned | None:
-        scanned = proved()
-        return replace(scanned, exactly=exactly) if scanned else None
-
-    def where_unproved() -> Scanned | None:
-        return None if table.proofs_hold() else again()
-
+def _first(reader: TableReader) -> TableScan | None:
     try:
-        scanned = table.scanned()
-    except (SourceError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        # What is wrong may come of reading a file that has no proof.
-        return again()
-    return replace(scanned, proved=where_unproved, exactly=exactly) if scanned else None
-
-
-def _scanned(table: Assembly) -> Scanned | None:
-    try:
-        return table.scanned()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise SourceError(f"source.{table.name}: its files cannot be read as a table: {error}") from None
+        return reader.scan(ReadMode.ASSUMED)
+    except SourceError:
+        # What is wrong may come of reading a file that has more than one reading.
+        return reader.scan(ReadMode.CHECKED)

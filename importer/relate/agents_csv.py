@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from importer.errors import ConfigError
+from importer.parse.addresses import EMAIL
 from importer.read.dialect import with_encoding
-from importer.tables.schema import EMAIL
 
 COLUMNS = ("person", "name", "messages", "first", "last", "suggestion", "agent")
 

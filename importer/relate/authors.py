@@ -1,6 +1,7 @@
-"""Who wrote what: the different cases of sender, role and direction among messages become authors.
+"""Who wrote what: each author signature (sender, role and direction of a message) becomes an author.
 
-There are few different ones among many messages, so texts are compared once a case and not once a message.
+There are few different signatures among many messages, so texts are compared once per signature and not once
+per message.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ _OF_TICKET = ("t_id", "t_email", "t_phone", "t_name", "t_external")
 # All that is known of an author. `_unsaid` says that nothing tells whether the message is public, `_sideless`
 # that nothing tells whether it is a customer's, `_unknown` that its author has but an id, and `_written`
 # says who wrote it as the export has it, whoever stands for him.
-AUTHOR = (
+AUTHOR_COLUMNS = (
     "direction",
     "is_agent",
     "_unsaid",
@@ -32,33 +33,36 @@ AUTHOR = (
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """`agents` says who stands for whom (agents.read); `external_prefix` goes before a person's id where the
-    API knows people by such ids."""
+    """What the user and the API say about what people are called."""
 
+    # Person of the export (lower case) → the address of the agent who replaces them (agents_csv.read).
     agents: Mapping[str, str] = field(default_factory=dict)
+    # Goes before a person's id, where the API knows people by ids of ours.
     external_prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Authors:
-    """`frame` has AUTHOR by `case`. `asking` are the cases that look to the ticket, so that each of their
-    messages has a case of its own with its ticket (see `asked`)."""
+    """The author of each signature."""
 
+    # AUTHORS (tables/frames.py): one line per signature.
     frame: pl.LazyFrame
-    asking: pl.DataFrame
+    # The signatures that cannot be decided without the ticket. Each of their messages has a signature of its
+    # own, made of both (see `with_ticket`).
+    depending: pl.DataFrame
 
-    def asked(self, messages: pl.LazyFrame) -> pl.LazyFrame:
-        """Messages with the case that `frame` has; `parent` is the key of their ticket."""
-        return messages if self.asking.is_empty() else _asked(messages, self.asking)
+    def with_ticket(self, messages: pl.LazyFrame) -> pl.LazyFrame:
+        """Messages with the signature that `frame` has; `parent` is the key of their ticket."""
+        return messages if self.depending.is_empty() else _with_ticket(messages, self.depending)
 
 
-def key(email: str, phone: str, external: str | None = None) -> pl.Expr:
+def contact_key(email: str, phone: str, external: str | None = None) -> pl.Expr:
     """Contact.key of model.py, as an expression."""
     keys = [pl.lit("email:") + pl.col(email).str.to_lowercase(), pl.lit("phone:") + pl.col(phone)]
     return pl.coalesce([*keys, *([pl.lit("id:") + pl.col(external)] if external else [])])
 
 
-def person(email: str, phone: str, name: str) -> pl.Expr:
+def agent_name(email: str, phone: str, name: str) -> pl.Expr:
     """What an agent is called in people.csv."""
     return pl.coalesce(pl.col(email).str.to_lowercase(), phone, name)
 
@@ -70,12 +74,12 @@ def external(person_id: str, name: str, names: Names) -> pl.Expr:
     return pl.when(pl.col(name).is_not_null()).then(pl.lit(names.external_prefix) + pl.col(person_id))
 
 
-def stood_for(prefix: str, names: Names) -> list[pl.Expr]:
+def replaced_by_user(prefix: str, names: Names) -> list[pl.Expr]:
     """The address of the agent whom the user has named for an agent of the export."""
     email, phone = f"{prefix}_email", f"{prefix}_phone"
     if not names.agents:
         return [pl.col(email), pl.col(phone)]
-    folded = person(email, phone, f"{prefix}_name").str.to_lowercase()
+    folded = agent_name(email, phone, f"{prefix}_name").str.to_lowercase()
     named = folded.replace_strict(names.agents, default=None, return_dtype=pl.String)
     return [
         pl.coalesce(named, email).alias(email),
@@ -84,18 +88,18 @@ def stood_for(prefix: str, names: Names) -> list[pl.Expr]:
 
 
 def authors(
-    cases: pl.LazyFrame,
+    signatures: pl.LazyFrame,
     messages: pl.LazyFrame,
     tickets: pl.LazyFrame,
     people: pl.LazyFrame,
     names: Names,
     path: Path,
 ) -> Authors:
-    """The author of each case, written to `path`. `cases` has CASE by `case`; `messages` have `case` and
-    `parent`; `tickets` have `key` and `requester_*`."""
+    """The author of each signature, written to `path`. `signatures` has AUTHOR_SIGNATURE by `signature`;
+    `messages` have `signature` and `parent`; `tickets` have `key` and `requester_*`."""
     known = people.select(pl.all().name.prefix("p_"))
-    cases = (
-        cases.join(known, left_on="author_id", right_on="p_person_id", how="left")
+    signatures = (
+        signatures.join(known, left_on="author_id", right_on="p_person_id", how="left")
         .with_columns(
             pl.coalesce("author_email", "p_email").alias("author_email"),
             pl.col("p_phone").alias("author_phone"),
@@ -104,13 +108,13 @@ def authors(
             (pl.col("direction").is_null() & pl.col("public").is_null()).alias("_unsaid"),
         )
         .with_columns(external("author_id", "author_name", names).alias("author_external"))
-        .with_columns(_asks=_asks())
+        .with_columns(_depends=_depends_on_ticket())
     )
-    asking = cases.filter("_asks").select("case").collect(engine="streaming")
-    if asking.is_empty():
+    depending = signatures.filter("_depends").select("signature").collect(engine="streaming")
+    if depending.is_empty():
         nothing = {name: pl.lit(None, pl.String) for name in _OF_TICKET}
-        _written(_decided(cases.with_columns(**nothing), names), path)
-        return Authors(pl.scan_parquet(path, glob=False), asking)
+        _written(_decided(signatures.with_columns(**nothing), names), path)
+        return Authors(pl.scan_parquet(path, glob=False), depending)
     of_ticket = tickets.select(
         parent="key",
         t_id="requester_id",
@@ -119,30 +123,32 @@ def authors(
         t_name="requester_name",
         t_external="requester_external",
     ).unique("parent")
-    alone = pl.col("case").alias("of")
-    pairs = _asked(messages.select("case", "parent", alone), asking).unique("case")
-    whole = pairs.join(cases.rename({"case": "of"}), on="of", how="inner")
+    alone = pl.col("signature").alias("of")
+    pairs = _with_ticket(messages.select("signature", "parent", alone), depending).unique("signature")
+    whole = pairs.join(signatures.rename({"signature": "of"}), on="of", how="inner")
     _written(_decided(whole.join(of_ticket, on="parent", how="left"), names), path)
-    return Authors(pl.scan_parquet(path, glob=False), asking)
+    return Authors(pl.scan_parquet(path, glob=False), depending)
 
 
 def _written(frame: pl.LazyFrame, path: Path) -> None:
-    frame.select("case", *AUTHOR).sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
-
-
-def _asked(messages: pl.LazyFrame, asking: pl.DataFrame) -> pl.LazyFrame:
-    """A case that looks to the ticket becomes one of both."""
-    both = pl.col("case") * 31 + pl.col("parent") * 37
-    return (
-        messages.join(asking.lazy().with_columns(_asks=True), on="case", how="left")
-        .with_columns(case=pl.when("_asks").then(both).otherwise("case"))
-        .drop("_asks")
+    frame.select("signature", *AUTHOR_COLUMNS).sink_parquet(
+        path, compression="lz4", statistics=False, engine="streaming"
     )
 
 
-def _asks() -> pl.Expr:
-    """Whether the ticket has a say in a case: for the direction, for the side that the author of a note
-    stands on, or for who the sender is."""
+def _with_ticket(messages: pl.LazyFrame, depending: pl.DataFrame) -> pl.LazyFrame:
+    """A signature that depends on the ticket becomes one of both."""
+    both = pl.col("signature") * 31 + pl.col("parent") * 37
+    return (
+        messages.join(depending.lazy().with_columns(_depends=True), on="signature", how="left")
+        .with_columns(signature=pl.when("_depends").then(both).otherwise("signature"))
+        .drop("_depends")
+    )
+
+
+def _depends_on_ticket() -> pl.Expr:
+    """Whether a signature depends on the ticket: for the direction, for whether the author of a note is an
+    agent, or for who the sender is."""
     public = pl.col("public").fill_null(value=False)
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     guessed = pl.col("direction").is_null() & public
@@ -173,7 +179,7 @@ def _same_person() -> pl.Expr:
     )
 
 
-def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
+def _decided(signatures: pl.LazyFrame, names: Names) -> pl.LazyFrame:
     """`author_*` filled in, for inbound messages also from their sender and from the ticket's requester;
     `direction` and `is_agent` decided."""
     same = _same_person()
@@ -194,7 +200,7 @@ def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
     agents = pl.col("is_agent")
     requester_wrote = is_requester & (pl.col("direction") == Direction.INTERNAL)
     return (
-        cases.with_columns(
+        signatures.with_columns(
             (guesses & role.is_null() & same.is_null()).alias("_sideless"),
             (pl.col("author_id").is_not_null() & ~is_requester & _is_nobody("from_email")).alias("_unknown"),
             pl.when(hidden)
@@ -228,10 +234,10 @@ def _decided(cases: pl.LazyFrame, names: Names) -> pl.LazyFrame:
             *(
                 pl.when(agents).then(named).otherwise(name).alias(name)
                 for name, named in zip(
-                    ("author_email", "author_phone"), stood_for("author", names), strict=True
+                    ("author_email", "author_phone"), replaced_by_user("author", names), strict=True
                 )
             ),
             pl.when(~agents).then("author_external").alias("author_external"),
         )
-        .select("case", *AUTHOR)
+        .select("signature", *AUTHOR_COLUMNS)
     )

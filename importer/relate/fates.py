@@ -13,9 +13,22 @@ import polars as pl
 
 from importer.model import State
 from importer.relate import opening_messages as openings
-from importer.relate.authors import external, key, person
-from importer.relate.join import ROW, Joined, Rules, Summed, Written, good, join, summed, without, written
-from importer.validate.judge import FATE_SCHEMA, Checked, count
+from importer.relate.authors import agent_name, contact_key, external
+from importer.relate.join import (
+    MESSAGE_ROW,
+    Joined,
+    MessageCounts,
+    Rules,
+    Spooled,
+    anti_join,
+    count_messages,
+    good,
+    join,
+    spool,
+)
+from importer.tables.frames import FATE_SCHEMA
+from importer.validate.judge import Checked
+from importer.validate.kept import row_count
 
 # Rules that relations add to the schemas' own, with what each says.
 RULES: Mapping[str, str] = {
@@ -50,7 +63,7 @@ RULES: Mapping[str, str] = {
 class Related:
     """`tickets` go, with `requester_email`, `_phone`, `_name` filled in. `going` are the messages that go:
     `_opening`, `_file`, `_record`, `key`, `parent` (their ticket's), `created_at`, `items`, `body.bytes`,
-    `case`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
+    `signature`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
     saying on which side the author stands; `bodies` are the texts of all good rows (`_opening`, `_file`,
     `_record`, `parent`, `text`, `html`). Where they were not kept there are none of both. `attachments` are
     those of these messages.
@@ -89,23 +102,23 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
     """Join the tables and settle what hangs on what. Frames are written below `workdir`."""
     joined = join(tables, rules, workdir)
     fates = _settled(tables, joined, rules, workdir)
-    tickets = without(joined.tickets, fates.tickets, ["key"])
-    going, numbers = joined.messages, joined.summed
+    tickets = anti_join(joined.tickets, fates.tickets, ["key"])
+    going, numbers = joined.messages, joined.counts
     if fates.own.rows or fates.tickets.rows:
-        left = without(without(going, fates.own, ROW), fates.tickets, ["parent"], ["key"])
-        going = written(left, workdir / "messages.going.parquet").frame
-        numbers = summed(joined.sided(going), workdir, "going")
-    by_case = _by_case(joined, numbers, workdir)
-    contacts = written(_contacts(tickets, by_case), workdir / "contacts.parquet").frame
+        left = anti_join(anti_join(going, fates.own, MESSAGE_ROW), fates.tickets, ["parent"], ["key"])
+        going = spool(left, workdir / "messages.going.parquet").frame
+        numbers = count_messages(joined.sided(going), workdir, "going")
+    by_signature = _by_signature(joined, numbers, workdir)
+    contacts = spool(_contacts(tickets, by_signature), workdir / "contacts.parquet").frame
     said = joined.sided(_said(joined.messages, good(tables, "attachments")))
     return Related(
         tickets=tickets,
         going=going,
         messages=_authored(joined, fates, workdir),
         bodies=_bodies(tables),
-        attachments=without(good(tables, "attachments"), fates.attachments, ["_file", "_record"]),
+        attachments=anti_join(good(tables, "attachments"), fates.attachments, ["_file", "_record"]),
         contacts=contacts,
-        authors=by_case,
+        authors=by_signature,
         by_ticket=numbers.by_ticket,
         fates={
             "tickets": fates.tickets.frame,
@@ -114,11 +127,11 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
             "people": _people_fates(tables, contacts, rules),
         },
         openings=openings.counted(joined.openings.frame, said, numbers.by_ticket),
-        unsaid=_sum(by_case.filter("_unsaid"), "going"),
+        unsaid=_sum(by_signature.filter("_unsaid"), "going"),
         timeless=joined.timeless,
-        sideless=_sum(by_case.filter("_sideless"), "going"),
-        default_agents=_sum(by_case.filter(_AGENTLESS), "going"),
-        default_requesters=count(tickets.filter("_default_requester")),
+        sideless=_sum(by_signature.filter("_sideless"), "going"),
+        default_agents=_sum(by_signature.filter(_AGENTLESS), "going"),
+        default_requesters=row_count(tickets.filter("_default_requester")),
     )
 
 
@@ -126,33 +139,33 @@ def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Rel
 class _Fates:
     """What does not go: good messages for reasons of their `own`, and all rows of each table."""
 
-    own: Written
+    own: Spooled
     messages: pl.LazyFrame
-    tickets: Written
-    attachments: Written
+    tickets: Spooled
+    attachments: Spooled
 
 
 def _settled(tables: Mapping[str, Checked], joined: Joined, rules: Rules, workdir: Path) -> _Fates:
     """Messages first, then what their fates are for tickets, then what those are for messages."""
     messages, attachments = joined.messages, good(tables, "attachments")
-    own = written(
+    own = spool(
         pl.concat(_message_fates(tables, joined, attachments, rules)), workdir / "messages.own-fates.parquet"
     )
     broken = _fates(tables, "messages").with_columns(_opening=pl.lit(value=False)).select(_FATE)
     of_messages = pl.concat([broken, own.frame])
-    own_attachments = written(
+    own_attachments = spool(
         _attachment_fates(tables, attachments, messages, of_messages),
         workdir / "attachments.own-fates.parquet",
     )
     held = _ticket_fates(joined, own, of_messages, own_attachments, rules)
-    tickets = written(pl.concat([_fates(tables, "tickets"), held]), workdir / "tickets.fates.parquet")
+    tickets = spool(pl.concat([_fates(tables, "tickets"), held]), workdir / "tickets.fates.parquet")
     if tickets.rows:
-        dragged = _dragged(without(messages, own, ROW), tickets.frame)
+        dragged = _dragged(anti_join(messages, own, MESSAGE_ROW), tickets.frame)
         path = workdir / "messages.fates.parquet"
-        of_messages = written(pl.concat([of_messages, dragged]), path).frame
+        of_messages = spool(pl.concat([of_messages, dragged]), path).frame
     dragged = _dragged_attachments(attachments, own_attachments, of_messages)
     path = workdir / "attachments.fates.parquet"
-    return _Fates(own, of_messages, tickets, written(pl.concat([own_attachments.frame, dragged]), path))
+    return _Fates(own, of_messages, tickets, spool(pl.concat([own_attachments.frame, dragged]), path))
 
 
 _FATE = ["_opening", *FATE_SCHEMA.names()]
@@ -196,7 +209,7 @@ def _fate(frame: pl.LazyFrame, state: State, rule: str) -> pl.LazyFrame:
 
 
 # Agents are known by their e-mail address or their phone number.
-_AGENTLESS = pl.col("is_agent") & key("author_email", "author_phone").is_null()
+_AGENTLESS = pl.col("is_agent") & contact_key("author_email", "author_phone").is_null()
 _WORDLESS = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
 
 
@@ -218,9 +231,9 @@ def _message_fates(
     repeated = openings.repeated(opened.frame, said, rules.opening) if opened.rows else None
     if repeated is not None:
         yield _fate(repeated, State.FILTERED, "opening_repeated")
-        messages = messages.join(repeated, on=ROW, how="anti")
+        messages = messages.join(repeated, on=MESSAGE_ROW, how="anti")
     known = pl.concat([joined.tickets.select("key"), _fates(tables, "tickets").select("key").drop_nulls()])
-    homeless = joined.summed.by_ticket.join(known, left_on="parent", right_on="key", how="anti")
+    homeless = joined.counts.by_ticket.join(known, left_on="parent", right_on="key", how="anti")
     orphaned = homeless.select("parent").collect(engine="streaming")
     if not orphaned.is_empty():
         orphans = messages.join(orphaned.lazy(), on="parent", how="semi")
@@ -229,13 +242,15 @@ def _message_fates(
     empty = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="anti")
     yield _fate(empty, State.FILTERED, "empty_message")
     lost = _AGENTLESS & pl.lit(rules.default_agent is None)
-    nameless = joined.authors.frame.filter(lost).select("case").collect(engine="streaming")
+    nameless = joined.authors.frame.filter(lost).select("signature").collect(engine="streaming")
     timeless = messages.filter(pl.col("created_at").is_null() & pl.lit(rules.times_required))
     if not nameless.is_empty():
-        unknown = messages.join(nameless.lazy(), on="case", how="semi").join(empty, on=ROW, how="anti")
+        unknown = messages.join(nameless.lazy(), on="signature", how="semi").join(
+            empty, on=MESSAGE_ROW, how="anti"
+        )
         yield _fate(unknown, State.REJECTED, "author_unknown")
-        timeless = timeless.join(nameless.lazy(), on="case", how="anti")
-    yield _fate(timeless.join(empty, on=ROW, how="anti"), State.REJECTED, "created_at.required")
+        timeless = timeless.join(nameless.lazy(), on="signature", how="anti")
+    yield _fate(timeless.join(empty, on=MESSAGE_ROW, how="anti"), State.REJECTED, "created_at.required")
 
 
 def _attachment_fates(
@@ -270,9 +285,9 @@ def _as_fates(frame: pl.LazyFrame, state: State | None, rule: pl.Expr) -> pl.Laz
 
 def _ticket_fates(
     joined: Joined,
-    own: Written,
+    own: Spooled,
     message_fates: pl.LazyFrame,
-    attachment_fates: Written,
+    attachment_fates: Spooled,
     rules: Rules,
 ) -> pl.LazyFrame:
     """One line for each ticket that must stay, with the first reason that holds it."""
@@ -282,11 +297,11 @@ def _ticket_fates(
     bare = joined.messages.join(
         attachment_fates.frame.filter(rejected), left_on="key", right_on="parent", how="semi"
     ).select(key="parent", rule=pl.lit("attachment_rejected"))
-    nobody = tickets.filter(key("requester_email", "requester_phone", "requester_external").is_null()).select(
-        "key", rule=pl.lit("requester.required")
-    )
+    nobody = tickets.filter(
+        contact_key("requester_email", "requester_phone", "requester_external").is_null()
+    ).select("key", rule=pl.lit("requester.required"))
     silent = tickets.join(
-        _spoken(joined.summed.by_ticket, own), left_on="key", right_on="parent", how="anti"
+        _spoken(joined.counts.by_ticket, own), left_on="key", right_on="parent", how="anti"
     ).select("key", "created_at", rule=pl.lit("empty_ticket"))
     timeless = silent.filter(pl.col("created_at").is_null()).with_columns(rule=pl.lit("created_at.required"))
     reasons = [
@@ -309,7 +324,7 @@ def _ticket_fates(
     )
 
 
-def _spoken(by_ticket: pl.LazyFrame, own: Written) -> pl.LazyFrame:
+def _spoken(by_ticket: pl.LazyFrame, own: Spooled) -> pl.LazyFrame:
     """The tickets of which some message is left."""
     if not own.rows:
         return by_ticket
@@ -328,10 +343,10 @@ def _dragged(messages: pl.LazyFrame, ticket_fates: pl.LazyFrame) -> pl.LazyFrame
 
 
 def _dragged_attachments(
-    attachments: pl.LazyFrame, own: Written, message_fates: pl.LazyFrame
+    attachments: pl.LazyFrame, own: Spooled, message_fates: pl.LazyFrame
 ) -> pl.LazyFrame:
     states = message_fates.filter(pl.col("key").is_not_null()).group_by("key").agg(pl.col("state").max())
-    dragged = without(attachments, own, ["_file", "_record"]).join(
+    dragged = anti_join(attachments, own, ["_file", "_record"]).join(
         states, left_on="parent", right_on="key", how="inner"
     )
     return _as_fates(dragged, None, pl.concat_str(pl.lit("message_"), "state"))
@@ -344,7 +359,7 @@ def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: 
     named = (
         good(tables, "people")
         .with_columns(external=external("person_id", "name", rules.names))
-        .with_columns(_contact=key("email", "phone", "external"))
+        .with_columns(_contact=contact_key("email", "phone", "external"))
     )
     unused = named.join(contacts, left_on="_contact", right_on="key", how="anti")
     return pl.concat([_fates(tables, "people"), _as_fates(unused, State.FILTERED, pl.lit("not_needed"))])
@@ -357,25 +372,27 @@ def _authored(joined: Joined, fates: _Fates, workdir: Path) -> pl.LazyFrame | No
     """The messages that go, whole, with their authors."""
     if joined.whole is None:
         return None
-    kept = without(without(joined.whole, fates.own, ROW), fates.tickets, ["parent"], ["key"])
-    kept = kept.join(joined.authors.frame, on="case", how="left").drop("case", "key", "parent", "items")
-    return written(kept, workdir / "messages.whole-going.parquet").frame
+    kept = anti_join(anti_join(joined.whole, fates.own, MESSAGE_ROW), fates.tickets, ["parent"], ["key"])
+    kept = kept.join(joined.authors.frame, on="signature", how="left").drop(
+        "signature", "key", "parent", "items"
+    )
+    return spool(kept, workdir / "messages.whole-going.parquet").frame
 
 
-def _by_case(joined: Joined, going: Summed, workdir: Path) -> pl.LazyFrame:
+def _by_signature(joined: Joined, going: MessageCounts, workdir: Path) -> pl.LazyFrame:
     frame = (
-        joined.authors.frame.join(joined.summed.by_case, on="case", how="inner")
-        .join(going.by_case.select("case", going="messages"), on="case", how="left")
+        joined.authors.frame.join(joined.counts.by_signature, on="signature", how="inner")
+        .join(going.by_signature.select("signature", going="messages"), on="signature", how="left")
         .with_columns(
             pl.col("going").fill_null(0),
-            key=key("author_email", "author_phone", "author_external"),
-            person=person("author_email", "author_phone", "author_name"),
+            key=contact_key("author_email", "author_phone", "author_external"),
+            person=agent_name("author_email", "author_phone", "author_name"),
         )
     )
-    return written(frame, workdir / "authors.counted.parquet").frame
+    return spool(frame, workdir / "authors.counted.parquet").frame
 
 
-def _contacts(tickets: pl.LazyFrame, by_case: pl.LazyFrame) -> pl.LazyFrame:
+def _contacts(tickets: pl.LazyFrame, by_signature: pl.LazyFrame) -> pl.LazyFrame:
     requesters = tickets.select(
         email="requester_email",
         phone="requester_phone",
@@ -383,7 +400,7 @@ def _contacts(tickets: pl.LazyFrame, by_case: pl.LazyFrame) -> pl.LazyFrame:
         external="requester_external",
         is_agent=pl.lit(value=False),
     )
-    authors = by_case.filter(pl.col("going") > 0).select(
+    authors = by_signature.filter(pl.col("going") > 0).select(
         email="author_email",
         phone="author_phone",
         name="author_name",
@@ -392,7 +409,7 @@ def _contacts(tickets: pl.LazyFrame, by_case: pl.LazyFrame) -> pl.LazyFrame:
     )
     return (
         pl.concat([requesters, authors])
-        .with_columns(key=key("email", "phone", "external"))
+        .with_columns(key=contact_key("email", "phone", "external"))
         .filter(pl.col("key").is_not_null())
         .group_by("key")
         .agg(

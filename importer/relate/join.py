@@ -10,9 +10,11 @@ import polars as pl
 from importer.migration.presets import Opening
 from importer.model import Direction
 from importer.relate import opening_messages as openings
-from importer.relate.authors import Authors, Names, authors, external, key, stood_for
+from importer.relate.authors import Authors, Names, authors, contact_key, external, replaced_by_user
+from importer.tables.frames import AUTHOR_SIGNATURE, BODIES
 from importer.tables.schema import load
-from importer.validate.judge import BODIES, CASE, Checked, count
+from importer.validate.judge import Checked
+from importer.validate.kept import row_count
 
 _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 
@@ -32,21 +34,21 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Spooled:
     """A frame that is on disk, with the number of its rows."""
 
     frame: pl.LazyFrame
     rows: int
 
 
-def written(frame: pl.LazyFrame, path: Path) -> Written:
+def spool(frame: pl.LazyFrame, path: Path) -> Spooled:
     frame.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
     there = pl.scan_parquet(path, glob=False)
-    return Written(there, count(there))
+    return Spooled(there, row_count(there))
 
 
-def without(
-    frame: pl.LazyFrame, others: Written, own: list[str], theirs: list[str] | None = None
+def anti_join(
+    frame: pl.LazyFrame, others: Spooled, own: list[str], theirs: list[str] | None = None
 ) -> pl.LazyFrame:
     """The rows that the others do not have. Mostly there are no others, and nothing has to be looked up."""
     if not others.rows:
@@ -55,15 +57,15 @@ def without(
 
 
 # A message's identity: an opening message has the row of its ticket, so the numbers alone do not tell.
-ROW = ["_opening", "_file", "_record"]
-_NARROW: Mapping[str, pl.DataType] = {
+MESSAGE_ROW = ["_opening", "_file", "_record"]
+_MESSAGE_KEYS: Mapping[str, pl.DataType] = {
     "_opening": pl.Boolean(),
     "_file": pl.UInt16(),
     "_record": pl.UInt64(),
     "key": pl.UInt64(),
     "parent": pl.UInt64(),
     "items": pl.UInt32(),
-    "case": pl.UInt64(),
+    "signature": pl.UInt64(),
     "created_at": pl.Datetime("us", "UTC"),
     "body.bytes": pl.UInt64(),
     "body.words": pl.UInt64(),
@@ -71,30 +73,31 @@ _NARROW: Mapping[str, pl.DataType] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Summed:
-    """Messages counted by `case` (`messages`, `first` and `last` when) and by ticket (openings.by_ticket)."""
+class MessageCounts:
+    """Messages counted by `signature` (`messages`, `first` and `last` when) and by ticket (see by_ticket of
+    opening_messages)."""
 
-    by_case: pl.LazyFrame
+    by_signature: pl.LazyFrame
     by_ticket: pl.LazyFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Good rows that know of each other: tickets with their requesters, messages (_NARROW, those out of
-    ticket rows among them) with their authors' cases; `whole` has the other columns of messages too.
+    """Good rows that know of each other: tickets with their requesters, messages (_MESSAGE_KEYS, those out of
+    ticket rows among them) with their authors' signatures; `whole` has the other columns of messages too.
     `timeless` of them have no time of their own, and their ticket's if it has one."""
 
     tickets: pl.LazyFrame
     messages: pl.LazyFrame
     whole: pl.LazyFrame | None
-    openings: Written
+    openings: Spooled
     authors: Authors
-    summed: Summed
+    counts: MessageCounts
     timeless: int = 0
 
     def sided(self, messages: pl.LazyFrame) -> pl.LazyFrame:
         """Messages with their `direction`."""
-        return messages.join(self.authors.frame.select("case", "direction"), on="case", how="left")
+        return messages.join(self.authors.frame.select("signature", "direction"), on="signature", how="left")
 
 
 def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
@@ -102,45 +105,49 @@ def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
     people = good(tables, "people").select(_PEOPLE_COLUMNS)
     tickets = _with_people(good(tables, "tickets"), people if "people" in tables else None, rules)
     if "people" in tables:
-        tickets = written(tickets, workdir / "tickets.named.parquet").frame
-    opened = written(openings.messages(tickets), workdir / "messages.openings.parquet")
-    frames, cases = [opened.frame], [opened.frame]
+        tickets = spool(tickets, workdir / "tickets.named.parquet").frame
+    opened = spool(openings.messages(tickets), workdir / "messages.openings.parquet")
+    frames, signatures = [opened.frame], [opened.frame]
     if "messages" in tables:
-        own, own_cases = tables["messages"].good, tables["messages"].cases
-        assert own_cases is not None
+        own, own_signatures = tables["messages"].good, tables["messages"].signatures
+        assert own_signatures is not None
         own = own.with_columns(_opening=pl.lit(value=False))
-        frames, cases = ([own, *frames], [own_cases, *cases]) if opened.rows else ([own], [own_cases])
-    messages = pl.concat(_filled(frame, _NARROW) for frame in frames)
-    different = pl.concat(_filled(frame, {"case": pl.UInt64(), **CASE}) for frame in cases).unique("case")
-    different = written(different, workdir / "messages.cases.parquet").frame
+        frames, signatures = (
+            ([own, *frames], [own_signatures, *signatures]) if opened.rows else ([own], [own_signatures])
+        )
+    messages = pl.concat(_filled(frame, _MESSAGE_KEYS) for frame in frames)
+    different = pl.concat(
+        _filled(frame, {"signature": pl.UInt64(), **AUTHOR_SIGNATURE}) for frame in signatures
+    ).unique("signature")
+    different = spool(different, workdir / "messages.signatures.parquet").frame
     found = authors(different, messages, tickets, people, rules.names, workdir / "authors.parquet")
     timeless = int(messages.select(pl.col("created_at").null_count()).collect(engine="streaming").item())
 
     def settled(frame: pl.LazyFrame) -> pl.LazyFrame:
-        frame = found.asked(frame)
+        frame = found.with_ticket(frame)
         return _with_times(frame, tickets) if timeless else frame
 
-    if timeless or not found.asking.is_empty():
-        messages = written(settled(messages), workdir / "messages.settled.parquet").frame
-    sided = messages.join(found.frame.select("case", "direction"), on="case", how="left")
+    if timeless or not found.depending.is_empty():
+        messages = spool(settled(messages), workdir / "messages.settled.parquet").frame
+    sided = messages.join(found.frame.select("signature", "direction"), on="signature", how="left")
     return Joined(
         _with_fallback_requester(tickets, messages, found, rules, workdir),
         messages,
         _whole(tables, opened, settled),
         opened,
         found,
-        summed(sided, workdir, "all"),
+        count_messages(sided, workdir, "all"),
         timeless - int(opened.frame.select(pl.col("created_at").null_count()).collect().item()),
     )
 
 
 def _whole(
-    tables: Mapping[str, Checked], opened: Written, settled: Callable[[pl.LazyFrame], pl.LazyFrame]
+    tables: Mapping[str, Checked], opened: Spooled, settled: Callable[[pl.LazyFrame], pl.LazyFrame]
 ) -> pl.LazyFrame | None:
     """The good messages with all columns but their texts; none where they were not kept."""
     schema = load("messages")
     columns = {name: schema.dtype(name) for name in _OF_MESSAGES}
-    wanted = {**_NARROW, "body.hash": pl.UInt64(), **columns}
+    wanted = {**_MESSAGE_KEYS, "body.hash": pl.UInt64(), **columns}
     frames = [opened.frame] if opened.rows or "messages" not in tables else []
     if "messages" in tables:
         own = tables["messages"]
@@ -195,7 +202,7 @@ def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: Rule
             )
     return tickets.with_columns(
         external("requester_id", "requester_name", rules.names).alias("requester_external"),
-        *stood_for("assignee", rules.names),
+        *replaced_by_user("assignee", rules.names),
     )
 
 
@@ -213,22 +220,22 @@ def _with_fallback_requester(
     tickets: pl.LazyFrame, messages: pl.LazyFrame, found: Authors, rules: Rules, workdir: Path
 ) -> pl.LazyFrame:
     """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
-    nobody = key("requester_email", "requester_phone", "requester_external").is_null()
-    if not count(tickets.filter(nobody)):
+    nobody = contact_key("requester_email", "requester_phone", "requester_external").is_null()
+    if not row_count(tickets.filter(nobody)):
         return tickets.with_columns(_default_requester=pl.lit(value=False))
-    someone = key("author_email", "author_phone", "author_external").is_not_null()
+    someone = contact_key("author_email", "author_phone", "author_external").is_not_null()
     parts = ("email", "phone", "name", "external")
     senders = found.frame.filter((pl.col("direction") == Direction.INBOUND) & someone)
     first = (
         messages.join(tickets.filter(nobody), left_on="parent", right_on="key", how="semi")
-        .join(senders.select("case", *(f"author_{name}" for name in parts)), on="case", how="inner")
+        .join(senders.select("signature", *(f"author_{name}" for name in parts)), on="signature", how="inner")
         .group_by("parent")
         .agg(
             pl.col(f"author_{name}").sort_by("created_at", "_file", "_record", nulls_last=True).first()
             for name in parts
         )
     )
-    known = nobody & key("author_email", "author_phone", "author_external").is_not_null()
+    known = nobody & contact_key("author_email", "author_phone", "author_external").is_not_null()
     named = tickets.join(first, left_on="key", right_on="parent", how="left").with_columns(
         # A name goes with its address; alone it may be somebody else's.
         pl.when(known).then(f"author_{name}").otherwise(f"requester_{name}").alias(f"requester_{name}")
@@ -242,23 +249,23 @@ def _with_fallback_requester(
         .then(pl.lit(rules.default_requester, pl.String))
         .otherwise("requester_email"),
     ).drop(*(f"author_{name}" for name in parts))
-    return written(named, workdir / "tickets.requested.parquet").frame
+    return spool(named, workdir / "tickets.requested.parquet").frame
 
 
-def summed(sided: pl.LazyFrame, workdir: Path, name: str) -> Summed:
+def count_messages(sided: pl.LazyFrame, workdir: Path, name: str) -> MessageCounts:
     """Count messages that have a direction, in one pass."""
     sided = sided.cache()
-    by_case, by_ticket = (workdir / f"messages.{name}.by-{of}.parquet" for of in ("case", "ticket"))
-    cases = sided.group_by("case").agg(
+    by_signature, by_ticket = (workdir / f"messages.{name}.by-{of}.parquet" for of in ("signature", "ticket"))
+    signatures = sided.group_by("signature").agg(
         pl.len().alias("messages"),
         pl.col("created_at").min().alias("first"),
         pl.col("created_at").max().alias("last"),
     )
     pl.collect_all(
         [
-            cases.sink_parquet(by_case, lazy=True),
+            signatures.sink_parquet(by_signature, lazy=True),
             openings.by_ticket(sided).sink_parquet(by_ticket, statistics=False, lazy=True),
         ],
         engine="streaming",
     )
-    return Summed(pl.scan_parquet(by_case, glob=False), pl.scan_parquet(by_ticket, glob=False))
+    return MessageCounts(pl.scan_parquet(by_signature, glob=False), pl.scan_parquet(by_ticket, glob=False))

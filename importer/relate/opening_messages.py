@@ -7,7 +7,8 @@ import polars as pl
 
 from importer.migration.presets import Opening
 from importer.model import Direction
-from importer.validate.judge import CASE, case, count, key
+from importer.tables.frames import AUTHOR_SIGNATURE
+from importer.validate.kept import author_signature, id_hash, row_count
 
 # A mail that opens a ticket and the ticket's own row are written within this time.
 _TOGETHER = timedelta(minutes=10)
@@ -35,12 +36,12 @@ class Openings:
 def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame) -> Openings:
     """`opened` are the openings, `messages` all that say something, with their direction; `tickets` those
     that go (see by_ticket)."""
-    told = count(opened)
+    told = row_count(opened)
     twice = repeated(opened, messages, "unless_repeated") if told else None
     begun = tickets.filter(pl.col("first_public").is_not_null())
     ours = (pl.col("first_public") % 2).sum()
     conversations, by_agents = begun.select(pl.len(), ours=ours).collect(engine="streaming").row(0)
-    return Openings(told, count(twice) if twice is not None else 0, conversations, by_agents)
+    return Openings(told, row_count(twice) if twice is not None else 0, conversations, by_agents)
 
 
 def by_ticket(messages: pl.LazyFrame) -> pl.LazyFrame:
@@ -77,7 +78,7 @@ def messages(tickets: pl.LazyFrame) -> pl.LazyFrame:
             items=pl.lit(0, pl.UInt32),
             _opening=pl.lit(value=True),
         )
-        .with_columns(key=key("message_id"), case=case(CASE))
+        .with_columns(key=id_hash("message_id"), signature=author_signature(AUTHOR_SIGNATURE))
     )
 
 

@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from importer.model import Direction
-from importer.read import UNNAMED
+from importer.read.mapping.canonical import UNNAMED
 from importer.relate.fates import Related
+from importer.tables.frames import SIGNAL
 from importer.tables.schema import TableSchema
-from importer.validate.judge import Checked, count
-from importer.validate.row_signals import PREFIX
+from importer.validate.judge import Checked
+from importer.validate.kept import row_count
 
 EXAMPLES, VALUES = 3, 5
 
@@ -114,7 +115,7 @@ def _row_kinds(
             yield (
                 f"eaten_ids:{field.name}",
                 (
-                    pl.col(f"{PREFIX}eaten.{field.name}"),
+                    pl.col(f"{SIGNAL}eaten.{field.name}"),
                     field.name,
                     f"values of {field.name} look as if a spreadsheet had rounded them (3.7E+11, 1000.0), so "
                     "they may not be the real ids; export again without opening the file in one, or set "
@@ -125,7 +126,7 @@ def _row_kinds(
             yield (
                 f"not_sent:{field.name}",
                 (
-                    pl.col(f"{PREFIX}unlike.{field.name}"),
+                    pl.col(f"{SIGNAL}unlike.{field.name}"),
                     field.name,
                     f"{field.name} cannot be read as one (as {field.example}), so it does not go; the "
                     f"{field.beside} beside it does",
@@ -151,9 +152,9 @@ def _row_kinds(
         yield "closed_before_created", (backwards, "closed_at", why)
     there = set(table.good.collect_schema().names())
     for mark, (column, message) in _MARKS.items():
-        if f"{PREFIX}{mark}" in there:
+        if f"{SIGNAL}{mark}" in there:
             where = next((c for c in column if c in given), column[0])
-            yield mark, (pl.col(f"{PREFIX}{mark}"), where, message)
+            yield mark, (pl.col(f"{SIGNAL}{mark}"), where, message)
 
 
 _MARKS = {
@@ -195,7 +196,7 @@ def _unnamed(name: str, table: Checked) -> Iterator[Finding]:
             name,
             "values_unnamed",
             int(counted["len"].sum()),
-            count(table.good),
+            row_count(table.good),
             f"{canonical} holds what values.{canonical} does not name, so that its '*' makes it {meant!r}: "
             f"{said}",
         )
@@ -207,7 +208,7 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
             continue
         rule = "ticket_id.foreignKey" if name == "messages" else "message_id.foreignKey"
         orphans = related.fates[name].filter(pl.col("rule") == rule)
-        homeless = count(orphans)
+        homeless = row_count(orphans)
         if homeless > tables[name].read * _MOST:
             yield Finding(
                 name,
@@ -220,7 +221,7 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
 
 
 def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
-    if related.unsaid and related.unsaid == count(related.going.filter(~pl.col("_opening"))):
+    if related.unsaid and related.unsaid == row_count(related.going.filter(~pl.col("_opening"))):
         yield Finding(
             "messages",
             "all_internal",
@@ -249,7 +250,7 @@ def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator
     tickets = related.tickets.filter("_default_requester", pl.col("requester_id").is_not_null())
     nameless = pl.col("key").is_null() | ~pl.col("is_agent")
     authors = related.authors.filter("_unknown", nameless).collect(engine="streaming").lazy()
-    messages = related.going.join(authors, on="case", how="semi").filter(~pl.col("_opening"))
+    messages = related.going.join(authors, on="signature", how="semi").filter(~pl.col("_opening"))
     for name, who, rows, stand_in in (
         ("tickets", "requester", tickets, "people.default_requester stands in"),
         (
@@ -259,14 +260,14 @@ def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator
             "people.default_agent stands in for agents, the requester for others",
         ),
     ):
-        if hits := count(rows):
+        if hits := row_count(rows):
             rows = rows.select("_file", "_record").sort("_file", "_record")
             places = rows.head(EXAMPLES).collect(engine="streaming")
             yield Finding(
                 name,
                 "unknown_people",
                 hits,
-                count(tables[name].good),
+                row_count(tables[name].good),
                 f"{who}_id names somebody whose address is not in the row, and {why} it; {stand_in}",
                 tuple(Place(file, record, f"{who}_id") for file, record in places.iter_rows()),
             )
@@ -347,7 +348,7 @@ def _texts_left(tickets: Checked, carried: Collection[str]) -> Iterator[Finding]
                 "tickets",
                 "texts_left",
                 found[f"count.{name}"],
-                count(tickets.good),
+                row_count(tickets.good),
                 f"{name} holds texts of {found[name]:,.0f} characters on the average, and does not go: say "
                 "what it is (opening_text, messages by each, conversation.attributes), or drop the header",
             )
@@ -357,7 +358,7 @@ def _at_night(related: Related, timezone: str | None) -> Iterator[Finding]:
     zone = timezone or "UTC"
     at = pl.col("created_at").dt.convert_time_zone(ZoneInfo(zone).key).dt.hour()
     agents = related.authors.filter(pl.col("is_agent") & (pl.col("direction") == Direction.OUTBOUND))
-    sent = related.going.join(agents, on="case", how="semi")
+    sent = related.going.join(agents, on="signature", how="semi")
     total, night = (
         sent.select(pl.col("created_at").count(), at.is_in(list(_NIGHT_HOURS)).sum().alias("night"))
         .collect(engine="streaming")

@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from importer import read
+from importer.read.fetch import fetch
+from importer.read.mapping.explode import record_of
 from importer.relate.fates import Related
 from importer.relate.warnings import Finding
 from importer.report.rejects import example
@@ -73,9 +74,9 @@ def _examples(finding: Finding, table: Checked) -> Iterator[str]:
     """Each file is read once for all its rows."""
     for number, origin in enumerate(table.scanned.origins):
         places = [place for place in finding.places if place.file == number]
-        records = sorted({read.record_of(place.record, origin.part) for place in places})
-        shown = {read.record_of(place.record, origin.part): place for place in reversed(places)}
-        for record in read.fetch(origin.file, records) if records else ():
+        records = sorted({record_of(place.record, origin.part) for place in places})
+        shown = {record_of(place.record, origin.part): place for place in reversed(places)}
+        for record in fetch(origin.file, records) if records else ():
             cells = dict(zip(origin.file.header, record.cells, strict=False))
             place = shown[record.number]
             cell = origin.shown(place.column, place.record, cells)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import polars as pl
 
-from importer import read
 from importer.model import State
 from importer.private_files import writing
-from importer.read import REASON_COLUMNS, SourceFile
+from importer.read.corrections import TOO_WIDE, source_label
+from importer.read.fetch import Record, fetch
+from importer.read.mapping.explode import record_of
+from importer.read.rejects_format import REASON_COLUMNS, guarded, row_writer
+from importer.read.source_file import SourceFile
+from importer.read.table import Origin
 from importer.relate.fates import RULES
 from importer.tables.schema import TABLES
 from importer.validate.judge import Checked
@@ -64,7 +68,7 @@ class _Use:
 
     name: str
     table: Checked
-    origin: read.Origin
+    origin: Origin
     rejected: pl.DataFrame
 
 
@@ -133,8 +137,8 @@ def _write(source: str, uses: Sequence[_Use], path: Path, first: _First) -> None
         name: title for file in files.values() for name, title in zip(file.header, file.titles, strict=True)
     }
     with writing(path) as out:
-        write = read.row_writer(out)
-        write([*REASON_COLUMNS, *(read.guarded(titles[name]) for name in header)])
+        write = row_writer(out)
+        write([*REASON_COLUMNS, *(guarded(titles[name]) for name in header)])
         for file in files.values():
             own = [use for use in uses if use.origin.file.path == file.path]
             for record, reasons in _broken(source, own, first):
@@ -142,26 +146,24 @@ def _write(source: str, uses: Sequence[_Use], path: Path, first: _First) -> None
                 write(
                     [
                         record.line,
-                        read.guarded(", ".join(dict.fromkeys(one.column for one in reasons))),
+                        guarded(", ".join(dict.fromkeys(one.column for one in reasons))),
                         ", ".join(dict.fromkeys(one.rule for one in reasons)),
-                        read.guarded(reasons[0].value),
-                        read.guarded("; ".join(dict.fromkeys(said))),
-                        read.source(file, record.number, record.cells),
-                        *map(read.guarded, _row(file, record, header)),
+                        guarded(reasons[0].value),
+                        guarded("; ".join(dict.fromkeys(said))),
+                        source_label(file, record.number, record.cells),
+                        *map(guarded, _row(file, record, header)),
                     ]
                 )
 
 
-def _broken(
-    source: str, uses: Sequence[_Use], first: _First
-) -> Iterator[tuple[read.Record, list["_Reason"]]]:
+def _broken(source: str, uses: Sequence[_Use], first: _First) -> Iterator[tuple[Record, list["_Reason"]]]:
     """The rejected rows of one file in their order, each once, with all reasons."""
     by_row: dict[int, list[tuple[_Use, int, list[str]]]] = {}
     for use in uses:
         for record, rules in use.rejected.select("_record", "rule").iter_rows():
-            by_row.setdefault(read.record_of(record, use.origin.part), []).append((use, record, rules))
+            by_row.setdefault(record_of(record, use.origin.part), []).append((use, record, rules))
     file = uses[0].origin.file
-    for row in read.fetch(file, sorted(by_row)):
+    for row in fetch(file, sorted(by_row)):
         cells = dict(zip(file.header, row.cells, strict=False))
         reasons: list[_Reason] = []
         for use, record, rules in by_row[row.number]:
@@ -178,7 +180,7 @@ def _own_header(file: SourceFile) -> Iterator[str]:
     return (name for name in file.header if not (file.is_rejects and name in REASON_COLUMNS))
 
 
-def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
+def _row(file: SourceFile, record: Record, header: list[str]) -> list[str]:
     """The source's own cells. Of a row whose width is wrong, as many as it has, so that it stays wrong until
     somebody mends it."""
     own, cells = list(file.header[file.reasons :]), list(record.cells[file.reasons :])
@@ -188,7 +190,7 @@ def _row(file: SourceFile, record: read.Record, header: list[str]) -> list[str]:
     row = [by_name.get(name, "") for name in header] + cells[len(own) :]
     if len(cells) < len(own):
         # With the header of several files it would be as long as any other, so it gets another wrong width.
-        return row[:-1] if row[-1] == "" else [*row, read.TOO_WIDE]
+        return row[:-1] if row[-1] == "" else [*row, TOO_WIDE]
     return row
 
 

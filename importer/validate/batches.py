@@ -8,7 +8,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from importer.parse.fastpath import PLAIN, Assuming, Care, Thorough, Work
-from importer.read import Piece, batches
+from importer.read.frames import batches
+from importer.read.table import Piece
 
 Judge = Callable[[pl.LazyFrame, Care], pl.LazyFrame]
 
@@ -18,7 +19,7 @@ _OTHERS, _BYTES_OF_OTHERS = 40_000, 1 << 26
 _MOST_OTHERS = 0.5
 
 
-def sifted(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
+def judged_in_batches(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
     """What `judge` makes of the rows of all pieces, one piece after the other; in a piece, rows that are not
     plain come later than others. Asked for rows to be told apart, `judge` gives PLAIN too."""
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import polars as pl
 
+from importer.parse.addresses import EMAIL
 from importer.parse.distinct import nowhere
 from importer.parse.fastpath import Care, Work
-from importer.tables.schema import EMAIL, Field, TableSchema, without
+from importer.tables.frames import SIGNAL
+from importer.tables.rules import without
+from importer.tables.schema import Field, TableSchema
 
-PREFIX = "damage."
 # UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
 # for bytes that somebody could not read.
 _GARBLED_SIGNS = (
@@ -23,32 +25,32 @@ _HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
 _TEXTS = ("text", "html", "opening_text", "opening_html")
 
 
-def marks(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[pl.Expr]:
+def row_signals(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[pl.Expr]:
     """`damage.<mark>`, true or false, for the columns that the export has."""
     texts = [name for name in _TEXTS if name in given]
     if texts:
-        yield _mark("template_holes", texts, _HOLES, care, implied=True)  # by mojibake
+        yield _signal("template_holes", texts, _HOLES, care, implied=True)  # by mojibake
     read = [*texts, *(["subject"] if "subject" in given else [])]
     if read:
-        yield _mark("mojibake", read, _MOJIBAKE, care)
+        yield _signal("mojibake", read, _MOJIBAKE, care)
     for field in schema.fields:
         if field.name in given and field.name.endswith("_id"):
-            yield care.work(pl.col(field.name), _EATEN_ID).alias(f"{PREFIX}eaten.{field.name}")
+            yield care.work(pl.col(field.name), _EATEN_ID).alias(f"{SIGNAL}eaten.{field.name}")
     copies = [name for name in ("cc", "bcc") if name in given]
     if copies:
-        yield _mark("copies_without_address", copies, _NO_ADDRESS, care)
+        yield _signal("copies_without_address", copies, _NO_ADDRESS, care)
     for field in schema.fields:
         if field.name in given and field.beside in given:
-            yield care.work(pl.col(field.name), _unlike(field)).alias(f"{PREFIX}unlike.{field.name}")
+            yield care.work(pl.col(field.name), _unlike(field)).alias(f"{SIGNAL}unlike.{field.name}")
     times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
     if times:
         twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
-        yield twice.fill_null(value=False).alias(f"{PREFIX}repeated_times")
+        yield twice.fill_null(value=False).alias(f"{SIGNAL}repeated_times")
 
 
-def _mark(name: str, texts: Collection[str], work: Work, care: Care, *, implied: bool = False) -> pl.Expr:
+def _signal(name: str, texts: Collection[str], work: Work, care: Care, *, implied: bool = False) -> pl.Expr:
     found = [care.work(pl.col(text), work, implied=implied) for text in texts]
-    return pl.any_horizontal(found).fill_null(value=False).alias(f"{PREFIX}{name}")
+    return pl.any_horizontal(found).fill_null(value=False).alias(f"{SIGNAL}{name}")
 
 
 def _rare(pattern: str, plain: Callable[[Any], Any]) -> Work:

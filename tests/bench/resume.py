@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from importer import read
 from importer.checkpoint import database as checkpoint
 from importer.dixa import integrations
 from importer.migration import file as config
 from importer.model import State
 from importer.pipeline import prepare as dry_run
+from importer.read.scan import scan
 from importer.sandbox import Settings, running
 
 MIGRATION = """
@@ -95,7 +95,7 @@ def main() -> None:
         migration = config.load(path)
         work = folder / "work"
         work.mkdir()
-        scanned = read.scan(migration.source, folder, work)
+        scanned = scan(migration.source, folder, work)
         ready = dry_run.prepare(migration, scanned, work, with_holes=False, say=lambda _: None)
         binding = checkpoint.Binding(migration.name, migration.target.api, migration.target.base_url)
         with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:

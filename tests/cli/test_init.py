@@ -12,12 +12,13 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-from importer import read
 from importer.cli import dixa_import as group
 from importer.cli.group import Session
 from importer.errors import ConfigError, SourceError
 from importer.migration import file as config
 from importer.migration import presets
+from importer.read.scan import scan
+from importer.read.table import Scanned
 from importer.resources import SAMPLES
 
 LOOK_ALIKES = SAMPLES / "presets"
@@ -55,9 +56,9 @@ def toml(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text("utf-8"))
 
 
-def scanned(path: Path, workdir: Path) -> dict[str, read.Scanned]:
+def scanned(path: Path, workdir: Path) -> dict[str, Scanned]:
     loaded = config.load(path)
-    return read.scan(loaded.source, loaded.folder, workdir)
+    return scan(loaded.source, loaded.folder, workdir)
 
 
 # -- exports that are known

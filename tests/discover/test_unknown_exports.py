@@ -13,7 +13,8 @@ import pytest
 from importer.discover.recognise import recognise
 from importer.discover.template import migration_lines
 from importer.model import Conversation
-from importer.read import look, sample
+from importer.read.look import look
+from importer.read.sample import sample
 from importer.relate import warnings as damage
 
 # What is said of a ticket: status, requester's e-mail, and of each message its direction, author and text.

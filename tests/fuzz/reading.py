@@ -10,12 +10,15 @@ from typing import Any
 import polars as pl
 from exports import Case
 
-from importer import read
 from importer.errors import RunError
 from importer.migration import file as config
-from importer.read.csv import structure as proof
+from importer.read import look
+from importer.read.csv import structure
+from importer.read.rejects_format import REASON_COLUMNS
+from importer.read.scan import scan
 from importer.report import rejects
-from importer.validate.judge import BODIES, FATE_SCHEMA, Checked, validate
+from importer.tables.frames import BODIES, FATE_SCHEMA
+from importer.validate.judge import Checked, judge_table
 
 MIGRATION = """
 version = 1
@@ -33,7 +36,7 @@ endpoint = "+4512345678"
 default_agent = "migration@nordlys.example"
 """
 # What no input of the fuzz is long enough for, set so small that it is: (module, name) by what the case says.
-_LIMITS = {"chunk": (proof, "CHUNK"), "sample": (read.files, "_SAMPLE_BYTES")}
+_LIMITS = {"chunk": (structure, "CHUNK"), "sample": (look, "_SAMPLE_BYTES")}
 
 
 @dataclass(slots=True)
@@ -94,9 +97,9 @@ _USUAL = {name: getattr(module, constant) for name, (module, constant) in _LIMIT
 
 def _read(path: Path, table: str) -> Reading:
     migration = config.load(path)
-    scanned = read.scan(migration.source, migration.folder, path.parent)
+    scanned = scan(migration.source, migration.folder, path.parent)
     checked = {
-        name: validate(one, timezone=migration.source.timezone, workdir=path.parent)
+        name: judge_table(one, timezone=migration.source.timezone, workdir=path.parent)
         for name, one in scanned.items()
     }
     own = {table: checked[table]}
@@ -130,7 +133,7 @@ def _of(checked: Checked) -> Reading:
         good={row["_record"]: {name: row[name] for name in origin.columns} for row in _rows(good)},
         fates=fates,
         total=checked.read,
-        records=origin.proof.result().records if origin.proof and origin.is_each else None,
+        records=origin.structure.result().records if origin.structure and origin.is_each else None,
     )
 
 
@@ -155,4 +158,4 @@ def _add_rejects(reading: Reading, path: Path) -> None:
         for row in rows:
             number = int(row[header.index("_source")].rsplit("#", 2)[1])
             reading.lines[number] = int(row[header.index("_line")])
-            reading.cells[number] = tuple(row[len(read.REASON_COLUMNS) :])
+            reading.cells[number] = tuple(row[len(REASON_COLUMNS) :])

@@ -1,4 +1,4 @@
-"""Does the oracle see what is wrong? Readings that are wrong on purpose, and a reader without its proof."""
+"""Does the oracle see what is wrong? Readings that are wrong on purpose, and a reader without its check."""
 
 import os
 import random
@@ -15,9 +15,9 @@ from oracle import judge
 from reading import Reading, read_case
 from tabulate import tabulate
 
-from importer.read.csv import structure_checks as proofs
-from importer.read.csv.structure import Proof
-from importer.validate import judge as validate
+from importer.read.csv import structure_checks
+from importer.read.csv.structure import Structure
+from importer.validate import judge as judging
 
 INPUTS = 300
 Change = Callable[[Reading, random.Random], None]
@@ -110,16 +110,16 @@ CHANGES: tuple[Change, ...] = (
 
 
 def self_check() -> int:
-    """0 where every wrong reading is caught, and the reader without its proof in many classes."""
+    """0 where every wrong reading is caught, and the reader without its check in many classes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # panics write there
     readings = _readings(INPUTS)
     sound = [(made, reading) for made, reading in readings if not judge(made, reading)]
     caught, missed = _of_changes([(made, reading) for made, reading in sound if reading.refused is None])
     names = [change.__name__ for change in CHANGES]
     print(tabulate([[n, caught[n], missed[n]] for n in names], ["wrong reading", "caught", "missed"]), "\n")
-    unproved = _without_proof({made.seed for made, _ in sound})
-    print(tabulate(sorted(unproved.items()), ["class of which polars alone misreads some", "inputs"]))
-    enough = all(caught[name] >= 5 for name in names) and len(unproved) >= 10
+    unchecked = _without_check({made.seed for made, _ in sound})
+    print(tabulate(sorted(unchecked.items()), ["class of which polars alone misreads some", "inputs"]))
+    enough = all(caught[name] >= 5 for name in names) and len(unchecked) >= 10
     return 0 if enough and not missed else 1
 
 
@@ -151,14 +151,14 @@ def _of_changes(readings: list[tuple[Case, Reading]]) -> tuple[Counter[str], Cou
     return caught, missed
 
 
-def _without_proof(sound: set[int]) -> Counter[str]:
-    """The importer's reader with a proof that always holds: what polars makes of the files. `sound` are those
+def _without_check(sound: set[int]) -> Counter[str]:
+    """The importer's reader with a check that always passes: what polars makes of the files. `sound` are those
     that are read right with it."""
-    prove, differs = proofs.prove, validate._differs
-    proofs.prove, validate._differs = lambda *_: Proof(), lambda *_: False
+    check, differs = structure_checks.check_structure, judging._differs
+    structure_checks.check_structure, judging._differs = lambda *_: Structure(), lambda *_: False
     try:
         found = [(made, judge(made, replace(reading, records=None))) for made, reading in _readings(INPUTS)]
     finally:
-        proofs.prove, validate._differs = prove, differs
+        structure_checks.check_structure, judging._differs = check, differs
     new = [made for made, wrong in found if wrong and made.seed in sound and made.kind == "csv"]
     return Counter(name for made in new for name in label(made))

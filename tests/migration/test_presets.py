@@ -11,7 +11,8 @@ from importer.cli.init import migration_lines
 from importer.discover.recognise import recognise
 from importer.migration import presets
 from importer.pipeline import prepare as dry_run
-from importer.read import find, look
+from importer.read.find import find
+from importer.read.look import look
 from importer.resources import SAMPLES
 from importer.tables.schema import load
 
@@ -90,7 +91,7 @@ def said(ready: dry_run.Prepared) -> dict[str, Any]:
             for name, frame in related.fates.items()
         },
         "contacts": related.contacts.collect().rows(),
-        "authors": sorted(map(repr, related.authors.drop("case").collect().rows())),
+        "authors": sorted(map(repr, related.authors.drop("signature").collect().rows())),
         "numbers": (related.openings, related.unsaid, related.default_agents, related.default_requesters),
     }
 

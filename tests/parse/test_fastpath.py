@@ -10,29 +10,33 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from importer import read
 from importer.migration import file as config
+from importer.parse.addresses import ADDRESS, URL
+from importer.parse.booleans import BOOLEAN
 from importer.parse.fastpath import Assuming, Care, Thorough, Work
 from importer.parse.instants import reading
+from importer.parse.lists import LIST
+from importer.parse.phones import phone
 from importer.read.mapping import canonical as shape
-from importer.read.mapping import header as columns
-from importer.tables import schema
+from importer.read.scan import scan
+from importer.read.table import Piece
+from importer.tables.rules import _length
 from importer.validate import batches as sift
 from importer.validate import row_signals as marks
-from importer.validate.judge import validate
+from importer.validate.judge import judge_table
 
 many = settings(max_examples=300, derandomize=True, deadline=None)
-URL = schema.URL
+URL = URL
 TIMES = ["2024-03-31T09:15:00Z", "2024-03-31 09:15:00", "2024-10-27 02:30:00", "2024-03-31 02:30:00"]
 WORKS: dict[str, Work] = {
     "tidy": shape._TIDY,
     "tidy body": shape._TIDY_BODY,
     "spelling": shape._spelling(["in_bound", "a"]),
-    "address": columns._ADDRESS,
-    "phone": columns.phone("DK"),
-    "boolean": schema._BOOLEAN,
-    "list": schema._LIST,
-    "length": schema._length(3),
+    "address": ADDRESS,
+    "phone": phone("DK"),
+    "boolean": BOOLEAN,
+    "list": LIST,
+    "length": _length(3),
     "holes": marks._HOLES,
     "mojibake": marks._MOJIBAKE,
     "eaten id": marks._EATEN_ID,
@@ -140,14 +144,14 @@ def rows(draw: st.DrawFn) -> tuple[str, ...]:
 )
 def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:
     frame = pl.DataFrame(made, schema=dict.fromkeys(HEADERS, pl.String), orient="row")
-    both = [judged(frame, way) for way in (sift.sifted, _thorough_alone)]
+    both = [judged(frame, way) for way in (sift.judged_in_batches, _thorough_alone)]
     for one, other in zip(*both, strict=True):
         assert one.sort(one.columns).equals(other.sort(other.columns), null_equal=True)
 
 
 def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.DataFrame]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("importer.validate.judge.sifted", way)
+        patch.setattr("importer.validate.judge.judged_in_batches", way)
         patch.setattr("importer.read.frames._ROWS", 7)
         patch.setattr(sift, "_OTHERS", 3)
         path = Path(folder) / "m.toml"
@@ -157,11 +161,13 @@ def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.Dat
         )
         path.write_text(MIGRATION)
         loaded = config.load(path)
-        table = read.scan(loaded.source, loaded.folder, Path(folder))["messages"]
+        table = scan(loaded.source, loaded.folder, Path(folder))["messages"]
         found = []
         for whole in (True, False):
-            checked = validate(table, timezone="Europe/Copenhagen", workdir=Path(folder), whole=whole)
-            authors = checked.good.join(checked.cases, on="case", how="left", suffix=" of case")
+            checked = judge_table(table, timezone="Europe/Copenhagen", workdir=Path(folder), whole=whole)
+            authors = checked.good.join(
+                checked.signatures, on="signature", how="left", suffix=" of signature"
+            )
             found += [authors.drop("attachments", strict=False).collect(), checked.fates.collect()]
         return found
 
@@ -182,7 +188,7 @@ endpoint = "a@b.example"
 
 
 def _thorough_alone(
-    pieces: tuple[read.Piece, ...], judge: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+    pieces: tuple[Piece, ...], judge: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
 ) -> pl.LazyFrame:
     care = Thorough()
     return pl.concat([judge(piece.read(piece.source, care), care) for piece in pieces])
@@ -229,8 +235,8 @@ def test_every_good_message_has_its_case_also_behind_rows_that_need_work(
     head = "message_id,ticket_id,author_email,public,text\n"
     pairs = (f"{2 * n},1,u{n}@b.example, yes,a\n{2 * n + 1},1,u{n}@b.example,no,b\n" for n in range(2_000))
     loaded = config.load(migration(messages=head + "".join(pairs)))
-    table = read.scan(loaded.source, loaded.folder, tmp_path)["messages"]
-    checked = validate(table, timezone="UTC", workdir=tmp_path, whole=False)
-    assert checked.cases is not None
-    public = checked.good.join(checked.cases, on="case", how="left").collect()["public"]
+    table = scan(loaded.source, loaded.folder, tmp_path)["messages"]
+    checked = judge_table(table, timezone="UTC", workdir=tmp_path, whole=False)
+    assert checked.signatures is not None
+    public = checked.good.join(checked.signatures, on="signature", how="left").collect()["public"]
     assert (public.sum(), public.null_count(), len(public)) == (2_000, 0, 4_000)

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer import read
 from importer.errors import SourceError
 from importer.migration import file as config
 from importer.parse.instants import State, instants
 from importer.parse.time_formats import Decision, Form, decide, to_iso
-from importer.read import REASON_COLUMNS
+from importer.read.rejects_format import REASON_COLUMNS
+from importer.read.scan import scan
+from importer.read.table import Scanned
 from importer.relate import warnings as damage
 
 Migration = Callable[..., Path]
@@ -282,9 +283,9 @@ def test_the_form_of_most_cells_is_that_of_the_column() -> None:
 # -- through a migration file
 
 
-def scanned(path: Path) -> dict[str, read.Scanned]:
+def scanned(path: Path) -> dict[str, Scanned]:
     loaded = config.load(path)
-    return read.scan(loaded.source, loaded.folder, path.parent)
+    return {name: found.table for name, found in scan(loaded.source, loaded.folder, path.parent).items()}
 
 
 def created(path: Path, *columns: str) -> list[Any]:

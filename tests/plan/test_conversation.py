@@ -5,10 +5,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from importer import read
 from importer.migration import file as config
 from importer.pipeline import prepare as dry_run
 from importer.plan.conversation import plan
+from importer.read.scan import scan
 
 Migration = Callable[..., Path]
 
@@ -87,7 +87,7 @@ def test_shuffled_input_gives_the_same_plan(
         )
         loaded = config.load(folder / "m.toml")
         ready = dry_run.prepare(
-            loaded, read.scan(loaded.source, folder, folder), folder, with_holes=False, say=lambda _: None
+            loaded, scan(loaded.source, folder, folder), folder, with_holes=False, say=lambda _: None
         )
         assert ready.books.balanced
         plans.append(list(ready.parts.jobs()))

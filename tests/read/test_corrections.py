@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from importer.pipeline.prepare import Prepared
 from importer.private_files import writing
-from importer.read import REASON_COLUMNS, guarded
-from importer.read.source_file import unguarded
+from importer.read.rejects_format import REASON_COLUMNS, guarded, unguarded
 from importer.report import rejects
 
 Migration = Callable[..., Path]

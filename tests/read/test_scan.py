@@ -9,17 +9,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from importer import read
 from importer.errors import SourceError
 from importer.migration import file as config
-from importer.read.source_file import look
+from importer.read.fetch import fetch
+from importer.read.frames import batches
+from importer.read.look import look
+from importer.read.readable import ReadMode
+from importer.read.scan import scan as scan_table
+from importer.read.table import Scanned
 
 Migration = Callable[..., Path]
 
 
-def scan(path: Path) -> dict[str, read.Scanned]:
+def scan(path: Path) -> dict[str, Scanned]:
     loaded = config.load(path)
-    return read.scan(loaded.source, loaded.folder, path.parent)
+    return {
+        name: found.table for name, found in scan_table(loaded.source, loaded.folder, path.parent).items()
+    }
 
 
 def rows(path: Path, table: str, *columns: str) -> list[tuple[object, ...]]:
@@ -59,8 +65,8 @@ def test_an_encoding_that_shows_late_is_found_out_whatever_ends_the_lines(
 ) -> None:
     lines = ["ticket_id,subject", *(f"{n},{'x' * 2000}" for n in range(700)), "late,Rückfrage €", ""]
     path = migration(tickets=newline.join(lines).encode("cp1252"))
-    scanned = read.scan(config.load(path).source, path.parent, path.parent)["tickets"]
-    scanned = scanned.proved() or scanned
+    scanned = scan_table(config.load(path).source, path.parent, path.parent)["tickets"]
+    scanned = (scanned if scanned.is_unambiguous() else scanned.again(ReadMode.CHECKED)).table
     frame = scanned.frame.filter(pl.col("ticket_id") == "late")
     assert frame.select("subject", "_flaw").collect().rows() == [("Rückfrage €", None)]
 
@@ -266,7 +272,7 @@ def test_rows_are_fetched_with_the_line_of_an_editor(migration: Migration, tmp_p
     path = tmp_path / "t.csv"
     path.write_text('ticket_id,subject\n1,"a\nb\nc"\n2,x\n\n3,"y\n"\n4,z\n')
     file = look(path, encoding="utf-8", delimiter=None)
-    fetched = [(r.number, r.line, r.cells) for r in read.fetch(file, [0, 1, 3, 4])]
+    fetched = [(r.number, r.line, r.cells) for r in fetch(file, [0, 1, 3, 4])]
     assert fetched == [
         (0, 2, ("1", "a\nb\nc")),
         (1, 5, ("2", "x")),
@@ -286,9 +292,9 @@ def test_quotes_inside_cells_are_said_of_a_file_with_a_sep_line_too(
 def test_batches_hold_many_rows_or_few_long_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pl.select(n=pl.int_range(50_000), text=pl.lit("x" * 100)).write_csv(tmp_path / "t.csv")
     frame = pl.scan_csv(tmp_path / "t.csv", infer_schema=False)
-    (whole,) = read.batches(frame)
+    (whole,) = batches(frame)
     monkeypatch.setattr("importer.read.frames._BYTES", 1 << 20)
-    parts = list(read.batches(frame))
+    parts = list(batches(frame))
     assert 1 < len(parts) < 10  # polars reads some MB at a time
     assert whole.equals(pl.concat(parts))
 

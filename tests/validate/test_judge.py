@@ -8,24 +8,24 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from importer import read
 from importer.errors import SourceError
 from importer.migration import file as config
-from importer.read.csv.structure import Proof
+from importer.read.csv.structure import Structure
+from importer.read.scan import scan
 from importer.resources import SAMPLES
-from importer.validate.judge import validate
+from importer.validate.judge import judge_table
 
 
 def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tmp_path: Path) -> None:
     migration = config.load(SAMPLES / "helpdesk.toml")
-    scanned = read.scan(migration.source, migration.folder, tmp_path)["messages"]
-    (origin,) = scanned.origins
-    assert origin.proof.result().records == 27
-    wrong: Future[Proof] = Future()
-    wrong.set_result(replace(origin.proof.result(), records=28))
-    misread = replace(scanned, origins=(replace(origin, proof=wrong),))
+    scanned = scan(migration.source, migration.folder, tmp_path)["messages"]
+    (origin,) = scanned.table.origins
+    assert origin.structure.result().records == 27
+    wrong: Future[Structure] = Future()
+    wrong.set_result(replace(origin.structure.result(), records=28))
+    misread = replace(scanned, table=replace(scanned.table, origins=(replace(origin, structure=wrong),)))
     first, again = (
-        validate(table, timezone="Europe/Copenhagen", workdir=tmp_path) for table in (scanned, misread)
+        judge_table(table, timezone="Europe/Copenhagen", workdir=tmp_path) for table in (scanned, misread)
     )
     assert not first.scanned.files[0].is_copy
     assert again.scanned.files[0].is_copy
@@ -39,23 +39,24 @@ def test_rows_of_a_parquet_file_that_polars_loses_without_a_word_are_missed(
 ) -> None:
     pl.DataFrame({"ticket_id": ["1", "2"], "text": ["a", "b"]}).write_parquet(tmp_path / "m.parquet")
     loaded = config.load(migration(source='messages.files = "m.parquet"'))
-    scanned = read.scan(loaded.source, loaded.folder, tmp_path)["messages"]
-    (origin,) = scanned.origins
+    scanned = scan(loaded.source, loaded.folder, tmp_path)["messages"]
+    (origin,) = scanned.table.origins
     assert origin.rows == 2
-    assert validate(scanned, timezone="UTC", workdir=tmp_path).read == 2
-    fewer = replace(scanned, origins=(replace(origin, file=replace(origin.file, rows=3)),))
+    assert judge_table(scanned, timezone="UTC", workdir=tmp_path).read == 2
+    origins = (replace(origin, file=replace(origin.file, rows=3)),)
+    fewer = replace(scanned, table=replace(scanned.table, origins=origins))
     with pytest.raises(SourceError, match="of its 3 rows 2 could be read"):
-        validate(fewer, timezone="UTC", workdir=tmp_path)
+        judge_table(fewer, timezone="UTC", workdir=tmp_path)
 
 
 def test_rows_whose_keys_collide_are_told_apart_by_their_ids(
     migration: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("importer.validate.judge.key", lambda name: pl.lit(7, pl.UInt64))
+    monkeypatch.setattr("importer.validate.kept.id_hash", lambda name: pl.lit(7, pl.UInt64))
     loaded = config.load(migration(messages="message_id,ticket_id,text\na,1,x\nb,1,x\na,1,x\nc,1,x\n"))
-    scanned = read.scan(loaded.source, loaded.folder, tmp_path)["messages"]
+    scanned = scan(loaded.source, loaded.folder, tmp_path)["messages"]
     for whole in (True, False):
-        checked = validate(scanned, timezone="UTC", workdir=tmp_path, whole=whole)
+        checked = judge_table(scanned, timezone="UTC", workdir=tmp_path, whole=whole)
         assert checked.fates.select("_record", "rule").collect().rows() == [
             (0, "message_id.unique"),
             (2, "message_id.unique"),

@@ -32,31 +32,31 @@ _Words = npt.NDArray[np.uint64]
 
 
 @dataclass(slots=True)
-class Proof:
-    """What the bytes say. `records` counts the header and every line that ends outside quotes; `unproved`
+class Structure:
+    """What the bytes say. `records` counts the header and every line that ends outside quotes; `ambiguities`
     names what keeps the file from having one reading only. `no_utf8` holds lines with bytes that are no
     UTF-8, and `utf8` says whether most lines with characters beyond ASCII are, somewhere in the file."""
 
     records: int = 0
     delimiters: int = 0
-    unproved: set[str] = field(default_factory=set)
+    ambiguities: set[str] = field(default_factory=set)
     no_utf8: bytes = b""
     utf8: bool = False
 
 
-def prove(stream: IO[bytes], delimiter: str, width: int) -> Proof:
+def check_structure(stream: IO[bytes], delimiter: str, width: int) -> Structure:
     """Look at the bytes of a UTF-8 file with `width` columns, from its beginning."""
-    proof = Proof()
+    found = Structure()
     inside, before = False, _NEWLINE
     for chunk, size in _chunks(stream):
-        inside = _look(proof, chunk, size, ord(delimiter), inside, before)
+        inside = _look(found, chunk, size, ord(delimiter), inside, before)
         before = chunk[size - 1]
     if inside:
-        proof.unproved.add("an unclosed quote")
-    proof.records += before != _NEWLINE
-    if proof.delimiters != proof.records * (width - 1):
-        proof.unproved.add("rows of another width than the header")
-    return proof
+        found.ambiguities.add("an unclosed quote")
+    found.records += before != _NEWLINE
+    if found.delimiters != found.records * (width - 1):
+        found.ambiguities.add("rows of another width than the header")
+    return found
 
 
 def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
@@ -152,20 +152,20 @@ def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
             return
 
 
-def _look(proof: Proof, chunk: bytearray, size: int, delimiter: int, inside: bool, before: int) -> bool:
+def _look(found: Structure, chunk: bytearray, size: int, delimiter: int, inside: bool, before: int) -> bool:
     """Add what a piece of `size` bytes says, which begins `inside` quotes or not, behind the byte `before`;
     whether it ends inside."""
-    inside = _look_at_structure(proof, chunk, size, delimiter, inside, before)
+    inside = _look_at_structure(found, chunk, size, delimiter, inside, before)
     if chunk.find(0, 0, size) >= 0:
-        proof.unproved.add("NUL bytes")
+        found.ambiguities.add("NUL bytes")
     text = bytes(memoryview(chunk)[:size])
     if not text.isascii():
-        _look_at_text(proof, text)
+        _look_at_text(found, text)
     return inside
 
 
 def _look_at_structure(
-    proof: Proof, chunk: bytearray, size: int, delimiter: int, was_inside: bool, before: int
+    found: Structure, chunk: bytearray, size: int, delimiter: int, was_inside: bool, before: int
 ) -> bool:
     """Quotes, line ends and delimiters, as bits, the first byte lowest."""
     data = _words_of(chunk, size)
@@ -184,36 +184,36 @@ def _look_at_structure(
         openers = quote & inside & ~_earlier(boundary, before_is_boundary)
         closers = quote & outside & ~_later(boundary, carry=True)
         if _some(openers | closers):
-            proof.unproved.add(QUOTES_INSIDE)
+            found.ambiguities.add(QUOTES_INSIDE)
         ends, parts = newline & outside, parts & outside
     bare = ends
     if has_returns:
         returning = returns & outside
         bare = ends | returning
         if _some(returning & ~_later(newline, carry=size % 64 != 0)):
-            proof.unproved.add("carriage returns alone")
+            found.ambiguities.add("carriage returns alone")
     real = _first(size)
     line_starts = _earlier(ends, before == _NEWLINE and not was_inside)
     if _some(line_starts & bare & real):
-        proof.unproved.add("blank lines")
-    proof.records += _count(ends & real)
-    proof.delimiters += _count(parts)
+        found.ambiguities.add("blank lines")
+    found.records += _count(ends & real)
+    found.delimiters += _count(parts)
     return was_inside ^ bool(quotes & 1)
 
 
-def _look_at_text(proof: Proof, chunk: bytes) -> None:
+def _look_at_text(found: Structure, chunk: bytes) -> None:
     # One byte is found faster than three.
     if chunk.find(_BOM[0]) >= 0 and _BOM in chunk:
-        proof.unproved.add(BOM_INSIDE)
+        found.ambiguities.add(BOM_INSIDE)
     if _is_utf8(chunk):
-        proof.utf8 = True
+        found.utf8 = True
         return
-    proof.unproved.add("bytes that are no text")
+    found.ambiguities.add("bytes that are no text")
     lines = [line for line in chunk.split(b"\n") if not line.isascii()]
     bad = no_utf8(lines)
-    proof.utf8 |= len(bad) * 2 <= len(lines)
+    found.utf8 |= len(bad) * 2 <= len(lines)
     sample = b"\n".join(line[:4096] for line in bad[:64]) + b"\n"
-    proof.no_utf8 += sample[: max(0, _BAD_SAMPLE - len(proof.no_utf8))]
+    found.no_utf8 += sample[: max(0, _BAD_SAMPLE - len(found.no_utf8))]
 
 
 def _is_utf8(data: bytes) -> bool:

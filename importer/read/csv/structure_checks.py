@@ -1,30 +1,31 @@
-"""Proofs of files, made beside other work: a table may be judged on the assumption that they will hold."""
+"""Structure checks of files, made beside other work: a table may be judged on the assumption that its files
+will pass."""
 
 import threading
 from collections import deque
 from concurrent.futures import Future
 
-from importer.read.csv.structure import Proof, prove
+from importer.read.csv.structure import Structure, check_structure
 from importer.read.source_file import SourceFile
 
 
-class Proofs:
-    """Makes each proof once, one after the other, in a thread that keeps no program from ending."""
+class StructureChecks:
+    """Checks each file once, one after the other, in a daemon thread."""
 
     def __init__(self) -> None:
-        self._known: dict[SourceFile, Future[Proof]] = {}
+        self._known: dict[SourceFile, Future[Structure]] = {}
         self._waiting: deque[SourceFile] = deque()
         self._lock = threading.Lock()
         self._at_work = False
 
-    def of(self, file: SourceFile) -> Future[Proof]:
+    def of(self, file: SourceFile) -> Future[Structure]:
         with self._lock:
             if file not in self._known:
                 self._known[file] = Future()
                 self._waiting.append(file)
                 if not self._at_work:
                     self._at_work = True
-                    threading.Thread(target=self._work, name="proofs", daemon=True).start()
+                    threading.Thread(target=self._work, name="structure checks", daemon=True).start()
             return self._known[file]
 
     def _work(self) -> None:
@@ -37,8 +38,8 @@ class Proofs:
                 future = self._known[file]
             try:
                 with file.plain_bytes() as stream:
-                    proof = prove(stream, file.dialect.delimiter, len(file.header))
+                    structure = check_structure(stream, file.dialect.delimiter, len(file.header))
             except BaseException as error:
                 future.set_exception(error)
             else:
-                future.set_result(proof)
+                future.set_result(structure)

@@ -7,14 +7,18 @@ import polars as pl
 
 from importer.migration.presets import Part
 from importer.parse import distinct as cells
+from importer.parse.addresses import ADDRESS, ADDRESSES, FIRST_ADDRESS
 from importer.parse.fastpath import Care, Work
-from importer.read.csv.exact_rows import HARMLESS
-from importer.read.mapping import header as columns
+from importer.parse.nested import as_json
+from importer.parse.phones import phone
+from importer.parse.repairs import repaired_id, unescaped, unquoted
+from importer.read.flaws import HARMLESS
 from importer.read.mapping.explode import source_row
 from importer.read.mapping.header import Header
-from importer.read.source_file import REASON_COLUMNS, SourceFile
+from importer.read.rejects_format import REASON_COLUMNS
+from importer.read.source_file import SourceFile
+from importer.tables.frames import SIGNAL
 from importer.tables.schema import Field, TableSchema
-from importer.validate.row_signals import PREFIX
 
 # In bodies, blanks at the edges are the author's; elsewhere they are the exporter's.
 _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
@@ -22,7 +26,7 @@ _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
 OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
 # A value of these that only the `*` of its map knows may mean anything.
 _STATES = frozenset({"status", "direction", "author_role", "role"})
-UNNAMED = f"{PREFIX}unnamed."
+UNNAMED = f"{SIGNAL}unnamed."
 MENDED = "mended"  # why a row is left out for which a mended one stands
 REMOVED = "removed"  # and why one that its owner has emptied among the rejects
 
@@ -69,9 +73,9 @@ def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFr
     for name in header:
         cell = pl.col(name)
         if part.unquote:
-            cell = columns.unquoted(cell)
+            cell = unquoted(cell)
         if part.text_escapes:
-            cell = columns.unescaped(cell)
+            cell = unescaped(cell)
         if part.nulls:
             cell = pl.when(~cell.is_in(part.nulls)).then(cell)
         changes.append(cell.alias(name))
@@ -174,7 +178,7 @@ def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
     if not is_list:
         return frame.group_by("_key").agg(values.last().alias(name))
     several = frame.group_by("_key").agg(values.unique(maintain_order=True))
-    return several.select("_key", columns.as_json(pl.col("_value")).alias(name))
+    return several.select("_key", as_json(pl.col("_value")).alias(name))
 
 
 # -- what the cells say
@@ -191,10 +195,10 @@ def finished(
     if name in part.separators:
         value = value.str.replace_all(part.separators[name], "\n", literal=True)
     if name in ("cc", "bcc"):
-        value = care.work(value, columns.ADDRESSES)
+        value = care.work(value, ADDRESSES)
     if part.ids == "repair" and name.endswith("_id"):
-        value = columns.repaired_id(value)
-    return columns.canonical(value, field, region, care, implied=is_strict(field, part))
+        value = repaired_id(value)
+    return canonical(value, field, region, care, implied=is_strict(field, part))
 
 
 def guessed(parts: Iterable[Part]) -> list[str]:
@@ -283,3 +287,16 @@ def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
         )
         .select("_file", "_record", "_flaw", "_skip", "_differs", *names, *unnamed)
     )
+
+
+def canonical(
+    cell: pl.Expr, field: Field | None, region: str | None, care: Care, *, implied: bool
+) -> pl.Expr:
+    """A field's cells as its schema wants them, whatever the source."""
+    if field is not None and field.name == "to_email":
+        return care.work(cell, FIRST_ADDRESS)
+    if field is not None and field.format == "email":
+        return care.work(cell, ADDRESS, implied=implied)
+    if field is not None and field.format == "phone":
+        return care.work(cell, phone(region))
+    return cell

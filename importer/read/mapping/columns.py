@@ -10,12 +10,14 @@ import polars as pl
 from importer.errors import SourceError
 from importer.migration.file import Table
 from importer.migration.presets import Part
+from importer.parse.booleans import FALSE, TRUE
 from importer.parse.fastpath import Care
 from importer.read.mapping import canonical as shape
 from importer.read.mapping import explode as items
 from importer.read.mapping.header import Found, Header
-from importer.read.source_file import REASON_COLUMNS, SourceFile
-from importer.tables.schema import FALSE, TRUE, TableSchema
+from importer.read.rejects_format import REASON_COLUMNS
+from importer.read.source_file import SourceFile
+from importer.tables.schema import TableSchema
 
 _NAMED_IN = ("columns", "values", "defaults", "lookups", "extract", "matching", "separators", "times")
 _HEADERS_SHOWN = 60

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from importer.migration.presets import Each, Part
-from importer.read.mapping import header as columns
+from importer.parse.nested import as_text, parsed
 from importer.read.mapping.header import Header
 from importer.read.source_file import SourceFile
 
@@ -103,9 +103,9 @@ def _items(cells: pl.Series) -> pl.Series:
 
 
 def _listed(cell: str | None) -> list[str]:
-    value = columns.parsed(cell)
+    value = parsed(cell)
     if isinstance(value, list):
-        return [text for item in value if (text := columns.as_text(item)) is not None]
+        return [text for item in value if (text := as_text(item)) is not None]
     return [cell] if cell else []
 
 

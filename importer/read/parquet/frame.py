@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from importer.errors import SourceError
-from importer.read.mapping.header import as_json
+from importer.parse.nested import as_json
 
 # Row groups that polars reads ahead; each may be as large as all that else is in memory.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")

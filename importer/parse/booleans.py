@@ -1,0 +1,25 @@
+"""Words for yes and no → booleans. Pure."""
+
+import polars as pl
+
+from importer.parse.distinct import changed
+from importer.parse.fastpath import Work
+
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+
+
+def _booleans(cells: pl.Series) -> pl.Series:
+    def read(part: pl.Series) -> pl.Series:
+        folded = part.str.to_lowercase()
+        true = folded.is_in(TRUE)
+        return true.zip_with(true | folded.is_in(FALSE), pl.Series([None], dtype=pl.Boolean))
+
+    return changed(cells, read)
+
+
+BOOLEAN = Work(
+    _booleans,
+    lambda cell: cell.str.to_lowercase().is_in((*TRUE, *FALSE)),
+    lambda cell: cell.str.to_lowercase().is_in(TRUE),
+    pl.Boolean,
+)

@@ -1,0 +1,33 @@
+"""Phone numbers as people write them → E.164. Pure."""
+
+import re
+
+import phonenumbers
+import polars as pl
+
+from importer.parse.fastpath import Work
+
+
+def phone(region: str | None) -> Work:
+    """E.164, where the number can be read; `region` is the country of those without a country code."""
+
+    def read(cells: pl.Series) -> pl.Series:
+        known = {text: _phone(text, region) for text in cells.unique() if text is not None}
+        return cells.replace_strict(known, default=None, return_dtype=pl.String) if known else cells
+
+    return Work(read, lambda cell: cell.str.contains(f"^{_E164}$"))
+
+
+_E164 = r"\+[1-9][0-9]{3,14}"
+
+
+def _phone(text: str, region: str | None) -> str:
+    if re.fullmatch(_E164, text):
+        return text
+    try:
+        number = phonenumbers.parse(text.removeprefix("'"), region)
+    except phonenumbers.NumberParseException:
+        return text
+    if not phonenumbers.is_possible_number(number):
+        return text
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,142 @@
+"""The constraints of a Table Schema as named rules: polars expressions, true for rows that break the rule."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from importer.parse.addresses import EMAIL, URL
+from importer.parse.distinct import nowhere
+from importer.parse.fastpath import Care, Work
+from importer.parse.instants import State
+from importer.tables.schema import Field, TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`fails` is true for a row that breaks the rule; `message` says what would be right."""
+
+    name: str
+    column: str
+    message: str
+    fails: pl.Expr
+
+
+_TYPE_WORDS = {
+    "datetime": "no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
+    "boolean": "neither true nor false (values.{column} says which of both it means)",
+    "integer": "no whole number",
+    "array": "brackets without a list of texts in them",
+}
+
+
+def row_rules(schema: TableSchema, given: Collection[str], timezone: str | None, care: Care) -> list[Rule]:
+    """Every rule that looks at one row alone and at a given column; uniqueness and foreign keys are for
+    `validate` and `relate`."""
+    fields = [field for field in schema.fields if field.name in given]
+    return [
+        rule for field in fields for rule in _rules_of(field, timezone, care, beside=field.beside in given)
+    ]
+
+
+def _rules_of(field: Field, timezone: str | None, care: Care, *, beside: bool) -> list[Rule]:
+    def rule(name: str, message: str, fails: pl.Expr) -> Rule:
+        if beside and name == "pattern":
+            fails &= pl.col(str(field.beside)).is_null()
+        return Rule(f"{field.name}.{name}", field.name, message, fails.fill_null(value=False))
+
+    if field.type == "string":
+        given = pl.col(field.name)
+        rules = []
+    else:
+        given = pl.col(f"raw.{field.name}")
+        rules = _type_rules(field, timezone, rule, care)
+    rules += [
+        rule(name, *make(given, field, limit, care))
+        for name, limit in field.constraints.items()
+        if (make := _CONSTRAINTS.get(name)) and limit is not False
+    ]
+    if field.format in _FORMATS:
+        message, pattern = _FORMATS[field.format]
+        rules.append(rule("format", message, care.test(given, lambda part: ~part.str.contains(pattern))))
+    return rules
+
+
+def _type_rules(
+    field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule], care: Care
+) -> list[Rule]:
+    raw, value = pl.col(f"raw.{field.name}"), pl.col(field.name)
+    unread = raw.is_not_null() & value.is_null()
+    if field.type != "datetime":
+        rules = [rule("type", _TYPE_WORDS[field.type].format(column=field.name), unread)]
+        if field.item_format in _FORMATS:
+            message, pattern = _FORMATS[field.item_format]
+            rules.append(
+                rule("format", f"an item of the list is {message}", care.work(value, without(pattern)))
+            )
+        return rules
+    state = pl.col(f"state.{field.name}")
+    zoneless = (
+        "a time without a zone; set source.timezone"
+        if timezone is None
+        else f"a time that {timezone} skips (the clock goes forward)"
+    )
+    return [
+        rule("type", _TYPE_WORDS["datetime"], state == State.NO_TIME.value),
+        rule("timezone", zoneless, state == State.NO_INSTANT.value),
+    ]
+
+
+def without(pattern: str) -> Work:
+    """Whether a list has an item without the pattern."""
+
+    def found(cells: pl.Series) -> pl.Series:
+        there = cells.is_not_null()
+        given = cells.filter(there)
+        if given.list.eval(pl.element().str.contains(pattern)).list.all().all():
+            return nowhere(cells)
+        return ~cells.list.eval(pl.element().str.contains(pattern)).list.all()
+
+    return Work(found, lambda cell: cell.list.first().str.contains(pattern), nowhere, pl.Boolean)
+
+
+def _length(limit: int) -> Work:
+    """Whether a text is too long. It has no more characters than bytes, and those are counted at once."""
+
+    def too_long(cells: pl.Series) -> pl.Series:
+        longest = cells.str.len_bytes().max()
+        if not isinstance(longest, int) or longest <= limit:
+            return nowhere(cells)
+        return (cells.str.len_chars() > limit).fill_null(value=False)
+
+    return Work(too_long, lambda cell: cell.str.len_bytes() <= limit, nowhere, pl.Boolean)
+
+
+_FORMATS = {
+    "email": ("not one e-mail address", EMAIL),
+    "uri": ("no http(s) URL", URL),
+}
+
+
+_CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any, Care], tuple[str, pl.Expr]]] = {
+    "required": lambda cell, *_: ("must not be empty", cell.is_null()),
+    "enum": lambda cell, field, values, *__: (
+        f"must be one of {', '.join(values)} (values.{field.name} says which of them it means)",
+        ~cell.is_in(values),
+    ),
+    "pattern": lambda cell, field, pattern, care: (
+        f"must look like {field.example or pattern}",
+        care.test(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
+    ),
+    "minLength": lambda cell, _, limit, *__: (
+        f"is shorter than {limit} characters",
+        cell.str.len_chars() < limit,
+    ),
+    "maxLength": lambda cell, _, limit, care: (
+        f"is longer than {limit} characters",
+        care.work(cell, _length(limit)),
+    ),
+    "minimum": lambda _, field, limit, __: (f"is less than {limit}", pl.col(field.name) < limit),
+    "maximum": lambda _, field, limit, __: (f"is more than {limit}", pl.col(field.name) > limit),
+}

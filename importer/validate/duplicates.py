@@ -1,0 +1,45 @@
+"""Rows that share an id: which they are, and what a rejected row says about a good one of the same id."""
+
+import polars as pl
+
+from importer.model import State
+from importer.read.table import Scanned
+from importer.tables.frames import FATE_SCHEMA
+
+
+def apart(fates: pl.LazyFrame, good: pl.LazyFrame) -> pl.LazyFrame:
+    """A row that is left out or rejected beside a good one of the same record (an older version, one that was
+    mended) says nothing about that record, so it has no id_hash."""
+    own = fates.select("key").drop_nulls()
+    there = good.select("key").join(own, on="key", how="semi").unique().with_columns(_there=True)
+    known = pl.col("_there").is_null()
+    return (
+        fates.join(there, on="key", how="left")
+        .with_columns(key=pl.when(known).then("key"), ticket_id=pl.when(known).then("ticket_id"))
+        .select(*FATE_SCHEMA)
+    )
+
+
+def duplicates(scanned: Scanned, good: pl.LazyFrame) -> pl.DataFrame:
+    """The good rows that share an id with another, as fates. Keys find the few candidates, ids decide."""
+    table, column = scanned.schema.name, scanned.schema.primary
+    ordered = good.select(pl.col("key").drop_nulls()).collect(engine="streaming")["key"].sort()
+    twice = ordered.filter(ordered == ordered.shift()).unique().to_frame()
+    if twice.is_empty() or column is None:
+        return FATE_SCHEMA.to_frame()
+    candidates = good.join(twice.lazy(), on="key", how="semi").collect(engine="streaming").lazy()
+    return (
+        candidates.filter(pl.col(column).is_duplicated())
+        .select(
+            "_file",
+            "_record",
+            "key",
+            "parent",
+            items="items" if table == "messages" else pl.lit(0),
+            state=pl.lit(State.REJECTED.value),
+            rule=pl.lit(f"{column}.unique"),
+            ticket_id="ticket_id" if table == "tickets" else pl.lit(None),
+        )
+        .cast(FATE_SCHEMA)
+        .collect()
+    )
