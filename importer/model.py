@@ -62,20 +62,19 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message or private note of a conversation.
-
-    `author` is whom Dixa shall show as its author; `by_agent` says that this must be an agent, whom an
-    importer cannot create; `stand_in` that it is the default agent, for one without an address.
-    `author_name` is what the old helpdesk called the author. `created_at` has a zone, or is None where the
-    export gives no time at all. `text` is plain whatever the source has; `html` is given where it has that.
-    """
+    """One message or private note of a conversation."""
 
     message_id: str
+    # With a zone; None where the export gives no time at all.
     created_at: datetime | None
     direction: Direction
+    # Whom Dixa shall show as its author.
     author: Contact | None
+    # Whether the author must be an agent, whom this program cannot create.
     by_agent: bool
+    # What the old helpdesk called the author.
     author_name: str | None
+    # Plain text, whatever the source has.
     text: str
     channel: str | None = None
     from_email: str | None = None
@@ -83,20 +82,18 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
+    # Where the source has HTML.
     html: str | None = None
+    # Whether `text` was made from `html`.
     from_html: bool = False
+    # Whether the default agent replaces an author without an address.
     stand_in: bool = False
     fingerprint: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One ticket on its way into Dixa, its messages in the order in which they are to be read.
-
-    `assigned` says that the export names an assignee, `assignee` who it is where it has an address. `custom`
-    are the old helpdesk's further fields, by name. `mark` stands for all of its source rows; it is compared
-    between runs to see whether anything has changed at all.
-    """
+    """One ticket on its way into Dixa."""
 
     ticket_id: str
     requester: Contact
@@ -105,16 +102,21 @@ class Conversation:
     channel: str | None
     created_at: datetime | None
     tags: tuple[str, ...]
+    # In reading order.
     messages: tuple[Message, ...]
     status: str | None = None
     updated_at: datetime | None = None
     closed_at: datetime | None = None
     queue: str | None = None
+    # Whether the export names an assignee, and who it is where it has an address.
     assigned: bool = False
     assignee: Contact | None = None
+    # The old helpdesk's other fields, by name.
     custom: Mapping[str, str] = field(default_factory=dict)
+    # Changes when what is sent of the ticket itself may change.
     fingerprint: bytes = b""
-    mark: int | None = None
+    # A hash of all its source rows, compared between runs to see whether anything has changed at all.
+    source_hash: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,3 +340,13 @@ def fingerprint(*content: object) -> bytes:
     """Eight bytes that change when the content does. Fields are joined by a character that no text has."""
     text = "\x1f".join(["" if part is None else str(part) for part in content])
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """`state` is None where a creation was sent and no outcome is known; `at` is Unix time in seconds."""
+
+    state: State | None
+    dixa_id: str | None
+    reason: str
+    at: float

@@ -9,6 +9,16 @@ from typing import TextIO
 from importer.errors import ConfigError
 
 
+def private_folder(path: Path) -> Path:
+    """Make a folder (mode 0700) and those above it that are missing. Raises ConfigError where it cannot be
+    made."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: the folder cannot be made: {error.strerror}") from None
+    return path
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
     """A text file (UTF-8, mode 0600) that takes its place when it is complete, or is not there; bytes that

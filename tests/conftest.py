@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
-from importer.checkpoint import database as checkpoint
+from importer.checkpoint.journal import Binding, Checkpoint
 from importer.cli.demo import AGENTS
 from importer.migration import file as config
-from importer.pipeline import prepare as dry_run
 from importer.pipeline import run as pipeline
-from importer.push.workers import Options
+from importer.pipeline.prepare import prepare as prepare_export
+from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
+from importer.push.context import PushOptions
 from importer.read.scan import scan
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
@@ -104,7 +105,7 @@ def dixa_import() -> Program:
     return Program()
 
 
-Prepare = Callable[..., dry_run.Prepared]
+Prepare = Callable[..., Prepared]
 
 
 @pytest.fixture
@@ -112,16 +113,16 @@ def prepare(tmp_path: Path) -> Prepare:
     """Bring a migration file as far as the plan."""
     runs = 0
 
-    def prepare(
-        path: Path, *, with_holes: bool = False, jobs: bool = True, **overrides: Any
-    ) -> dry_run.Prepared:
+    def prepare(path: Path, *, with_holes: bool = False, jobs: bool = True, **overrides: Any) -> Prepared:
         nonlocal runs
         runs += 1
         workdir = tmp_path / f"work-{runs}"
         workdir.mkdir()
-        migration = config.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
+        migration = config.load_migration(
+            path, {key.replace("__", "."): value for key, value in overrides.items()}
+        )
         scanned = scan(migration.source, migration.folder, workdir)
-        return dry_run.prepare(
+        return prepare_export(
             migration, scanned, workdir, with_holes=with_holes, say=lambda _: None, jobs=jobs
         )
 
@@ -176,34 +177,34 @@ def migration(tmp_path: Path) -> Callable[..., Path]:
 
 
 GRACE = 0.15
-NO_LIMITS, OPTIONS = pipeline.Limits(), Options(grace_seconds=GRACE, latest_seconds=30.0)
+NO_LIMITS, OPTIONS = Limits(), PushOptions(grace_seconds=GRACE, latest_seconds=30.0)
 
 
 @dataclass
 class Runner:
     """A run in this process, as often as wanted, over the same checkpoint."""
 
-    prepare: Callable[..., dry_run.Prepared]
+    prepare: Callable[..., Prepared]
 
     def __call__(
         self,
         path: Path,
         sandbox: Running,
         *,
-        limits: pipeline.Limits = NO_LIMITS,
-        options: Options = OPTIONS,
+        limits: Limits = NO_LIMITS,
+        options: PushOptions = OPTIONS,
         token: str | None = None,
         ended: Callable[[Any], None] = lambda _: None,
         **overrides: Any,
-    ) -> pipeline.Ran:
+    ) -> RunResult:
         settings = {
             "target__rate": 2000.0, "target__burst": 200, "target__timeout": 0.4, "target__grace": GRACE,
             "target__max_outage": 5.0, "target__base_url": sandbox.url, **overrides,
         }  # fmt: skip
         ready = self.prepare(path, **settings)
         target = ready.migration.target
-        binding = checkpoint.Binding(ready.migration.name, target.api, target.base_url)
-        with checkpoint.Checkpoint(ready.migration.checkpoint, binding) as journal:
+        binding = Binding(ready.migration.name, target.api, target.base_url)
+        with Checkpoint(ready.migration.checkpoint, binding) as journal:
             return asyncio.run(
                 pipeline.run(
                     ready,
@@ -211,7 +212,7 @@ class Runner:
                     authorization=token or sandbox.token,
                     options=options,
                     limits=limits,
-                    world=pipeline.World(lambda _: None, ended, lambda _: None),
+                    hooks=RunHooks(lambda _: None, ended, lambda _: None),
                 )
             )
 

@@ -20,7 +20,7 @@ from importer.read.csv.structure import check_structure, records
 from importer.read.rejects_format import guarded, unguarded
 from importer.read.scan import scan
 from importer.report import rejects
-from importer.tables.frames import FATE_SCHEMA
+from importer.tables.frames import FATES
 from importer.validate.judge import judge_table
 
 HEADER = ("ticket_id", "requester_email", "subject", "status", "created_at", "opening_text", "Note")
@@ -82,12 +82,12 @@ def judged(place: Path, *names: str) -> Judged:
     """The tickets of these files, as a dry run judges them alone."""
     path = place / "properties.toml"
     path.write_text(MIGRATION.format(files=list(names)), "utf-8")
-    migration = config.load(path)
+    migration = config.load_migration(path)
     scanned = scan(migration.source, place, place)
     checked = judge_table(scanned["tickets"], timezone="UTC", workdir=place)
     fates = {
         "tickets": checked.fates,
-        "messages": pl.LazyFrame(schema={**FATE_SCHEMA, "_opening": pl.Boolean}),
+        "messages": pl.LazyFrame(schema={**FATES, "_opening": pl.Boolean}),
     }
     (place / "rejects").mkdir(exist_ok=True)
     _, paths = rejects.write({"tickets": checked}, fates, place / "rejects")

@@ -11,6 +11,7 @@ import pytest
 
 from importer.errors import SourceError
 from importer.model import State
+from importer.relate.reasons import WAITING
 from importer.report import rejects
 from importer.resources import SAMPLES
 
@@ -72,7 +73,7 @@ def test_a_defect_is_caught_by_its_rule(path: Path, prepare, tmp_path: Path) -> 
     table, _, rule = path.stem.partition(".")
     ready = prepare(SAMPLES / "helpdesk.toml", **{f"source__{table}__files": [str(path)]})
     problems, _ = rejects.write(ready.tables, ready.related.fates, tmp_path)
-    rejected = [p for p in problems if p.state is State.REJECTED and p.rule not in rejects.WAITING]
+    rejected = [p for p in problems if p.state is State.REJECTED and p.rule not in WAITING]
     assert [p.rule for p in rejected if p.table == table] == [rule]
     problem = next(p for p in rejected if p.table == table)
     # Two rows that share an id are both to blame.

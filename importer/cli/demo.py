@@ -6,39 +6,45 @@ from pathlib import Path
 
 import click
 
-from importer.cli.group import Session, command_line
-from importer.cli.run import push
+from importer.cli.actions import push
+from importer.cli.group import Command
+from importer.cli.session import Session
 from importer.errors import ConfigError
-from importer.migration import file as config
-from importer.pipeline import run as pipeline
+from importer.migration.file import load_migration
+from importer.pipeline.run import options
+from importer.report.files import envelope
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
 
 AGENTS = ("lene@nordlys.example", "omar@nordlys.example", "migration@nordlys.example")
 
 
-@click.command(epilog="\b\nExample:\n  dixa-import demo --into demo")
+@click.command(cls=Command, epilog="\b\nExample:\n  dixa-import demo --into demo")
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Only put the samples into this new folder, to try the other commands on.",
+    help="Only copy the samples to this new folder, to try the other commands on.",
 )
 @click.pass_obj
 def demo(session: Session, into: Path | None) -> int:
-    """Import the bundled samples into a sandbox and show what came of it."""
+    """Import the bundled samples into a sandbox and show the result."""
     if into is not None:
         _copy(into)
-        session.say(f"The samples are in {into}.\nNext: {command_line('validate', into / 'helpdesk.toml')}")
+        line = f"dixa-import validate {into / 'helpdesk.toml'}"
+        value = {**envelope("demo"), "folder": str(into), "next": [{"words": "Check them:", "command": line}]}
+        session.result([f"The samples are in {into}.", "", "Next:", "- Check them:", f"  {line}"], value)
         return 0
     folder = Path(tempfile.mkdtemp(prefix="dixa-import-demo-")) / "samples"
     _copy(folder)
     path = folder / "helpdesk.toml"
     session.say(f"Importing {path} into a sandbox on this machine.")
     with running(Settings(agents=AGENTS)) as sandbox:
-        loaded = config.load(path, {"target.base_url": sandbox.url})
-        options = pipeline.options(loaded)
-        code = push(session, loaded, path, authorization=sandbox.token, options=options)
-        session.say(f"The sandbox now holds {sandbox.contents()}. Look at the report: {loaded.report}")
+        loaded = load_migration(path, {"target.base_url": sandbox.url})
+        code = push(
+            session, loaded, path, authorization=sandbox.token, options=options(loaded.target), command="demo"
+        )
+        session.say(f"The sandbox now holds {sandbox.contents()}.")
+        session.say(f"See the report: {loaded.report / 'report.html'}")
     return code
 
 
@@ -46,6 +52,6 @@ def _copy(folder: Path) -> None:
     try:
         shutil.copytree(SAMPLES, folder)
     except FileExistsError:
-        raise ConfigError(f"{folder}: is there already; name a new folder") from None
+        raise ConfigError(f"{folder}: exists already; name a new folder") from None
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written: {error}") from None

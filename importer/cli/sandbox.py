@@ -8,7 +8,8 @@ from typing import Literal
 
 import click
 
-from importer.cli.group import Session
+from importer.cli.group import Command
+from importer.cli.session import Session
 from importer.errors import ConfigError
 from importer.sandbox.faults import Fault, Plan, parse
 from importer.sandbox.server import Settings, serving
@@ -16,7 +17,9 @@ from importer.sandbox.server import Settings, serving
 DEFAULT_PORT = 8484
 
 
-@click.command(epilog="\b\nExample:\n  dixa-import sandbox --port 8484 --agent agent@example.com")
+@click.command(
+    cls=Command, epilog="\b\nExample:\n  dixa-import sandbox --port 8484 --agent agent@example.com"
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -62,8 +65,14 @@ DEFAULT_PORT = 8484
     metavar="NAME[=SHARE]",
     help=f"Strike that share of the requests: {', '.join(Fault)}. May be given several times.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the faults' luck.")
-@click.option("--hang", "hang_seconds", default=60.0, show_default=True, help="Seconds of a hanging answer.")
+@click.option("--seed", default=0, show_default=True, help="Random seed for the faults.")
+@click.option(
+    "--hang",
+    "hang_seconds",
+    default=60.0,
+    show_default=True,
+    help="How long a hung response lasts, in seconds.",
+)
 @click.option("--late", "late_seconds", default=1.0, show_default=True, help="Seconds until a late commit.")
 @click.option("--expires-after", type=int, help="Requests after which the token is refused.")
 @click.option("--quota", type=int, help="Requests a day.")
@@ -92,7 +101,7 @@ def sandbox(
     quota: int | None,
     quota_reset: float,
 ) -> int:
-    """Serve a Dixa look-alike on loopback until Ctrl-C."""
+    """Serve a local Dixa look-alike to rehearse against, until Ctrl-C."""
     try:
         rates = dict(parse(text) for text in faults)
     except ValueError as error:
@@ -120,8 +129,8 @@ def sandbox(
         asyncio.run(_serve(session, settings))
     except OSError as error:
         raise ConfigError(
-            f"the sandbox cannot listen on port {port}: {error.strerror}; another --port is free perhaps "
-            "(and target.base_url, or --base-url, must say the same)"
+            f"the sandbox cannot listen on port {port}: {error.strerror}; choose another --port "
+            "(and the same one in target.base_url or --base-url)"
         ) from None
     except sqlite3.Error as error:
         raise ConfigError(f"{database}: cannot be the sandbox's database: {error}") from None

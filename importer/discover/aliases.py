@@ -8,13 +8,13 @@ from functools import cache
 
 import polars as pl
 
-from importer.discover.vocabulary import hints, meaning
+from importer.discover.vocabulary import hints, meaning_of
 from importer.parse.time_formats import decide
 from importer.read.mapping.header import Header
 from importer.resources import SCHEMAS
 from importer.tables.schema import TABLES, fold, load
 
-Cells = Callable[[str], pl.Series]
+CellsOf = Callable[[str], pl.Series]
 # What of the structs in a list is the item: of tags, of addresses, of attachments.
 _ITEMS = ("name", "url", "content_url", "address", "email")
 # Columns of people, of which a name may stand where an address is meant, and the other way round.
@@ -24,7 +24,7 @@ _PEOPLE = {
 }
 # Columns of few values that tell by these what they are, in the order in which they are looked for.
 _TELLING = {"messages": ("public", "author_role", "direction"), "tickets": ("status",), "people": ("role",)}
-_FEW, _MOST, _LOOKED_AT = 12, 0.8, 2_000
+_MAX_DISTINCT_VALUES, _MIN_SHARE_OF_CELLS, _LOOKED_AT = 12, 0.8, 2_000
 _SHORT = 40  # characters; what is longer is no time and no value of a few
 # One address, with a name or without; a time with something between its numbers: neither is ever an id.
 _ADDRESS = r"^(?:[^@<>]{0,80}<)?\s*(?:mailto:)?[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+>?$"
@@ -42,7 +42,7 @@ class Aliased:
     guessed: frozenset[str] = frozenset()
 
 
-def aliased(table: str, header: Header, nested: Sequence[str] = (), cells: Cells | None = None) -> Aliased:
+def aliased(table: str, header: Header, nested: Sequence[str] = (), cells: CellsOf | None = None) -> Aliased:
     """The columns of a table, each header once, canonical names first. `nested` are paths into its structs
     (SourceFile.nested); `cells` gives what stands in a column of a sample, empty cells left out."""
     found, inverted = _by_name(table, header, nested)
@@ -137,7 +137,7 @@ def _names() -> tuple[list[str], list[str]]:
 # -- by what stands there
 
 
-def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[str], cells: Cells) -> None:
+def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[str], cells: CellsOf) -> None:
     """Put right and fill in what names alone got wrong or did not find."""
     for name, email in _PEOPLE.get(table, ()):
         _sort_people(table, name, email, found, cells)
@@ -167,7 +167,7 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
                 found[column] = holding[0]
 
 
-def _sort_people(table: str, name: str, email: str, found: dict[str, str], cells: Cells) -> None:
+def _sort_people(table: str, name: str, email: str, found: dict[str, str], cells: CellsOf) -> None:
     if name in found and email not in found and _mostly(cells(found[name]), _ADDRESS):
         found[email] = found.pop(name)
     if email in found and _mostly(cells(found[email]), r"^[^@]*$"):
@@ -180,21 +180,21 @@ def _sort_people(table: str, name: str, email: str, found: dict[str, str], cells
 
 def _mostly(cells: pl.Series, pattern: str) -> bool:
     """Whether most of the cells have a pattern, and there are any."""
-    return not cells.is_empty() and int(cells.str.contains(pattern).sum()) >= len(cells) * _MOST
+    return not cells.is_empty() and int(cells.str.contains(pattern).sum()) >= len(cells) * _MIN_SHARE_OF_CELLS
 
 
 def _are_times(cells: pl.Series) -> bool:
-    if int((cells.str.count_matches(r"\d") >= _DIGITS).sum()) < len(cells) * _MOST:
+    if int((cells.str.count_matches(r"\d") >= _DIGITS).sum()) < len(cells) * _MIN_SHARE_OF_CELLS:
         return False
     decision = decide([cell for cell in sorted(cells.unique()) if len(cell) <= _SHORT])
-    return decision.matching >= cells.n_unique() * _MOST
+    return decision.matching >= cells.n_unique() * _MIN_SHARE_OF_CELLS
 
 
 def _all_mean(column: str, cells: pl.Series) -> bool:
     """Whether there are few different values, and all of them mean something in that column."""
     values = cells.unique()
-    return 0 < len(values) <= _FEW and all(
-        len(value) <= _SHORT and meaning(column, value) for value in values
+    return 0 < len(values) <= _MAX_DISTINCT_VALUES and all(
+        len(value) <= _SHORT and meaning_of(column, value) for value in values
     )
 
 
@@ -213,5 +213,5 @@ def _tells(column: str, name: str, cells: pl.Series) -> bool:
         return False
     if _all_mean("truth", cells):
         return column == "public" and (hints("private", name) or hints("public", name))
-    meant = {meaning(column, value) for value in cells.unique()}
+    meant = {meaning_of(column, value) for value in cells.unique()}
     return meant >= _BOTH.get(column, set()) and len(meant) > 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from importer.discover.aliases import Aliased, Cells, aliased, known_as
-from importer.migration.presets import Each, Part, Preset
+from importer.discover.aliases import Aliased, CellsOf, aliased, known_as
+from importer.migration.presets import ExplodeRule, Part, Preset
 from importer.read.mapping import explode as items
 from importer.read.mapping.header import Header
 from importer.read.sample import Sample
@@ -32,12 +32,12 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
 _TEXT = 60
 # A file of messages repeats its tickets' ids, of which a file of tickets has each once.
 _DISTINCT = 0.9
-_ANYBODY_S = frozenset({"id", "nr", "no", "number", "nummer", "numero", "número", "key", "#"})
+GENERIC_ID_HEADERS = frozenset({"id", "nr", "no", "number", "nummer", "numero", "número", "key", "#"})
 _OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_name", "queue"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """What a file is taken for. `table` is a canonical table, or `lookup:<name>`; `by` are the headers that
     say so, `known` how many of its `total` headers the preset or the aliases have a use for. The rows of
     messages may stand in the cells of its column `each`. `sample` has its first rows, where aliases were
@@ -60,13 +60,13 @@ class Place:
         known = replace(self, each=None)
         return aliased(table, header, self.file.nested, known.cells if self.sample else None)
 
-    def taken_for(self, table: str, by: tuple[str, ...], **said: str) -> "Place":
+    def taken_for(self, table: str, by: tuple[str, ...], **said: str) -> "Placement":
         """The file as one of a table; `said` are columns of which something else is known."""
         found = self.named(table)
         columns = {name: own for name, own in found.columns.items() if own not in said.values()} | said
         return replace(self, table=table, by=by).filled(found, columns)
 
-    def filled(self, found: Aliased, columns: Mapping[str, str]) -> "Place":
+    def filled(self, found: Aliased, columns: Mapping[str, str]) -> "Placement":
         """With these columns, and with what else was found of them."""
         known = min(len(columns), self.total)
         return replace(self, columns=columns, inverted=found.inverted, guessed=found.guessed, known=known)
@@ -81,10 +81,10 @@ class Place:
             return pl.Series(dtype=pl.String)
         rows, names = self.sample.frame, self.file.header
         if self.each:
-            each, header = Each(column=self.each), Header(names, self.file.repeats)
+            each, header = ExplodeRule(column=self.each), Header(names, self.file.repeats)
             numbered = rows.lazy().with_row_index("_record").with_columns(_flaw=pl.lit(None, pl.String))
-            rows = items.exploded(numbered, each, header).collect()
-            names = (*names, *items.names(each, names))
+            rows = items.explode(numbered, each, header).collect()
+            names = (*names, *items.item_names(each, names))
         found = Header(names, self.file.repeats).find(source)
         return rows.select(found.value).to_series().drop_nulls() if found else pl.Series(dtype=pl.String)
 
@@ -112,7 +112,7 @@ class Recognised:
     many files."""
 
     preset: str | None
-    places: tuple[Place, ...]
+    places: tuple[Placement, ...]
     strangers: tuple[SourceFile, ...]
     others: tuple[str, ...] = ()
 
@@ -123,8 +123,10 @@ class Recognised:
             header
             for place in self.places
             if place.each
-            for header in items.used(
-                Each(column=place.each), Header(place.file.header, place.file.repeats), place.columns.values()
+            for header in items.used_columns(
+                ExplodeRule(column=place.each),
+                Header(place.file.header, place.file.repeats),
+                place.columns.values(),
             )
         }
 
@@ -147,18 +149,18 @@ def recognise(
     )
 
 
-def _weight(places: Sequence[Place]) -> tuple[int, int, float]:
+def _weight(places: Sequence[Placement]) -> tuple[int, int, float]:
     """Files that are known, headers that tell them, share of headers with a use."""
     tables = {place.file.path for place in places if not place.table.startswith("lookup:")}
     share = sum(place.known for place in places) / max(1, sum(place.total for place in places))
     return len(tables), sum(len(place.by) for place in places), share
 
 
-def _has_rows(places: Sequence[Place]) -> bool:
+def _has_rows(places: Sequence[Placement]) -> bool:
     return any(place.table in ("tickets", "messages") for place in places)
 
 
-def _places(files: Sequence[SourceFile], preset: Preset) -> list[Place]:
+def _places(files: Sequence[SourceFile], preset: Preset) -> list[Placement]:
     places = [place for file in files for place in _places_of(file, preset)]
     # A file of a table may have all headers of a lookup too; where another file is just that, it is not one.
     of_tables = {place.file.path for place in places if not place.table.startswith("lookup:")}
@@ -166,18 +168,20 @@ def _places(files: Sequence[SourceFile], preset: Preset) -> list[Place]:
     return [place for place in places if place.table not in own or place.file.path not in of_tables]
 
 
-def _places_of(file: SourceFile, preset: Preset) -> Iterator[Place]:
+def _places_of(file: SourceFile, preset: Preset) -> Iterator[Placement]:
     header = Header(file.header, file.repeats)
     for table in TABLES:
         part = next(
             (p for p in preset.parts(table) if p.read is None and p.headers and p.fits(file.titles)), None
         )
         if part is not None:
-            yield Place(file, table, part.headers, _known(part, header), len(set(file.titles)))
+            yield Placement(file, table, part.headers, _known(part, header), len(set(file.titles)))
             break
     for name, lookup in preset.lookups.items():
         if lookup.headers and {fold(h) for h in lookup.headers} <= {fold(t) for t in file.titles}:
-            yield Place(file, f"lookup:{name}", lookup.headers, len(lookup.headers), len(set(file.titles)))
+            yield Placement(
+                file, f"lookup:{name}", lookup.headers, len(lookup.headers), len(set(file.titles))
+            )
 
 
 def _known(part: Part, header: Header) -> int:
@@ -210,7 +214,7 @@ def _by_alias(files: Sequence[tuple[SourceFile, Sample | None]]) -> Recognised:
     return Recognised(None, tuple(known), strangers)
 
 
-def _in_cells(place: Place) -> Place | None:
+def _in_cells(place: Placement) -> Placement | None:
     """The messages that stand in a column of a ticket's row, as a list of structs."""
     if place.table != "tickets":
         return None
@@ -227,7 +231,7 @@ def _in_cells(place: Place) -> Place | None:
     return None
 
 
-def _in_numbered(place: Place) -> Place | None:
+def _in_numbered(place: Placement) -> Placement | None:
     """The messages that stand in columns with numbers, `Comment 1` and so on, and what stands beside them."""
     if place.table != "tickets":
         return None
@@ -250,13 +254,13 @@ def _in_numbered(place: Place) -> Place | None:
     return None
 
 
-def _speaks(place: Place, titles: Sequence[str]) -> bool:
+def _speaks(place: Placement, titles: Sequence[str]) -> bool:
     """Whether letters stand in most cells of these columns, if anything does."""
     cells = pl.concat([place.cells(title) for title in titles])
     return cells.is_empty() or int(cells.str.contains(r"\p{L}").sum()) * 2 > len(cells)
 
 
-def _cells_of(place: Place, sources: Mapping[str, str]) -> Cells:
+def _cells_of(place: Placement, sources: Mapping[str, str]) -> CellsOf:
     """What stands in the items of a place, under short names of what is in them."""
     return lambda name: place.cells(sources.get(name, f"each.{name}"))
 
@@ -269,8 +273,8 @@ def _without(word: str, name: str) -> str:
     return short.strip(" _-.:#") or name
 
 
-def _place_by_alias(file: SourceFile, sample: Sample | None) -> Place:
-    place = Place(file, "tickets", (), 0, len(set(file.titles)), sample=sample)
+def _place_by_alias(file: SourceFile, sample: Sample | None) -> Placement:
+    place = Placement(file, "tickets", (), 0, len(set(file.titles)), sample=sample)
     for table, marks in _MARKS.items():
         found = place.named(table)
         if table != "messages" and _OF_A_TICKET & set(place.named("tickets").columns):
@@ -283,7 +287,7 @@ def _place_by_alias(file: SourceFile, sample: Sample | None) -> Place:
     return _as_tickets(place)
 
 
-def _are_tickets(place: Place, messages: Aliased) -> bool:
+def _are_tickets(place: Placement, messages: Aliased) -> bool:
     """Whether rows that have what messages have are tickets all the same: with a subject, and each ticket
     once, or no text of a message at all."""
     if "subject" not in place.named("tickets").columns:
@@ -293,7 +297,7 @@ def _are_tickets(place: Place, messages: Aliased) -> bool:
     return each_once or not {"text", "html"} & set(messages.columns)
 
 
-def _repeated_id(place: Place) -> tuple[str, ...]:
+def _repeated_id(place: Placement) -> tuple[str, ...]:
     """The headers of a ticket's id and of a text, of which the first repeats itself and both together do not:
     the rows are messages."""
     columns = place.named("messages").columns
@@ -306,7 +310,7 @@ def _repeated_id(place: Place) -> tuple[str, ...]:
     return (id_, text) if few and pairs.n_unique() >= pairs.height * _DISTINCT else ()
 
 
-def _joined(places: Sequence[Place]) -> list[Place]:
+def _joined(places: Sequence[Placement]) -> list[Placement]:
     """Files that were taken for tickets, or for nothing, and have the id of another one's tickets beside a
     text: they are its messages."""
     joined = list(places)
@@ -320,7 +324,7 @@ def _joined(places: Sequence[Place]) -> list[Place]:
     return joined
 
 
-def _key(ticket: Place, other: Place) -> str | None:
+def _key(ticket: Placement, other: Placement) -> str | None:
     """The header that both have and that tells the tickets apart: by its name, else by what stands there."""
     are_tickets = ticket.table == "tickets" and "subject" in ticket.columns
     if not are_tickets or other.table != "tickets" or "subject" in other.columns:
@@ -329,7 +333,7 @@ def _key(ticket: Place, other: Place) -> str | None:
     own = ticket.columns.get("ticket_id")
     if own in shared and own is not None:
         # What is only called an id may be each file's own.
-        return own if fold(own) not in _ANYBODY_S else None
+        return own if fold(own) not in GENERIC_ID_HEADERS else None
     return next(
         (title for title in shared if not own and _refers(ticket.cells(title), other.cells(title))), None
     )
@@ -342,7 +346,7 @@ def _refers(ids: pl.Series, references: pl.Series) -> bool:
     return int(references.is_in(ids.implode()).sum()) >= len(references) * _DISTINCT
 
 
-def _as_tickets(place: Place) -> Place:
+def _as_tickets(place: Placement) -> Placement:
     found = place.named("tickets")
     if not {"ticket_id", "subject", "opening_text", "opening_html"} & set(found.columns):
         return replace(place, table="tickets", by=(), known=0, columns={}, inverted=frozenset())

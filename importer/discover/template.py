@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from importer.discover.recognise import Place, Recognised
-from importer.discover.vocabulary import UNKNOWN, meanings
+from importer.discover.recognise import Placement, Recognised
+from importer.discover.vocabulary import UNKNOWN, vocabulary
 from importer.migration import file as config
 from importer.migration import presets
 from importer.migration.presets import Preset
@@ -19,7 +19,7 @@ from importer.read.mapping.header import Header
 from importer.read.source_file import SourceFile
 from importer.tables.schema import TABLES, load
 
-_GAP = "# <- say it"
+_GAP = "# TODO"
 
 
 def gaps(lines: Iterable[str]) -> int:
@@ -36,14 +36,14 @@ _ASKED = {
     "direction": "or inbound, outbound?",
     "public": "or true?",
 }
-_FEW = 60
+_MAX_LISTED_VALUES = 60
 _AGENTS = 200
 
 
 def migration_lines(found: Recognised, path: Path, timezone: str | None, region: str | None) -> Iterator[str]:
     """A commented migration file. What nobody can know is marked."""
     preset = presets.load(found.preset) if found.preset else None
-    yield f"# Written by dixa-import init. {_GAP[2:].capitalize()}: marks what only you can know."
+    yield f"# Written by dixa-import init. Lines marked {_GAP[2:]} need what only you can know."
     yield "version = 1"
     yield f"name = {_text(name_of(path.stem))}"
     yield "\n[source]"
@@ -91,7 +91,7 @@ def _zone(preset: Preset | None, timezone: str | None) -> Iterator[str]:
 
 
 def _table_lines(
-    table: str, places: Sequence[Place], path: Path, preset: Preset | None, found: Recognised
+    table: str, places: Sequence[Placement], path: Path, preset: Preset | None, found: Recognised
 ) -> Iterator[str]:
     if each := next((place.each for place in places if place.each), None):
         yield f"each.column = {_text(each)} # a row is an item of this column of the tickets"
@@ -154,7 +154,7 @@ def _gathered(found: Recognised) -> dict[str, list[str]]:
     return columns
 
 
-def _headers(places: Sequence[Place]) -> dict[str, list[str]]:
+def _headers(places: Sequence[Placement]) -> dict[str, list[str]]:
     """Canonical column → its headers in the files; "" among them where a file has none."""
     names = dict.fromkeys(name for place in places for name in place.columns)
     found: dict[str, list[str]] = {}
@@ -164,7 +164,7 @@ def _headers(places: Sequence[Place]) -> dict[str, list[str]]:
     return found
 
 
-def _one_of_several(name: str, place: Place) -> str:
+def _one_of_several(name: str, place: Placement) -> str:
     """The header in this file; of repeated ones the first."""
     header = place.columns.get(name, "")
     lists = {field.name for field in load(place.table).fields if field.type == "array"}
@@ -181,7 +181,7 @@ def _comment(title: str) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in title)
 
 
-def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[Place]) -> Iterator[str]:
+def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[Placement]) -> Iterator[str]:
     for name, header in sorted(columns.items(), key=lambda item: _order(table, item[0])):
         why = ""
         if "" in header:
@@ -200,16 +200,16 @@ def _aliased_lines(table: str, columns: dict[str, list[str]], places: Sequence[P
     yield f"# columns that were not found: {', '.join(missing)}"
 
 
-def _value_lines(name: str, sources: Sequence[str], places: Sequence[Place]) -> Iterator[str]:
+def _value_lines(name: str, sources: Sequence[str], places: Sequence[Placement]) -> Iterator[str]:
     """What the values of a column mean that stand in it, where they do not say it themselves."""
     inverted = any(name in place.inverted for place in places)
     cells = pl.concat(
         [pl.Series(dtype=pl.String), *(place.cells(source) for place in places for source in sources)]
     )
     counted = cells.value_counts(sort=True)
-    if counted.height > _FEW:
+    if counted.height > _MAX_LISTED_VALUES:
         yield f"# {name} has {counted.height:,} different values and more: is it what it is taken for? {_GAP}"
-    known = meanings(name, counted[:, 0].head(_FEW), inverted=inverted)
+    known = vocabulary(name, counted[:, 0].head(_MAX_LISTED_VALUES), inverted=inverted)
     for value, meant in known.items():
         spelled = "_".join(value.lower().replace("-", " ").split())
         if meant is None:

@@ -34,14 +34,14 @@ _OF_TRUTH = {
 _BY_WORD = frozenset({"status", "channel", "author_role", "role"})
 
 
-def meaning(column: str, value: str, *, inverted: bool = False) -> str | None:
+def meaning_of(column: str, value: str, *, inverted: bool = False) -> str | None:
     """The canonical value that one of an export stands for, in a column that means the `inverted`; None where
     the word is not known. `truth` is a column of yes and no alone."""
     word = " ".join(value.lower().split())
     found = _words(column).get(word) or (_by_word(column, word) if column in _BY_WORD else None)
     if found is None and column == "direction":
         # Who wrote it says which way it went.
-        role = meaning("author_role", word) if word not in _words("truth") else None
+        role = meaning_of("author_role", word) if word not in _words("truth") else None
         found = _OF_ROLE.get(role or "")
     if found is None and (truth := _words("truth").get(word)):
         found = _OF_TRUTH.get(column, {}).get(truth)
@@ -71,10 +71,10 @@ def _by_word(column: str, value: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def meanings(column: str, values: Iterable[str], *, inverted: bool = False) -> dict[str, str | None]:
+def vocabulary(column: str, values: Iterable[str], *, inverted: bool = False) -> dict[str, str | None]:
     """The same for several values, those of one spelling once."""
     spelled = {value.lower(): value for value in reversed(list(values))}
-    return {value: meaning(column, value, inverted=inverted) for value in reversed(spelled.values())}
+    return {value: meaning_of(column, value, inverted=inverted) for value in reversed(spelled.values())}
 
 
 @cache

@@ -25,7 +25,16 @@ from pydantic import (
 
 from importer.errors import ConfigError
 from importer.migration import presets
-from importer.migration.presets import LookupFile, OneOrMore, Opening, Part, Preset, Section, Shape, over
+from importer.migration.presets import (
+    LookupFile,
+    OneOrMore,
+    Opening,
+    Part,
+    Preset,
+    Section,
+    TableMapping,
+    over,
+)
 from importer.model import ConversationSettings
 from importer.text.heads import HEAD_FIELDS
 
@@ -38,7 +47,7 @@ ATTRIBUTE_COLUMNS = (
 )  # fmt: skip
 
 
-class Table(Shape):
+class Table(TableMapping):
     """Files, and how they become one of the canonical tables."""
 
     files: OneOrMore = Field(
@@ -135,7 +144,7 @@ class Source(Section):
         return self
 
 
-class Target(Section):
+class TargetSection(Section):
     api: Literal["dixa", "integrations"] = Field(
         "dixa", description="Dixa API v1, or the deprecated Integrations API. Each has its own tokens."
     )
@@ -175,7 +184,7 @@ class Target(Section):
         raise ValueError("must begin with https:// (plain http is for loopback only)")
 
 
-class Conversations(Section):
+class ConversationSection(Section):
     kind: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_.-]{0,100}$",
@@ -260,12 +269,12 @@ class Conversations(Section):
         return Source._known_zone(name) or "UTC"
 
 
-class People(Section):
+class PeopleSection(Section):
     default_agent: str | None = Field(None, description="E-mail of the agent for authors Dixa does not know.")
     default_requester: str | None = Field(None, description="E-mail for tickets that name no requester.")
 
 
-_Problem = tuple[Callable[[Conversations], bool], str]
+_Problem = tuple[Callable[[ConversationSection], bool], str]
 
 # What the keys of [conversation] must be for each API.
 _INTEGRATIONS_PROBLEMS: tuple[_Problem, ...] = (
@@ -309,9 +318,9 @@ class Migration(Section):
     version: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     source: Source
-    target: Target = Field(default=Target())
-    conversation: Conversations = Field(default=Conversations())
-    people: People = Field(default=People())
+    target: TargetSection = Field(default=TargetSection())
+    conversation: ConversationSection = Field(default=ConversationSection())
+    people: PeopleSection = Field(default=PeopleSection())
 
     _folder: Path = Path()
 
@@ -387,7 +396,7 @@ class Migration(Section):
         return self._folder / f"{self.name}.report"
 
 
-def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Migration:
+def load_migration(path: Path, overrides: Mapping[str, Any] | None = None) -> Migration:
     """Read a migration file; `overrides` maps dotted keys (`target.rate`) to what a flag or the environment
     says.
 

@@ -33,7 +33,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Each(Section):
+class ExplodeRule(Section):
     """Rows that stand in a cell of another row."""
 
     column: str = Field(
@@ -54,7 +54,7 @@ class Lookup(Section):
     value: str = Field(description="The lookup file's header, path or template whose value is taken.")
 
 
-class Shape(Section):
+class TableMapping(Section):
     """How the rows of a file become rows of a canonical table."""
 
     columns: Mapping[str, OneOrMore] = Field(
@@ -89,7 +89,7 @@ class Shape(Section):
     lookups: Mapping[str, Lookup] = Field(
         default_factory=dict, description="Per column: where another file has its value."
     )
-    each: Each | None = Field(None, description="The rows stand in a cell of another table's rows.")
+    each: ExplodeRule | None = Field(None, description="The rows stand in a cell of another table's rows.")
     extract: Mapping[str, str] = Field(
         default_factory=dict,
         description="Per column: a regular expression whose first group is the value.",
@@ -113,7 +113,7 @@ class Shape(Section):
     text_escapes: bool = Field(False, description=r"\n and \t in texts are line ends and tabs.")
 
 
-class Part(Shape):
+class Part(TableMapping):
     """One kind of file of a preset."""
 
     headers: OneOrMore = Field(default=(), description="A file with all of these is of this kind.")
@@ -172,10 +172,10 @@ def load(name: str, folder: Path = Path()) -> Preset:
         raise ConfigError(f"{path}: is no preset:\n{problems}") from None
 
 
-def over(part: Part, own: Shape) -> Part:
+def over(part: Part, own: TableMapping) -> Part:
     """The part with what the user's own words say over it."""
     changes: dict[str, Any] = {}
-    for name in own.model_fields_set & set(Shape.model_fields):
+    for name in own.model_fields_set & set(TableMapping.model_fields):
         mine, theirs = getattr(own, name), getattr(part, name)
         changes[name] = {**theirs, **mine} if isinstance(mine, Mapping) else mine
     return part.model_copy(update=changes)

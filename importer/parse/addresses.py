@@ -4,8 +4,8 @@ import re
 
 import polars as pl
 
-from importer.parse.distinct import Cells, changed
-from importer.parse.fastpath import Work
+from importer.parse.distinct import Cells, map_distinct
+from importer.parse.fastpath import CellTransform
 from importer.parse.lists import cell_items
 
 # The addr-spec of RFC 5321 without its quoted and literal forms; in ASCII, since Dixa says nothing of others.
@@ -38,7 +38,7 @@ def _is_bare(cells: Cells) -> Cells:
     return ~(cells.str.contains("<", literal=True) | cells.str.starts_with("mailto:"))
 
 
-ADDRESS = Work(lambda cells: changed(cells, _address), _is_bare)
+ADDRESS = CellTransform(lambda cells: map_distinct(cells, _address), _is_bare)
 
 
 def _addresses(cells: pl.Series) -> pl.Series:
@@ -75,8 +75,8 @@ def _listed(cell: str) -> str:
 
 
 # Addresses of a cell, however they are parted and named.
-ADDRESSES = Work(
-    lambda cells: changed(cells, _addresses), lambda cell: ~cell.str.contains("""[<",;|]|mailto:""")
+ADDRESSES = CellTransform(
+    lambda cells: map_distinct(cells, _addresses), lambda cell: ~cell.str.contains("""[<",;|]|mailto:""")
 )
 
 
@@ -88,7 +88,7 @@ def _first(lists: pl.Series) -> pl.Series:
     return address.zip_with(address.is_not_null(), lists.str.extract(r"^([^\n]+)", 1))
 
 
-FIRST_ADDRESS = Work(
-    lambda cells: changed(changed(cells, _addresses), _first),
+FIRST_ADDRESS = CellTransform(
+    lambda cells: map_distinct(map_distinct(cells, _addresses), _first),
     lambda cell: ~cell.str.contains("""[<",;|\\s\\[]|mailto:"""),
 )

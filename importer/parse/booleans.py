@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from importer.parse.distinct import changed
-from importer.parse.fastpath import Work
+from importer.parse.distinct import map_distinct
+from importer.parse.fastpath import CellTransform
 
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
@@ -14,10 +14,10 @@ def _booleans(cells: pl.Series) -> pl.Series:
         true = folded.is_in(TRUE)
         return true.zip_with(true | folded.is_in(FALSE), pl.Series([None], dtype=pl.Boolean))
 
-    return changed(cells, read)
+    return map_distinct(cells, read)
 
 
-BOOLEAN = Work(
+BOOLEAN = CellTransform(
     _booleans,
     lambda cell: cell.str.to_lowercase().is_in((*TRUE, *FALSE)),
     lambda cell: cell.str.to_lowercase().is_in(TRUE),

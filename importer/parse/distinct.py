@@ -16,7 +16,7 @@ _FIRST_SIGN = "!"
 _WIDE_BLANKS = (("\u0085", "\u00a1"), ("\u1680", "\u1681"), ("\u2000", "\u2060"), ("\u3000", "\u3001"))
 
 
-def changed(cells: pl.Series, change: Change) -> pl.Series:
+def map_distinct(cells: pl.Series, change: Change) -> pl.Series:
     """Every cell changed; `change` looks at each alone, and leaves null what is null."""
     if not _are_alike(cells):
         return change(cells)
@@ -27,19 +27,19 @@ def changed(cells: pl.Series, change: Change) -> pl.Series:
     return cells.replace_strict(different, after, default=None, return_dtype=after.dtype)
 
 
-def hits(cells: pl.Series, test: Change) -> pl.Series:
+def test_distinct(cells: pl.Series, test: Change) -> pl.Series:
     """Which cells the test is true for; it looks at each alone, and a null is none."""
     if not _are_alike(cells):
         return test(cells).fill_null(value=False)
     different = cells.drop_nulls().unique()
     found = different.filter(test(different))
-    return nowhere(cells) if found.is_empty() else cells.is_in(found.implode()).fill_null(value=False)
+    return all_false(cells) if found.is_empty() else cells.is_in(found.implode()).fill_null(value=False)
 
 
-def where_all(rows: pl.Series, test: Callable[[str, pl.Series], pl.Series]) -> pl.Series:
+def rows_where_all(rows: pl.Series, test: Callable[[str, pl.Series], pl.Series]) -> pl.Series:
     """Which rows (structs) pass the test in every column; it takes a column's name and its cells. In most
     files the first column alone says that no row does."""
-    found = ~nowhere(rows)
+    found = ~all_false(rows)
     for name in rows.struct.fields:
         found &= test(name, rows.struct.field(name)).fill_null(value=False)
         if not found.any():
@@ -47,19 +47,19 @@ def where_all(rows: pl.Series, test: Callable[[str, pl.Series], pl.Series]) -> p
     return found
 
 
-def nowhere(cells: Cells) -> Cells:
+def all_false(cells: Cells) -> Cells:
     """False for every cell."""
     if isinstance(cells, pl.Expr):
         return pl.lit(value=False)
     return pl.Series(cells.name, [False], dtype=pl.Boolean).new_from_index(0, len(cells))
 
 
-def tidied(cells: pl.Series) -> pl.Series:
+def strip_cells(cells: pl.Series) -> pl.Series:
     """Without blanks at the edges; null where nothing is left."""
-    return changed(cells, _stripped)
+    return map_distinct(cells, _stripped)
 
 
-def spoken(texts: pl.Series) -> pl.Series:
+def null_if_blank(texts: pl.Series) -> pl.Series:
     """Null for texts of blanks alone; the others stay as they are."""
     suspects = may_be_blank(texts)
     if not suspects.any():

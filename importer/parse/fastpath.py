@@ -1,10 +1,14 @@
-"""How carefully cells are worked on: all of them, or none where polars alone can tell that there is nothing
-to do. Pure.
+"""Two ways to evaluate the same rows: with all work on every cell, or with none where polars alone shows
+that there is nothing to do. Pure.
 
-Most cells of an export need no work: no blanks at their edges, spelled as the schema has it, no rule broken.
-Python's part in working on them costs several times what polars needs to read them. So a table's expressions
-are built twice: `Thorough` ones do every work; `Assuming` ones do none, and say for which rows that is right.
-The other rows go through the thorough ones. What a row becomes is the same on both ways.
+Most cells of an export need no work: no blanks at their edges, spelled as the schema has them, no rule
+broken. Work that passes through Python costs several times what polars needs to read such cells. So the
+expressions of a table are built twice. Those of `FullEvaluator` do all work. Those of `FastEvaluator` do
+none, and show for which rows that is right. The other rows then go through the full expressions. The result
+is the same either way.
+
+Measured with tests/bench/judge.py on 5 million messages (medians of three, processor seconds, with the fast
+way and without): CSV 14.3 and 16.6, CSV with defects 18.3 and 22.8, Parquet 14.5 and 17.6.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +17,7 @@ from typing import Protocol
 
 import polars as pl
 
-from importer.parse.distinct import Change, hits
+from importer.parse.distinct import Change, test_distinct
 
 
 def _same(cell: pl.Expr) -> pl.Expr:
@@ -21,16 +25,16 @@ def _same(cell: pl.Expr) -> pl.Expr:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What is done to each cell of a column, alone; null stays null.
+class CellTransform:
+    """What is done to each cell of a column, independent of other cells. Null stays null."""
 
-    `exact` does it. `value` is what becomes of a cell of which `spared` is true, without Python; mostly the
-    cell itself. `spared` may be false for cells that need no work, and must be for those that do.
-    """
-
-    exact: Change
-    spared: Callable[[pl.Expr], pl.Expr]
-    value: Callable[[pl.Expr], pl.Expr] = _same
+    # Does it.
+    apply: Change
+    # True for cells of which polars alone can tell what becomes of them (`passthrough`). It may be false for
+    # such cells too, and must be false for all others.
+    already_clean: Callable[[pl.Expr], pl.Expr]
+    # What becomes of an already clean cell, without Python: mostly the cell itself.
+    passthrough: Callable[[pl.Expr], pl.Expr] = _same
     dtype: pl.DataType | type[pl.DataType] = pl.String
 
 
@@ -38,27 +42,30 @@ Columns = Sequence[str] | Sequence[pl.Expr]
 NO = pl.lit(value=False)
 
 
-class Care(Protocol):
+class Evaluator(Protocol):
     """Builds expressions on cells."""
 
-    def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
-        """The cell after the work; `implied` where a later work or rule spares no cell that needs it."""
+    def transform(self, cell: pl.Expr, transform: CellTransform, *, checked_later: bool = False) -> pl.Expr:
+        """The transformed cell. With `checked_later` some later transform or rule already fails to pass every
+        cell that this one would change, so that this one need not look."""
         ...
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-        """Whether a cell passes; `test` is right for a Series too."""
+        """Whether a cell passes; `test` works on a Series too."""
         ...
 
     def rows(self, columns: Columns, found: Change, *, none: pl.Expr, value: pl.Expr = NO) -> pl.Expr:
-        """What is found in rows (structs of these columns); where `none` is true it is `value`."""
+        """What is found in rows (structs of these columns). Where `none` is true it is `value`."""
         ...
 
-    def learned(self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], Work]) -> Work:
-        """The work on a column, learned from some of its cells where the others are assumed to be alike."""
+    def learned(
+        self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], CellTransform]
+    ) -> CellTransform:
+        """The transform of a column, learned from some of its cells; the others are assumed to be alike."""
         ...
 
     def plain(self) -> list[pl.Expr]:
-        """`_plain`: whether a row is right as it is, by what was asked up to now."""
+        """`_plain`: whether a row needs none of the work that was asked for up to now."""
         ...
 
 
@@ -66,16 +73,16 @@ PLAIN = "_plain"
 _EXAMPLES = 200
 
 
-class Thorough:
-    """Does every work; all rows are right."""
+class FullEvaluator:
+    """Does all work."""
 
-    def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
-        del implied
-        return cell.map_batches(work.exact, return_dtype=work.dtype, is_elementwise=True)
+    def transform(self, cell: pl.Expr, transform: CellTransform, *, checked_later: bool = False) -> pl.Expr:
+        del checked_later
+        return cell.map_batches(transform.apply, return_dtype=transform.dtype, is_elementwise=True)
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
         return cell.map_batches(
-            lambda cells: hits(cells, test),  # type: ignore[arg-type]
+            lambda cells: test_distinct(cells, test),  # type: ignore[arg-type]
             return_dtype=pl.Boolean,
             is_elementwise=True,
         )
@@ -85,7 +92,9 @@ class Thorough:
         dtype = pl.select(value).to_series().dtype
         return pl.struct(columns).map_batches(found, return_dtype=dtype, is_elementwise=True)
 
-    def learned(self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], Work]) -> Work:
+    def learned(
+        self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], CellTransform]
+    ) -> CellTransform:
         del frame, name
         return learn(pl.Series(dtype=pl.String))
 
@@ -94,28 +103,30 @@ class Thorough:
 
 
 @dataclass(slots=True)
-class Assuming:
-    """Does no work, and collects what must hold for that, row by row; for one frame. `known` is what the
-    frames before it have taught."""
+class FastEvaluator:
+    """Does no work on one frame, and collects the conditions under which that is right for a row. `known` is
+    what earlier frames have taught."""
 
-    known: dict[str, Work] = field(default_factory=dict)
-    _held: list[pl.Expr] = field(default_factory=list)
+    known: dict[str, CellTransform] = field(default_factory=dict)
+    _conditions: list[pl.Expr] = field(default_factory=list)
     _begun: bool = False
 
-    def work(self, cell: pl.Expr, work: Work, *, implied: bool = False) -> pl.Expr:
-        if not implied:
-            self._held.append(work.spared(cell) | cell.is_null())
-        return work.value(cell)
+    def transform(self, cell: pl.Expr, transform: CellTransform, *, checked_later: bool = False) -> pl.Expr:
+        if not checked_later:
+            self._conditions.append(transform.already_clean(cell) | cell.is_null())
+        return transform.passthrough(cell)
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
         return test(cell)
 
     def rows(self, columns: Columns, found: Change, *, none: pl.Expr, value: pl.Expr = NO) -> pl.Expr:
         del columns, found
-        self._held.append(none)
+        self._conditions.append(none)
         return value
 
-    def learned(self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], Work]) -> Work:
+    def learned(
+        self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], CellTransform]
+    ) -> CellTransform:
         if name not in self.known:
             cells = frame.select(name).drop_nulls().head(_EXAMPLES).collect()[name]
             if cells.is_empty():
@@ -124,7 +135,7 @@ class Assuming:
         return self.known[name]
 
     def plain(self) -> list[pl.Expr]:
-        held = [*self._held, *([pl.col(PLAIN)] if self._begun else [])]
-        self._held.clear()
+        conditions = [*self._conditions, *([pl.col(PLAIN)] if self._begun else [])]
+        self._conditions.clear()
         self._begun = True
-        return [pl.all_horizontal(pl.lit(value=True), *held).fill_null(value=False).alias(PLAIN)]
+        return [pl.all_horizontal(pl.lit(value=True), *conditions).fill_null(value=False).alias(PLAIN)]

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import polars as pl
 
-from importer.parse.fastpath import Work
+from importer.parse.fastpath import CellTransform
 
 _FIXED, _FIXED_LENGTH = "%Y-%m-%dT%H:%M:%S", 19
 _DIGITS = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}"
@@ -28,7 +28,7 @@ _WHOLE = (
 )
 
 
-class State(IntEnum):
+class InstantState(IntEnum):
     """What became of a cell: an instant (or nothing stood there), no time at all, or a time that is no
     instant, since its zone is not known or the clock of its zone skips it."""
 
@@ -70,17 +70,17 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
         twice = (no_zone & (first != second)).fill_null(value=False)
     state = (
         pl.when(pl.col("cell").is_null() | pl.col("at").is_not_null())
-        .then(State.READ.value)
+        .then(InstantState.READ.value)
         .when(pl.col("naive").is_null())
-        .then(State.NO_TIME.value)
-        .otherwise(State.NO_INSTANT.value)
+        .then(InstantState.NO_TIME.value)
+        .otherwise(InstantState.NO_INSTANT.value)
         .cast(pl.UInt8)
     )
     read = frame.with_columns(at=at, twice=twice).with_columns(state=state)
     return read.select(pl.struct("at", "state", "twice").alias(cells.name)).to_series()
 
 
-def reading(timezone: str | None, examples: pl.Series) -> Work:
+def reading(timezone: str | None, examples: pl.Series) -> CellTransform:
     """The work of reading a column; cells that are written like the examples are spared."""
     pattern = _pattern(examples, timezone)
 
@@ -88,8 +88,8 @@ def reading(timezone: str | None, examples: pl.Series) -> Work:
         return instants(cells, timezone)
 
     if pattern is None:
-        return Work(exact, lambda cell: cell.is_null(), lambda _: _read(pl.lit(None)), DTYPE)
-    return Work(exact, pattern.fits, pattern.read, DTYPE)
+        return CellTransform(exact, lambda cell: cell.is_null(), lambda _: _read(pl.lit(None)), DTYPE)
+    return CellTransform(exact, pattern.fits, pattern.read, DTYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class _Pattern:
 
 
 def _read(at: pl.Expr) -> pl.Expr:
-    state = pl.lit(State.READ.value, pl.UInt8)
+    state = pl.lit(InstantState.READ.value, pl.UInt8)
     return pl.struct(at.alias("at"), state.alias("state"), pl.lit(value=False).alias("twice")).cast(DTYPE)
 
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from importer.parse.fastpath import Work
+from importer.parse.fastpath import CellTransform
 from importer.parse.nested import parsed
 
 
@@ -65,7 +65,7 @@ _SEVERAL = r"[\n|;,\s]|^\["
 _known_items = lru_cache(1 << 16)(cell_items)
 
 
-LIST = Work(
+LIST = CellTransform(
     _lists,
     lambda cell: ~cell.str.contains(_SEVERAL) & (cell != ""),
     lambda cell: pl.when(cell.is_not_null()).then(pl.concat_list(cell)),

@@ -5,17 +5,17 @@ import re
 import phonenumbers
 import polars as pl
 
-from importer.parse.fastpath import Work
+from importer.parse.fastpath import CellTransform
 
 
-def phone(region: str | None) -> Work:
+def phone(region: str | None) -> CellTransform:
     """E.164, where the number can be read; `region` is the country of those without a country code."""
 
     def read(cells: pl.Series) -> pl.Series:
         known = {text: _phone(text, region) for text in cells.unique() if text is not None}
         return cells.replace_strict(known, default=None, return_dtype=pl.String) if known else cells
 
-    return Work(read, lambda cell: cell.str.contains(f"^{_E164}$"))
+    return CellTransform(read, lambda cell: cell.str.contains(f"^{_E164}$"))
 
 
 _E164 = r"\+[1-9][0-9]{3,14}"

@@ -1,30 +1,33 @@
-"""The last step of the one path: what a dry run prepares is pushed."""
+"""The last step of the path: what a dry run prepares is pushed."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from importer.books import Books
-from importer.checkpoint import database as checkpoint
+from importer.checkpoint import queries
+from importer.checkpoint.journal import Checkpoint
 from importer.dixa import APIS
 from importer.dixa.api import Account
 from importer.dixa.response_rules import created_id
 from importer.errors import CheckpointError, Invalid, RunError, Unauthorized
-from importer.migration.file import Migration
+from importer.migration.file import TargetSection
 from importer.model import Answer, Contact, Doubt, Request, State, Step, StepKind, TicketResult
-from importer.pipeline.prepare import MARKS, Prepared, Say, unknown_agents, write_agents
+from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
+from importer.plan.changes import HASH_MAKER
 from importer.push import account
-from importer.push.people import People
-from importer.push.reconcile import Found, Settlement, Settler, put_down
-from importer.push.workers import Allowance, Options, Pusher
+from importer.push.context import Allowance, PushContext, PushOptions
+from importer.push.people import PeopleDirectory
+from importer.push.reconcile import Found, Settlement, Settler, record_settlement
+from importer.push.workers import push
+from importer.relate import agents_csv
 from importer.transport.client import Client
-from importer.transport.exchange import Exchange, NotRead, Patience, Traffic
+from importer.transport.exchange import Exchange, NotRead, Patience
+from importer.transport.listing import list_all
 from importer.transport.pace import Pace, Stopped
 
 # A request that comes later than timeout and grace allow is not expected; some margin costs only look-ups.
@@ -32,72 +35,30 @@ LATE_MARGIN_SECONDS = 30.0
 
 
 def options(
-    migration: Migration, *, with_holes: bool = False, again: bool = False, strict: bool = False
-) -> Options:
-    """The options of a push, as the migration's target has them."""
-    target = migration.target
+    target: TargetSection, *, with_holes: bool = False, again: bool = False, strict: bool = False
+) -> PushOptions:
+    """The options of a push to this target."""
     latest = target.timeout + target.grace + LATE_MARGIN_SECONDS
-    return Options(with_holes, again, strict, grace_seconds=target.grace, latest_seconds=latest)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Where the user wants a run to stop: after so many tickets, failures, or seconds."""
-
-    tickets: int | None = None
-    errors: int | None = None
-    seconds: float | None = None
-
-
-@dataclass(slots=True)
-class Ran:
-    """How a run went. `failure` is what ended it early, if anything did; `interrupted` by the user; `limit`
-    names the limit at which it stopped. `partial` counts the tickets that lack something, of this run and of
-    earlier ones; `not_in_export` are those that an earlier run began and that this export does not have."""
-
-    books: Books
-    traffic: Traffic = field(default_factory=Traffic)
-    seconds: float = 0.0
-    replaced_agents: tuple[str, ...] = ()
-    unknown_agents: tuple[str, ...] = ()
-    people_file: Path | None = None
-    settled: int = 0
-    changed: list[tuple[str, str]] = field(default_factory=list)
-    doubles: list[tuple[str, str]] = field(default_factory=list)
-    partial: int = 0
-    not_in_export: tuple[str, ...] = ()
-    failure: RunError | None = None
-    interrupted: bool = False
-    limit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a run is given of the world: how to say things, what to tell of each ticket, and to whom to hand
-    the gate by which a signal stops the run."""
-
-    say: Say
-    ended: Callable[[TicketResult], None]
-    on_pace: Callable[[Pace], None]
+    return PushOptions(with_holes, again, strict, grace_seconds=target.grace, latest_seconds=latest)
 
 
 async def run(
     prepared: Prepared,
-    journal: checkpoint.Checkpoint,
+    journal: Checkpoint,
     *,
     authorization: str,
-    options: Options,
+    options: PushOptions,
     limits: Limits,
-    world: World,
-) -> Ran:
+    hooks: RunHooks,
+) -> RunResult:
     """Push the plan. Failures of the run end it early and stand in the result, so that the books of what was
     done up to there can be written."""
     target = prepared.migration.target
     api = APIS[target.api]
-    ran = Ran(prepared.books)
+    ran = RunResult(prepared.books)
     started = time.monotonic()
     pace = Pace(target.rate, target.burst)
-    world.on_pace(pace)
+    hooks.on_pace(pace)
     async with Client(
         target.base_url,
         authorization=authorization,
@@ -110,10 +71,10 @@ async def run(
             judge=api.judge,
             journal=journal,
             patience=Patience(target.attempts, target.max_outage, target.on_quota),
-            say=world.say,
+            say=hooks.say,
         )
         ran.traffic = exchange.traffic
-        people = People(
+        people = PeopleDirectory(
             exchange,
             api,
             journal=journal,
@@ -121,7 +82,7 @@ async def run(
             grace_seconds=target.grace,
             fresh=options.again,
         )
-        pushing = _Pushing(prepared, journal, exchange, people, ran, options, limits, world)
+        pushing = RunPhase(prepared, journal, exchange, people, ran, options, limits, hooks)
         try:
             await pushing.go()
         except Stopped:
@@ -134,25 +95,25 @@ async def run(
             ran.failure = ran.failure or error
         ran.interrupted = pace.stopped and ran.failure is None and not ran.limit
         _count_people(prepared, ran, people)
-        ran.doubles = checkpoint.doubles(prepared.migration.checkpoint)
-        ran.partial = checkpoint.partial(prepared.migration.checkpoint)
+        ran.doubles = queries.doubles(prepared.migration.checkpoint)
+        ran.partial = queries.partial_count(prepared.migration.checkpoint)
         ran.not_in_export = _not_in_export(prepared)
     ran.seconds = time.monotonic() - started
     return ran
 
 
 @dataclass(slots=True)
-class _Pushing:
+class RunPhase:
     """The last step of the path, with everything it works with."""
 
     prepared: Prepared
-    journal: checkpoint.Checkpoint
+    journal: Checkpoint
     exchange: Exchange
-    people: People
-    ran: Ran
-    options: Options
+    people: PeopleDirectory
+    ran: RunResult
+    options: PushOptions
     limits: Limits
-    world: World
+    hooks: RunHooks
     bad: int = 0
     doubted: set[str] = field(default_factory=set)
 
@@ -170,7 +131,7 @@ class _Pushing:
                 self._read,
                 self.journal.conversation_known,
             )
-            self.journal.note("marks", MARKS)
+            self.journal.note("source_hashes", HASH_MAKER)
             await self._check_organization()
             settled = await self._settle_what_was_left(settler, self.journal.doubts())
             if not self.prepared.parts.tickets:
@@ -181,13 +142,13 @@ class _Pushing:
                     f"Dixa does not know {len(dixa.unknown)} agent(s), so nothing is sent (--strict)"
                 )
             allowance = Allowance(self.limits.tickets)
-            pusher = Pusher(
+            context = PushContext(
                 APIS[migration.target.api].target(migration.conversation_settings(), dixa),
                 self.exchange,
                 self.people,
                 self.journal,
                 settler,
-                remembered=lambda ids: checkpoint.memories(migration.checkpoint, ids),
+                remembered=lambda ids: queries.memories(migration.checkpoint, ids),
                 agents=dixa.agents,
                 options=self.options,
                 allowance=allowance,
@@ -195,7 +156,7 @@ class _Pushing:
                 settled=settled,
                 doubted=self.doubted,
             )
-            pushed = pusher.push(self.prepared.parts.jobs(), workers=migration.target.workers)
+            pushed = push(context, self.prepared.parts.jobs(), workers=migration.target.workers)
             async with aclosing(pushed):
                 async for result in pushed:
                     self._took(result)
@@ -207,12 +168,14 @@ class _Pushing:
 
     async def _look_up(self) -> Account:
         """The account, with its agents put down as the people they are."""
-        related = self.prepared.related
+        migration, related = self.prepared.migration, self.prepared.related
         authors = related.contacts.filter("is_agent").select("email", "phone", "name")
         assignees = related.tickets.select("assignee_email", "assignee_phone", "assignee_name").unique()
         dixa, known = await account.look_up(
-            self.prepared.migration,
-            api=APIS[self.prepared.migration.target.api],
+            migration.conversation_settings(),
+            base_url=migration.target.base_url,
+            api_name=migration.target.api,
+            api=APIS[migration.target.api],
             agents=_contacts(authors),
             assignees=[contact for contact in _contacts(assignees) if contact.key],
             exchange=self.exchange,
@@ -227,9 +190,9 @@ class _Pushing:
         for keys, state in ((dixa.replaced, State.FILTERED), (dixa.unknown, State.REJECTED)):
             for key in keys:
                 self.journal.record(Step(StepKind.PERSON, "", key), state)
-        missing = unknown_agents(self.prepared, {*dixa.replaced, *dixa.unknown})
+        missing = agents_csv.unknown_agents(related.authors, {*dixa.replaced, *dixa.unknown})
         suggestions = {agent.person: known.suggestion(agent.name or agent.person) for agent in missing}
-        self.ran.people_file = write_agents(self.prepared.migration, missing, suggestions)
+        self.ran.agents_file = agents_csv.write(self.prepared.migration.agents_file, missing, suggestions)
         return dixa
 
     def _took(self, result: TicketResult) -> None:
@@ -242,7 +205,7 @@ class _Pushing:
             self.ran.books[kind].add({State.LEFT: -sum(counts.values())})
             self.ran.books[kind].add(counts)
         self.ran.changed += [(result.ticket_id, what) for what in result.changed]
-        self.world.ended(result)
+        self.hooks.ended(result)
         self.bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
         if self.limits.errors is not None and self.bad >= self.limits.errors:
             self._stop(f"--max-errors {self.limits.errors}")
@@ -281,8 +244,8 @@ class _Pushing:
         if not doubts:
             return {}
         grace = self.prepared.migration.target.grace
-        self.world.say(
-            f"{len(doubts)} request(s) of an earlier run have no known outcome; Dixa is asked in {grace:g} s"
+        self.hooks.say(
+            f"{len(doubts)} request(s) of an earlier run have no known outcome; asking Dixa in {grace:g} s"
         )
         await self.exchange.pace.pause(grace)
         for step, doubt in doubts:
@@ -291,7 +254,7 @@ class _Pushing:
                 settlement = await settler.settle(doubt, [c.key for c in step.carries])
             except NotRead as error:
                 settlement = Settlement(Found.AMBIGUOUS, evidence=str(error))
-            put_down(self.journal, step, doubt, settlement, settlement.evidence)
+            record_settlement(self.journal, step, doubt, settlement, settlement.evidence)
             if settlement.found is Found.AMBIGUOUS:
                 self.doubted |= {doubt.expected.get("requester_id", "")} - {""}
             else:
@@ -301,7 +264,7 @@ class _Pushing:
 
     async def _read_all(self, request: Request) -> Sequence[Mapping[str, Any]]:
         target = self.prepared.migration.target
-        return await account.list_all(APIS[target.api], self.exchange, request, target.base_url)
+        return await list_all(APIS[target.api], self.exchange, request, target.base_url)
 
     async def _read(self, request: Request) -> Answer | None:
         return await self.exchange.read(request)
@@ -309,7 +272,7 @@ class _Pushing:
 
 def _not_in_export(prepared: Prepared) -> tuple[str, ...]:
     """The tickets that were begun, came to no end, and are nowhere in this export."""
-    begun = checkpoint.unfinished(prepared.migration.checkpoint)
+    begun = queries.unfinished(prepared.migration.checkpoint)
     if not begun:
         return ()
     ids = pl.concat(
@@ -326,9 +289,9 @@ def _contacts(frame: pl.LazyFrame) -> list[Contact]:
     return [Contact(*row) for row in frame.collect(engine="streaming").iter_rows()]
 
 
-def _count_people(prepared: Prepared, ran: Ran, people: People) -> None:
+def _count_people(prepared: Prepared, ran: RunResult, people: PeopleDirectory) -> None:
     """The people whom the plan names, by what the checkpoint says of them now."""
-    known = dict(checkpoint.people(prepared.migration.checkpoint))
+    known = dict(queries.people(prepared.migration.checkpoint))
     ledger, created = ran.books["people"], people.counts[State.IMPORTED]
     for (key,) in prepared.related.contacts.select("key").collect(engine="streaming").iter_rows():
         state = known.get(key, State.LEFT) or State.IN_DOUBT

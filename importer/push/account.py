@@ -8,16 +8,14 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from importer.dixa.api import Account, AgentList, Api, Need
 from importer.dixa.matching import Item
-from importer.dixa.paging import list_items
 from importer.errors import ConfigError, Unreachable
-from importer.migration.file import Migration
-from importer.model import Contact, Request
-from importer.push.people import People
+from importer.model import Contact, ConversationSettings
+from importer.push.people import PeopleDirectory
 from importer.transport.exchange import Exchange, NotListed, NotRead
+from importer.transport.listing import list_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,47 +34,48 @@ class Agents:
 
 
 @contextmanager
-def _as_failures_of_the_run(migration: Migration) -> Iterator[None]:
+def _as_failures_of_the_run(base_url: str, api_name: str) -> Iterator[None]:
     try:
         yield
     except NotListed as error:
         raise ConfigError(
-            f"{migration.target.base_url}: {error}; is this the address of the API that target.api names "
-            f"({migration.target.api}), and the token one for it?"
+            f"{base_url}: {error}; is this the address of the API that target.api names "
+            f"({api_name}), and the token one for it?"
         ) from None
     except NotRead as error:
         raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
 
 
 async def look_up(
-    migration: Migration,
+    settings: ConversationSettings,
     *,
+    base_url: str,
+    api_name: str,
     api: Api,
     agents: Sequence[Contact],
     assignees: Iterable[Contact],
     exchange: Exchange,
-    people: People,
+    people: PeopleDirectory,
 ) -> tuple[Account, Agents]:
     """Resolve every name of the migration file and every agent of the export. Assignees whom Dixa does not
-    know are left out of `agents`; nobody stands in for them.
+    know are not among `agents`; nobody replaces them.
 
     Raises ConfigError that names all that the account does not have, Unreachable where it does not answer.
     """
-    with _as_failures_of_the_run(migration):
-        url = migration.target.base_url
+    with _as_failures_of_the_run(base_url, api_name):
         missing: list[str] = []
         ids: dict[str, Mapping[str, str]] = {}
         names: dict[str, frozenset[str] | None] = {}
-        for need in api.needs(migration.conversation_settings()):
-            items = await list_all(api, exchange, need.request, url)
+        for need in api.needs(settings):
+            items = await list_all(api, exchange, need.request, base_url)
             ids[need.what], names[need.what] = _resolved(need, items, missing)
-        default = migration.people.default_agent
+        default = settings.default_agent
         stand_in = Contact(email=default) if default else None
         everybody = {contact.key: contact for contact in [*agents, *([stand_in] if stand_in else [])]}
         if api.AGENTS is None:
             found, known = await _asked_one_by_one(everybody, people), Agents()
         else:
-            known = _known(api.AGENTS, await list_all(api, exchange, api.AGENTS.request, url))
+            known = _known(api.AGENTS, await list_all(api, exchange, api.AGENTS.request, base_url))
             everybody |= {contact.key: contact for contact in assignees}
             found = {key: known.ids.get(key) for key in everybody if key}
         default_id = found.get(stand_in.key) if stand_in and stand_in.key else None
@@ -84,7 +83,7 @@ async def look_up(
             missing.append(f"  people.default_agent: Dixa knows no agent with the address {default}")
         if missing:
             raise ConfigError(
-                f"{url}: the account lacks {len(missing)} thing(s) that the migration names\n"
+                f"{base_url}: the account lacks {len(missing)} thing(s) that the migration names\n"
                 + "\n".join(missing)
             )
         authors = {contact.key for contact in agents}
@@ -119,9 +118,11 @@ def _resolved(
     return found, frozenset(by_id)
 
 
-async def _asked_one_by_one(everybody: Mapping[str | None, Contact], people: People) -> dict[str, str | None]:
+async def _asked_one_by_one(
+    everybody: Mapping[str | None, Contact], people: PeopleDirectory
+) -> dict[str, str | None]:
     """Contact key → id or None."""
-    persons = await asyncio.gather(*(people.find(contact) for contact in everybody.values()))
+    persons = await asyncio.gather(*(people.lookup(contact) for contact in everybody.values()))
     return {
         key: person.dixa_id if person else None for key, person in zip(everybody, persons, strict=True) if key
     }
@@ -137,25 +138,6 @@ def _known(agents: AgentList, items: Iterable[Item]) -> Agents:
         if name and email:
             by_name[name.casefold()] = email
     return Agents(ids, by_name)
-
-
-async def list_all(api: Api, exchange: Exchange, request: Request, base_url: str) -> list[dict[str, Any]]:
-    """Every item of a list, page by page. Raises NotRead where it cannot be had whole: what is not on it is
-    taken for what is not there."""
-    found: list[dict[str, Any]] = []
-    seen: set[Any] = set()
-    page: Request | None = request
-    while page is not None:
-        place = (page.path, tuple(sorted(page.query.items())))
-        answer = None if place in seen else await exchange.read(page)
-        if answer is None and place in seen:
-            raise NotRead(f"{page.path}: its pages never end")
-        if answer is None:
-            raise NotListed(f"{page.path}: there is no such list")
-        seen.add(place)
-        found += list_items(answer)
-        page = api.next_page(answer, base_url)
-    return found
 
 
 def _match(wanted: str, names_by_id: Mapping[str, Sequence[str]]) -> str | None:

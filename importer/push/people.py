@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from importer.checkpoint.database import PersonRecord
 from importer.dixa.api import Api
-from importer.model import Carried, Contact, Request, State, Step, StepKind, Verdict
+from importer.model import Carried, Contact, PersonRecord, Request, State, Step, StepKind, Verdict
 from importer.transport.exchange import Exchange, Journal, NotRead
 
 PEOPLE_AT_ONCE = 50
@@ -26,7 +25,7 @@ class Person:
     reason: str = ""
 
 
-class People:
+class PeopleDirectory:
     """Who is who in Dixa. `counts` is by state, of the distinct people asked for in this run."""
 
     def __init__(
@@ -55,14 +54,14 @@ class People:
         self._ids: dict[str, str] = {}
         self.counts: Counter[State] = Counter()
 
-    async def get(self, contact: Contact) -> Person:
+    async def get_or_create(self, contact: Contact) -> Person:
         """The person with this contact's key, created when there is none.
 
         Raises what Exchange raises; a refusal or a doubt is a Person without id.
         """
         return await self._shared(contact, create=True)
 
-    async def find(self, contact: Contact) -> Person | None:
+    async def lookup(self, contact: Contact) -> Person | None:
         """The person, if Dixa knows one; creates nobody."""
         person = await self._shared(contact, create=False)
         return person if person.dixa_id else None
@@ -71,9 +70,9 @@ class People:
         """Take these user ids (by contact key) for known."""
         self._ids |= ids
 
-    async def meet(self, contacts: Iterable[Contact]) -> None:
+    async def resolve_many(self, contacts: Iterable[Contact]) -> None:
         """Look these people up and make those who are not there, many in one request, where the API can.
-        Whoever it does not bring in is left to `get`, which has the patience for it.
+        Whoever it does not bring in is left to `get_or_create`, which has the patience for it.
 
         Raises what Exchange raises, but for what cannot be read.
         """
@@ -85,7 +84,7 @@ class People:
         create = self._api.create_people
         if not fresh or create is None:
             return
-        task = asyncio.ensure_future(self._meet(fresh, create))
+        task = asyncio.ensure_future(self._resolve_many(fresh, create))
         self._meetings |= dict.fromkeys(fresh, task)
         try:
             await task
@@ -93,7 +92,7 @@ class People:
             for key in fresh:
                 del self._meetings[key]
 
-    async def _meet(self, fresh: Mapping[str, Contact], create: CreatePeople) -> None:
+    async def _resolve_many(self, fresh: Mapping[str, Contact], create: CreatePeople) -> None:
         absent: list[tuple[str, Contact]] = []
 
         async def ask(key: str, contact: Contact) -> None:

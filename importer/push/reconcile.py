@@ -120,7 +120,7 @@ class Settler:
         return tuple(extra)
 
 
-def put_down(
+def record_settlement(
     journal: Journal, step: Step, doubt: Doubt, settlement: Settlement, reason: str
 ) -> tuple[Step | None, Step | None]:
     """Record what a doubt was settled to: the step as far as it was carried out, and as far as it was not,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from importer.dixa.api import Target
 from importer.model import DERIVED, SETTINGS, Conversation, State, Step, StepKind, StepRecord, TicketMemory
 
-OTHERWISE = "the export seems to be read otherwise than when it was imported, so it is not sent again"
+READ_DIFFERENTLY = "the export seems to be read otherwise than when it was imported, so it is not sent again"
 OUT_OF_ORDER = "it belongs before messages that are in Dixa already (--with-holes adds it at the end)"
 
 
 @dataclass(slots=True)
-class Outstanding:
+class RemainingSteps:
     """Once found: `steps` are to be sent, in this order. Of the rest: `states` by message, `refused` counts
     the attachments that Dixa did not take; `carried` are the messages that came in with the conversation
     (`dixa_id`), so that their ids are not known; `changed` names what has another content than what was
@@ -76,7 +76,7 @@ class Outstanding:
             for message in self.job.messages
             if not self._is_known(message.message_id, message.fingerprint, known)
         }
-        wanted = self._without_others_readings(wanted, known)
+        wanted = self._without_new_readings(wanted, known)
         if not self.target.ordered or self.with_holes:
             return wanted
         return self._in_order(wanted)
@@ -121,7 +121,7 @@ class Outstanding:
             return False
         if record.state in (None, State.IN_DOUBT):
             self._hold(f"the {step.kind}", record)
-            self.mark(step, State.IN_DOUBT)
+            self.set_state(step, State.IN_DOUBT)
             return True
         if record.state is not State.REJECTED:
             return record.done
@@ -137,7 +137,7 @@ class Outstanding:
         )
         if same and step.kind is StepKind.CONVERSATION:
             self.refusal = f"{step.kind}: {record.reason}"
-            self.mark(step, State.REJECTED)
+            self.set_state(step, State.REJECTED)
         elif same:
             self.lacks.append(f"{step.kind}: {record.reason}")
         return same
@@ -147,7 +147,7 @@ class Outstanding:
             self.held or f"{what}: sent, and it is unknown whether Dixa created it. {record.reason}".strip()
         )
 
-    def mark(self, step: Step, state: State) -> None:
+    def set_state(self, step: Step, state: State) -> None:
         for carried in step.carries:
             self.states[carried.key] = state
 
@@ -155,7 +155,7 @@ class Outstanding:
         self.states[message_id] = State.REJECTED
         self.lacks.append(f"message {message_id}: {reason}")
 
-    def _without_others_readings(
+    def _without_new_readings(
         self, wanted: set[str], known: Mapping[tuple[StepKind, str], StepRecord]
     ) -> set[str]:
         """Without messages whose derived id may only be new because the export is read otherwise than when it
@@ -167,7 +167,7 @@ class Outstanding:
         derived = {message_id for message_id in wanted if gone and message_id.startswith(DERIVED)}
         for message_id in sorted(derived):
             self.changed.append(message_id)
-            self.refuse(message_id, OTHERWISE)
+            self.refuse(message_id, READ_DIFFERENTLY)
         return wanted - derived
 
     def _in_order(self, wanted: set[str]) -> set[str]:

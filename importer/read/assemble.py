@@ -11,7 +11,7 @@ import polars as pl
 from importer.errors import SourceError
 from importer.migration.file import LookupTable, Source, Table
 from importer.migration.presets import Part
-from importer.parse.fastpath import Care, Thorough
+from importer.parse.fastpath import Evaluator, FullEvaluator
 from importer.parse.time_formats import Form, to_iso
 from importer.read import corrections as mended
 from importer.read.csv.structure import Structure
@@ -19,16 +19,16 @@ from importer.read.frames import raw_frame, source_frame, with_flaw
 from importer.read.mapping import canonical as shape
 from importer.read.mapping import explode as items
 from importer.read.mapping.columns import (
-    Mapped,
-    Words,
-    mapped,
-    unfit,
+    ColumnMapping,
+    MappingRules,
+    map_columns,
+    not_the_preset,
     unknown_names,
     used_headers,
     wrong_values,
 )
 from importer.read.mapping.header import Header
-from importer.read.mapping.time_columns import Clock, Column, forms
+from importer.read.mapping.time_columns import FileTimes, TimeColumn, time_forms
 from importer.read.readable import Files, Readable
 from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.source_file import SourceFile
@@ -41,7 +41,7 @@ class _Entry:
     ready: Readable
     part: Part
     header: Header
-    mapped: Mapped
+    mapped: ColumnMapping
     forms: dict[str, Form] = field(default_factory=dict)
     originals: Mapping[str, Mapping[str, Form]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Assembly:
         for number, entry in enumerate(entries):
             if not _stands_alone(entry.part):
                 rows = self._looked_up(entry, _rows(entry, raw_frame(entry.file)))
-                frame = making.frame(number, entry, rows, Thorough())
+                frame = making.frame(number, entry, rows, FullEvaluator())
                 frames.setdefault(parts.index(entry.part), []).append(frame)
         together = {n: self._part_frame(parts[n], some, guesses) for n, some in frames.items()}
         return Scanned(
@@ -164,7 +164,7 @@ class Assembly:
                 continue
             part = next((part for part in candidates if self._fits(part, ready.file)), None)
             if part is None:
-                self.problems.append(unfit(ready.file, self.name, candidates))
+                self.problems.append(not_the_preset(ready.file, self.name, candidates))
                 continue
             yield from self._entry(ready, part)
 
@@ -186,16 +186,16 @@ class Assembly:
                 continue
             for ready in self._ready(other):
                 if isinstance(ready, Readable) and part.fits(ready.file.titles):
-                    has = part.each is None or items.taken(part.each, Header(ready.file.header, {}))
+                    has = part.each is None or items.item_columns(part.each, Header(ready.file.header, {}))
                     yield from self._entry(ready, part) if has else ()
 
     def _entry(self, ready: Readable, part: Part) -> Iterator[_Entry]:
         file = ready.file
-        names = [*file.header, *items.names(part.each, file.header)]
+        names = [*file.header, *items.item_names(part.each, file.header)]
         names = [name for name in names if name not in REASON_COLUMNS or not file.is_rejects]
         header = Header(names, file.repeats, shape.provenance(file, part))
         try:
-            found = mapped(file, part, header, self._words(part))
+            found = map_columns(file, part, header, self._words(part))
         except SourceError as error:
             self.problems.append(str(error))
             return
@@ -210,13 +210,13 @@ class Assembly:
         for part in parts if self.name == "tickets" else ():
             if part.each:
                 sources = [source for several in part.columns.values() for source in several]
-                yield from (f"custom.{name}" for name in items.used(part.each, header, sources))
+                yield from (f"custom.{name}" for name in items.used_columns(part.each, header, sources))
 
-    def _words(self, part: Part) -> Words:
+    def _words(self, part: Part) -> MappingRules:
         messages = self.source.messages
         tickets = {k: v for k, v in messages.columns.items() if k == "ticket_id"} if messages else {}
         is_known = self.source.preset is not None and bool(part.headers or part.read)
-        return Words(self.schema, self.own, is_known, tickets)
+        return MappingRules(self.schema, self.own, is_known, tickets)
 
     # -- what the cells are
 
@@ -226,7 +226,7 @@ class Assembly:
         for part in {id(e.part): e.part for e in entries}.values():
             of_part = [entry for entry in entries if entry.part is part]
             clocks = [_clock(entry, [name for name in times if name in entry.columns]) for entry in of_part]
-            decided = forms(self.name, clocks, part.times)
+            decided = time_forms(self.name, clocks, part.times)
             self.problems += decided.unclear
             for entry, by_column, notes in zip(of_part, decided.by_file, decided.notes, strict=True):
                 entry.forms.update(by_column)
@@ -254,7 +254,7 @@ class Assembly:
                 continue
             found = self._lookup_frame(table, lookup.source, lookup.key, lookup.value, name)
             if found is not None:
-                frame = frame.with_columns(shape.tidied("", on.value, Thorough()).alias("_on")).join(
+                frame = frame.with_columns(shape.tidied("", on.value, FullEvaluator()).alias("_on")).join(
                     found, left_on="_on", right_on="_key", how="left"
                 )
         return frame
@@ -274,14 +274,14 @@ class Assembly:
                     f"{ready.file.path}: source.lookups.{source} needs the columns {key!r} and {value!r}; "
                     f"its header has: {', '.join(ready.file.titles)}"
                 )
-            care = Thorough()
-            left = shape.left_out(table.skip, table.only, header, {}, care)
+            evaluator = FullEvaluator()
+            left = shape.left_out(table.skip, table.only, header, {}, evaluator)
             frames.append(
                 raw_frame(ready.file)
                 .filter(pl.col("_flaw").is_null() & left.is_null())
                 .select(
-                    _key=shape.tidied("", found.value, care),
-                    _value=shape.tidied("", wanted.value, care),
+                    _key=shape.tidied("", found.value, evaluator),
+                    _value=shape.tidied("", wanted.value, evaluator),
                     _at=pl.lit(len(frames) << 32, pl.UInt64) + pl.col("_record").cast(pl.UInt64),
                 )
                 .drop_nulls()
@@ -294,7 +294,7 @@ class Assembly:
         frame = pl.concat(frames)
         if part.newest_by:
             frame = shape.newest(frame, self.schema.primary or self.schema.required[0], part)
-        return shape.with_meaning(frame.drop("_newest"), part, self.schema, guesses, Thorough())
+        return shape.with_meaning(frame.drop("_newest"), part, self.schema, guesses, FullEvaluator())
 
 
 def _alike(table: str, entries: Sequence[_Entry]) -> Iterator[str]:
@@ -322,16 +322,16 @@ def _stands_alone(part: Part) -> bool:
 def _rows(entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
     """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
     raw = shape.cleaned(frame, entry.file.header, entry.part)
-    return items.exploded(raw, entry.part.each, entry.header) if entry.part.each else raw
+    return items.explode(raw, entry.part.each, entry.header) if entry.part.each else raw
 
 
-def _clock(entry: _Entry, names: Sequence[str]) -> Clock:
+def _clock(entry: _Entry, names: Sequence[str]) -> FileTimes:
     rows = _rows(entry, raw_frame(entry.file))
     columns = {
-        name: Column(entry.columns[name], rows.select(cell=entry.mapped.value(name, Thorough())))
+        name: TimeColumn(entry.columns[name], rows.select(cell=entry.mapped.value(name, FullEvaluator())))
         for name in names
     }
-    return Clock(str(entry.file.path), columns, is_copy=entry.file.is_rejects)
+    return FileTimes(str(entry.file.path), columns, is_copy=entry.file.is_rejects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,16 +345,16 @@ class _Making:
     unmended: Mapping[Path, Mapping[int, str]]
     region: str | None
 
-    def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, care: Care) -> pl.LazyFrame:
-        rows = _rows(entry, with_flaw(source, entry.file, care))
-        frame = self.frame(number, entry, rows, care).drop("_newest")
-        return shape.with_meaning(frame, entry.part, self.schema, self.guesses, care)
+    def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, evaluator: Evaluator) -> pl.LazyFrame:
+        rows = _rows(entry, with_flaw(source, entry.file, evaluator))
+        frame = self.frame(number, entry, rows, evaluator).drop("_newest")
+        return shape.with_meaning(frame, entry.part, self.schema, self.guesses, evaluator)
 
-    def frame(self, number: int, entry: _Entry, rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
+    def frame(self, number: int, entry: _Entry, rows: pl.LazyFrame, evaluator: Evaluator) -> pl.LazyFrame:
         part = entry.part
         fields = {f.name: f for f in self.schema.fields}
         values = {
-            name: entry.mapped.value(name, care, is_strict=shape.is_strict(fields.get(name), part))
+            name: entry.mapped.value(name, evaluator, is_strict=shape.is_strict(fields.get(name), part))
             for name in entry.columns
         }
         for name in part.lookups:
@@ -368,11 +368,11 @@ class _Making:
                     value = pl.when(came).then(to_iso(value, own)).otherwise(value)
             values[name] = to_iso(value, form)
         final = {
-            name: shape.finished(name, value, part, fields.get(name), self.region, care)
+            name: shape.finished(name, value, part, fields.get(name), self.region, evaluator)
             for name, value in values.items()
         }
         superseded = self.superseded.get(entry.file.path)
-        skip = shape.skipped(part, entry.header, final, entry.file, superseded, care)
+        skip = shape.skipped(part, entry.header, final, entry.file, superseded, evaluator)
         newest = part.newest_by and entry.header.find(part.newest_by)
         return rows.select(
             pl.lit(number, pl.UInt16).alias("_file"),
@@ -381,7 +381,7 @@ class _Making:
             skip.alias("_skip"),
             *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
             *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in self.names),
-            *care.plain(),
+            *evaluator.plain(),
         )
 
 

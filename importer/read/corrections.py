@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from importer.read.csv.exact_rows import rows
+from importer.read.csv.exact_rows import exact_rows
 from importer.read.fetch import fetch
 from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.source_file import SourceFile
@@ -59,7 +59,7 @@ def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
         origins.setdefault(file.path.name, []).append(file)
         broken[file.path] = {
             row.number: row.cells
-            for row in (rows(file) if file.reasons > place else ())
+            for row in (exact_rows(file) if file.reasons > place else ())
             if len(row.cells) > place and row.cells[rule].startswith("row.")
         }
 
@@ -98,7 +98,7 @@ def _as_it_was(cells: Sequence[str], file: SourceFile, header: Sequence[str]) ->
 def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:
     place = REASON_COLUMNS.index("_source")
     for file in files:
-        for row in rows(file) if file.reasons > place else ():
+        for row in exact_rows(file) if file.reasons > place else ():
             if len(row.cells) > place and (told := _told(row.cells[place])):
                 yield told
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from importer.read.csv.exact_rows import rows
+from importer.read.csv.exact_rows import exact_rows
 from importer.read.csv.structure import records
 from importer.read.flaws import FLAWS, HARMLESS
 from importer.read.frames import raw_frame
@@ -41,7 +41,7 @@ def find_fault(file: SourceFile) -> str | None:
     if file.kind != "csv":
         return None
     try:
-        for row in rows(file):
+        for row in exact_rows(file):
             if row.flaw is not None and row.flaw not in HARMLESS:
                 return f"{file.path}:{row.line}: {FLAWS[row.flaw]}"
     except (OSError, EOFError) as error:
@@ -62,7 +62,7 @@ def _from_csv(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
 def _from_rows(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
     wanted = iter(numbers)
     number = next(wanted, None)
-    for row in rows(file):
+    for row in exact_rows(file):
         if row.number == number:
             yield Record(row.number, row.line, row.cells)
             number = next(wanted, None)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from importer.parse.distinct import where_all
-from importer.parse.fastpath import Care, Thorough
+from importer.parse.distinct import rows_where_all
+from importer.parse.fastpath import Evaluator, FullEvaluator
 from importer.read.flaws import Flaw
 from importer.read.parquet.frame import parquet_frame
 from importer.read.source_file import SourceFile
@@ -58,7 +58,7 @@ def source_frame(file: SourceFile) -> pl.LazyFrame:
 def raw_frame(file: SourceFile) -> pl.LazyFrame:
     """The same with `_flaw`."""
     frame = source_frame(file) if file.kind == "parquet" else in_batches(_csv(file))
-    return with_flaw(frame, file, Thorough())
+    return with_flaw(frame, file, FullEvaluator())
 
 
 def _csv(file: SourceFile, number: str | None = None) -> pl.LazyFrame:
@@ -73,24 +73,24 @@ def _csv(file: SourceFile, number: str | None = None) -> pl.LazyFrame:
     )
 
 
-def with_flaw(frame: pl.LazyFrame, file: SourceFile, care: Care) -> pl.LazyFrame:
+def with_flaw(frame: pl.LazyFrame, file: SourceFile, evaluator: Evaluator) -> pl.LazyFrame:
     """`_flaw`: what is wrong with a row's shape, or null."""
     if file.is_copy:
         return frame.with_columns(_flaw=pl.when(pl.col("_flaw") != "").then("_flaw"))
-    flaw = pl.lit(None, pl.String) if file.kind == "parquet" else _header_again(file, care)
-    return frame.with_columns(flaw.alias("_flaw"), *care.plain())
+    flaw = pl.lit(None, pl.String) if file.kind == "parquet" else _header_again(file, evaluator)
+    return frame.with_columns(flaw.alias("_flaw"), *evaluator.plain())
 
 
-def _header_again(file: SourceFile, care: Care) -> pl.Expr:
+def _header_again(file: SourceFile, evaluator: Evaluator) -> pl.Expr:
     """A header inside a file, as of several that were put one behind the other."""
     titles = {name: title for name, title in zip(file.header, file.titles, strict=True) if title}
     if not titles:
         return pl.lit(None, pl.String)
 
     def repeats(rows: pl.Series) -> pl.Series:
-        return where_all(rows, lambda name, cells: cells == titles[name])
+        return rows_where_all(rows, lambda name, cells: cells == titles[name])
 
     first, title = next(iter(titles.items()))
     other = (pl.col(first) != title).fill_null(value=True)
-    again = care.rows(list(titles), repeats, none=other)
+    again = evaluator.rows(list(titles), repeats, none=other)
     return pl.when(again).then(pl.lit(Flaw.HEADER.value))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from importer.errors import SourceError
 from importer.migration.file import LookupTable, Table
-from importer.read.csv.exact_rows import rows
+from importer.read.csv.exact_rows import exact_rows
 from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, Structure
 from importer.read.csv.structure_checks import StructureChecks
 from importer.read.dialect import UTF8
@@ -140,7 +140,7 @@ def _copied(file: SourceFile, path: Path) -> tuple[SourceFile, bool]:
     with path.open("w", encoding="utf-8", newline="") as out:
         write = row_writer(out)
         write(["_flaw", *file.header])
-        for row in rows(file):
+        for row in exact_rows(file):
             marked |= row.marked
             cells = row.cells[:width] + ("",) * (width - len(row.cells))
             if row.flaw is not None:

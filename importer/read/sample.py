@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 
 from importer.parse.nested import parsed
-from importer.read.csv.exact_rows import rows
+from importer.read.csv.exact_rows import exact_rows
 from importer.read.frames import raw_frame
 from importer.read.source_file import SourceFile
 
 _ROWS, _BYTES = 20_000, 1 << 24  # what comes first
 _CELLS = 200  # of a column are looked into
-_MOST = 0.9
+_MIN_SHARE_OF_OBJECTS = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _of_csv(file: SourceFile) -> pl.DataFrame:
     found: list[tuple[str, ...]] = []
     size = 0
     try:
-        for row in rows(file):
+        for row in exact_rows(file):
             if row.flaw is None:
                 found.append(row.cells)
                 size += sum(len(cell.encode()) for cell in row.cells)
@@ -77,7 +77,7 @@ def _paths(name: str, cells: pl.Series) -> Iterator[str]:
     some = [parsed(cell) for cell in cells.head(_CELLS)]
     objects = [value for value in some if isinstance(value, dict)]
     lists = [value for value in some if isinstance(value, list)]
-    if not some or len(objects) + len(lists) < len(some) * _MOST:
+    if not some or len(objects) + len(lists) < len(some) * _MIN_SHARE_OF_OBJECTS:
         return
     yield from dict.fromkeys(path for value in objects for path in _inner(name, value))
     items = (item for value in lists for item in value if isinstance(item, dict))

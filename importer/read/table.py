@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from importer.migration.presets import Part
-from importer.parse.fastpath import Care, Thorough
+from importer.parse.fastpath import Evaluator, FullEvaluator
 from importer.read.csv.structure import Structure
 from importer.read.mapping import explode as items
 from importer.read.source_file import SourceFile
@@ -42,8 +42,8 @@ class Origin:
         under which anything stands; of a row out of a cell the item in that."""
         headers = self.columns.get(canonical, ())
         each = self.part.each
-        if each and any(header in items.names(each, self.file.header) for header in headers):
-            number, value = items.item(self.file, self.part, record, cells)
+        if each and any(header in items.item_names(each, self.file.header) for header in headers):
+            number, value = items.item_at(self.file, self.part, record, cells)
             return Shown(each.column, value, f"{canonical} of item {number}: ")
         header = next((h for h in headers if cells.get(h)), headers[0] if headers else "")
         return Shown(header, cells.get(header, ""))
@@ -64,7 +64,7 @@ class Piece:
     file's rows as they stand there."""
 
     source: pl.LazyFrame
-    read: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+    read: Callable[[pl.LazyFrame, Evaluator], pl.LazyFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,6 @@ class Scanned:
     @property
     def frame(self) -> pl.LazyFrame:
         """The table as one, for a look at it."""
-        care = Thorough()
-        pieces = [piece.read(piece.source, care) for piece in self.pieces]
+        evaluator = FullEvaluator()
+        pieces = [piece.read(piece.source, evaluator) for piece in self.pieces]
         return pl.concat([*pieces, *self.frames], how="diagonal")

@@ -7,13 +7,16 @@ person. It is read back by every later command, and kept when the file is writte
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
+
 from importer.errors import ConfigError
 from importer.parse.addresses import EMAIL
+from importer.private_files import writing
 from importer.read.dialect import with_encoding
 
 COLUMNS = ("person", "name", "messages", "first", "last", "suggestion", "agent")
@@ -65,7 +68,7 @@ def read(path: Path) -> dict[str, str]:
     return named
 
 
-def lines(
+def file_rows(
     unknown: Iterable[UnknownAgent], filled_in: Mapping[str, str], suggestions: Mapping[str, str]
 ) -> list[list[str]]:
     """The rows of the file: the unknown, and those whom the user has named already."""
@@ -86,3 +89,32 @@ def lines(
         [person, "", "", "", "", "", agent] for person, agent in filled_in.items() if person not in listed
     ]
     return [list(COLUMNS), *found, *kept]
+
+
+def unknown_agents(authors: pl.LazyFrame, keys: Collection[str]) -> list[UnknownAgent]:
+    """The agents among `authors` (AUTHORS of tables/frames.py) with these contact keys, and those without an
+    address, with what they wrote."""
+    wanted = pl.col("key").is_in(sorted(keys)) | (pl.col("key").is_null() & pl.col("person").is_not_null())
+    found = (
+        authors.filter(pl.col("is_agent") & wanted)
+        .group_by("person")
+        .agg(
+            pl.col("author_name").drop_nulls().min(),
+            pl.col("messages").sum(),
+            pl.col("first").min(),
+            pl.col("last").max(),
+        )
+        .collect(engine="streaming")
+    )
+    return [UnknownAgent(*row) for row in found.iter_rows()]
+
+
+def write(path: Path, unknown: Sequence[UnknownAgent], suggestions: Mapping[str, str]) -> Path | None:
+    """The file in which the user maps unknown agents; None, and nothing is written, where there are none.
+    Raises ConfigError where it cannot be read or written."""
+    if not unknown:
+        return None
+    rows = file_rows(unknown, read(path), suggestions)
+    with writing(path) as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
+    return path

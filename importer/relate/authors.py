@@ -14,9 +14,7 @@ from importer.model import Direction, Role
 
 # What a message's author may take over from its ticket.
 _OF_TICKET = ("t_id", "t_email", "t_phone", "t_name", "t_external")
-# All that is known of an author. `_unsaid` says that nothing tells whether the message is public, `_sideless`
-# that nothing tells whether it is a customer's, `_unknown` that its author has but an id, and `_written`
-# says who wrote it as the export has it, whoever stands for him.
+# What is decided about an author: the columns of AUTHORS that are no counts.
 AUTHOR_COLUMNS = (
     "direction",
     "is_agent",

@@ -18,7 +18,7 @@ from importer.relate.join import (
     MESSAGE_ROW,
     Joined,
     MessageCounts,
-    Rules,
+    RelationRules,
     Spooled,
     anti_join,
     count_messages,
@@ -26,79 +26,13 @@ from importer.relate.join import (
     join,
     spool,
 )
-from importer.tables.frames import FATE_SCHEMA
-from importer.validate.judge import Checked
+from importer.relate.related import Related
+from importer.tables.frames import FATES
+from importer.validate.checked import Checked
 from importer.validate.kept import row_count
 
-# Rules that relations add to the schemas' own, with what each says.
-RULES: Mapping[str, str] = {
-    "ticket_id.foreignKey": "no row of tickets has this ticket_id",
-    "message_id.foreignKey": "no row of messages has this message_id",
-    "created_at.required": "neither the message nor its ticket has a time, and this API needs one; "
-    "defaults.created_at of the tickets would stand in",
-    "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail or "
-    "phone; people.default_requester would stand in",
-    "author_unknown": "an agent without an e-mail, or whom Dixa does not know; people.default_agent would "
-    "stand in, or an agent whom the people.csv beside the migration names",
-    "message_rejected": "one of its messages is rejected, so the ticket is held back whole (--with-holes "
-    "imports it all the same)",
-    "attachment_rejected": "one of its attachments is rejected, so the ticket is held back whole",
-    "ticket_rejected": "its ticket is rejected",
-    "ticket_filtered": "its ticket is filtered",
-    "empty_message": "has no text and no attachment",
-    "empty_ticket": "has no message (conversation.empty = 'import' imports it from its subject)",
-    "message_filtered": "its message is filtered",
-    "blank_row": "every cell is empty",
-    "repeated_header": "is the header once more",
-    "report_footer": "is a line of the report that wrote the file, behind its last record",
-    "older_version": "a newer version of the same record is there",
-    "opening_repeated": "the ticket's opening text, which stands among its messages too (source.opening)",
-    "mended": "a mended row stands for it",
-    "removed": "was emptied among the rejects, so it is left out",
-    "not_needed": "nothing that is imported names this person",
-}
 
-
-@dataclass(frozen=True, slots=True)
-class Related:
-    """`tickets` go, with `requester_email`, `_phone`, `_name` filled in. `going` are the messages that go:
-    `_opening`, `_file`, `_record`, `key`, `parent` (their ticket's), `created_at`, `items`, `body.bytes`,
-    `signature`. `messages` are the same whole, with `author_*` filled in, `direction` decided and `is_agent`
-    saying on which side the author stands; `bodies` are the texts of all good rows (`_opening`, `_file`,
-    `_record`, `parent`, `text`, `html`). Where they were not kept there are none of both. `attachments` are
-    those of these messages.
-    `fates` has every other row, by table.
-    `contacts` are the distinct people these rows name: `key`, `email`, `phone`, `name`, `external`,
-    `is_agent`, `is_end_user`.
-    `authors` has a line for each case of a message: AUTHOR, `key`, `person` (see agents.py), how many
-    `messages` of the export have it, the `first` and the `last` when; `going` of them go. `by_ticket` counts
-    the `messages` that go by `parent`.
-
-    `openings` are the messages that come out of ticket rows; `unsaid` those that did not say whether they
-    are public, and are internal for it; `sideless` those of which nothing tells whether a customer wrote
-    them, and that are taken for agents'; `timeless` those without a time of their own; `default_agents` those
-    whose agent has no address and `default_requesters` the tickets whose requester has none, so that the
-    default stands in.
-    """
-
-    tickets: pl.LazyFrame
-    going: pl.LazyFrame
-    messages: pl.LazyFrame | None
-    bodies: pl.LazyFrame
-    attachments: pl.LazyFrame
-    contacts: pl.LazyFrame
-    authors: pl.LazyFrame
-    by_ticket: pl.LazyFrame
-    fates: Mapping[str, pl.LazyFrame]
-    openings: openings.Openings
-    unsaid: int
-    sideless: int
-    timeless: int
-    default_agents: int
-    default_requesters: int
-
-
-def relate(tables: Mapping[str, Checked], *, rules: Rules, workdir: Path) -> Related:
+def relate(tables: Mapping[str, Checked], *, rules: RelationRules, workdir: Path) -> Related:
     """Join the tables and settle what hangs on what. Frames are written below `workdir`."""
     joined = join(tables, rules, workdir)
     fates = _settled(tables, joined, rules, workdir)
@@ -145,7 +79,7 @@ class _Fates:
     attachments: Spooled
 
 
-def _settled(tables: Mapping[str, Checked], joined: Joined, rules: Rules, workdir: Path) -> _Fates:
+def _settled(tables: Mapping[str, Checked], joined: Joined, rules: RelationRules, workdir: Path) -> _Fates:
     """Messages first, then what their fates are for tickets, then what those are for messages."""
     messages, attachments = joined.messages, good(tables, "attachments")
     own = spool(
@@ -168,7 +102,7 @@ def _settled(tables: Mapping[str, Checked], joined: Joined, rules: Rules, workdi
     return _Fates(own, of_messages, tickets, spool(pl.concat([own_attachments.frame, dragged]), path))
 
 
-_FATE = ["_opening", *FATE_SCHEMA.names()]
+_FATE = ["_opening", *FATES.names()]
 
 
 def _bodies(tables: Mapping[str, Checked]) -> pl.LazyFrame:
@@ -183,7 +117,7 @@ def _bodies(tables: Mapping[str, Checked]) -> pl.LazyFrame:
 
 
 def _fates(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
-    return tables[name].fates if name in tables else FATE_SCHEMA.to_frame().lazy()
+    return tables[name].fates if name in tables else FATES.to_frame().lazy()
 
 
 def _sum(frame: pl.LazyFrame, name: str) -> int:
@@ -223,7 +157,7 @@ def _message_fates(
     tables: Mapping[str, Checked],
     joined: Joined,
     attachments: pl.LazyFrame,
-    rules: Rules,
+    rules: RelationRules,
 ) -> Iterator[pl.LazyFrame]:
     """Openings told twice, orphans, messages that say nothing, and agents nobody can stand in for."""
     messages, opened = joined.messages, joined.openings
@@ -260,7 +194,7 @@ def _attachment_fates(
     message_fates: pl.LazyFrame,
 ) -> pl.LazyFrame:
     if "attachments" not in tables:
-        return FATE_SCHEMA.to_frame().lazy()
+        return FATES.to_frame().lazy()
     known = pl.concat([messages.select("key"), message_fates.select("key")]).drop_nulls()
     orphans = attachments.join(known, left_on="parent", right_on="key", how="anti")
     return pl.concat(
@@ -288,7 +222,7 @@ def _ticket_fates(
     own: Spooled,
     message_fates: pl.LazyFrame,
     attachment_fates: Spooled,
-    rules: Rules,
+    rules: RelationRules,
 ) -> pl.LazyFrame:
     """One line for each ticket that must stay, with the first reason that holds it."""
     tickets = joined.tickets
@@ -352,10 +286,12 @@ def _dragged_attachments(
     return _as_fates(dragged, None, pl.concat_str(pl.lit("message_"), "state"))
 
 
-def _people_fates(tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
+def _people_fates(
+    tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: RelationRules
+) -> pl.LazyFrame:
     """People whom nothing that goes names are left out."""
     if "people" not in tables:
-        return FATE_SCHEMA.to_frame().lazy()
+        return FATES.to_frame().lazy()
     named = (
         good(tables, "people")
         .with_columns(external=external("person_id", "name", rules.names))

@@ -11,25 +11,31 @@ from importer.migration.presets import Opening
 from importer.model import Direction
 from importer.relate import opening_messages as openings
 from importer.relate.authors import Authors, Names, authors, contact_key, external, replaced_by_user
-from importer.tables.frames import AUTHOR_SIGNATURE, BODIES
+from importer.tables.frames import AUTHOR_SIGNATURE, BODIES, GOING
 from importer.tables.schema import load
-from importer.validate.judge import Checked
+from importer.validate.checked import Checked
 from importer.validate.kept import row_count
 
 _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the migration decides about relations. `names` says how people are called; `times_required` where
-    the API takes nothing without a time; `opening` says when a first message in a ticket's row counts."""
+class RelationRules:
+    """What the migration decides about relations."""
 
+    # Replaces a requester who is not named; None: such a ticket is rejected.
     default_requester: str | None = None
+    # Replaces an agent without an address; None: such a ticket is rejected.
     default_agent: str | None = None
+    # Whether a ticket without messages goes, by its subject alone.
     import_empty: bool = False
+    # Whether a ticket goes although messages of it are rejected.
     with_holes: bool = False
+    # What people are called.
     names: Names = field(default_factory=Names)
+    # Whether the API takes nothing without a time.
     times_required: bool = False
+    # When a first message in a ticket's row counts.
     opening: Opening = "always"
 
 
@@ -56,20 +62,8 @@ def anti_join(
     return frame.join(others.frame.select(theirs or own), left_on=own, right_on=theirs or own, how="anti")
 
 
-# A message's identity: an opening message has the row of its ticket, so the numbers alone do not tell.
+# What tells messages apart: an opening message has the place of its ticket's row.
 MESSAGE_ROW = ["_opening", "_file", "_record"]
-_MESSAGE_KEYS: Mapping[str, pl.DataType] = {
-    "_opening": pl.Boolean(),
-    "_file": pl.UInt16(),
-    "_record": pl.UInt64(),
-    "key": pl.UInt64(),
-    "parent": pl.UInt64(),
-    "items": pl.UInt32(),
-    "signature": pl.UInt64(),
-    "created_at": pl.Datetime("us", "UTC"),
-    "body.bytes": pl.UInt64(),
-    "body.words": pl.UInt64(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ class MessageCounts:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Good rows that know of each other: tickets with their requesters, messages (_MESSAGE_KEYS, those out of
+    """Good rows that know of each other: tickets with their requesters, messages (GOING, those out of
     ticket rows among them) with their authors' signatures; `whole` has the other columns of messages too.
     `timeless` of them have no time of their own, and their ticket's if it has one."""
 
@@ -100,7 +94,7 @@ class Joined:
         return messages.join(self.authors.frame.select("signature", "direction"), on="signature", how="left")
 
 
-def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
+def join(tables: Mapping[str, Checked], rules: RelationRules, workdir: Path) -> Joined:
     """Fill in of each row what others say of it. Frames are written below `workdir`."""
     people = good(tables, "people").select(_PEOPLE_COLUMNS)
     tickets = _with_people(good(tables, "tickets"), people if "people" in tables else None, rules)
@@ -115,7 +109,7 @@ def join(tables: Mapping[str, Checked], rules: Rules, workdir: Path) -> Joined:
         frames, signatures = (
             ([own, *frames], [own_signatures, *signatures]) if opened.rows else ([own], [own_signatures])
         )
-    messages = pl.concat(_filled(frame, _MESSAGE_KEYS) for frame in frames)
+    messages = pl.concat(_filled(frame, GOING) for frame in frames)
     different = pl.concat(
         _filled(frame, {"signature": pl.UInt64(), **AUTHOR_SIGNATURE}) for frame in signatures
     ).unique("signature")
@@ -147,7 +141,7 @@ def _whole(
     """The good messages with all columns but their texts; none where they were not kept."""
     schema = load("messages")
     columns = {name: schema.dtype(name) for name in _OF_MESSAGES}
-    wanted = {**_MESSAGE_KEYS, "body.hash": pl.UInt64(), **columns}
+    wanted = {**GOING, "body.hash": pl.UInt64(), **columns}
     frames = [opened.frame] if opened.rows or "messages" not in tables else []
     if "messages" in tables:
         own = tables["messages"]
@@ -184,7 +178,7 @@ def good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
 # -- who is named
 
 
-def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: Rules) -> pl.LazyFrame:
+def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: RelationRules) -> pl.LazyFrame:
     """Requester and assignee: the ticket's own columns, else what people says of their ids."""
     if people is None:
         tickets = tickets.with_columns(assignee_phone=pl.lit(None, pl.String))
@@ -217,7 +211,7 @@ def _with_times(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _with_fallback_requester(
-    tickets: pl.LazyFrame, messages: pl.LazyFrame, found: Authors, rules: Rules, workdir: Path
+    tickets: pl.LazyFrame, messages: pl.LazyFrame, found: Authors, rules: RelationRules, workdir: Path
 ) -> pl.LazyFrame:
     """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
     nobody = contact_key("requester_email", "requester_phone", "requester_external").is_null()

@@ -1,12 +1,12 @@
 """First messages that stand in the rows of tickets, and whether they stand among the messages once more."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
 
 from importer.migration.presets import Opening
 from importer.model import Direction
+from importer.relate.related import Openings
 from importer.tables.frames import AUTHOR_SIGNATURE
 from importer.validate.kept import author_signature, id_hash, row_count
 
@@ -20,17 +20,6 @@ _ORDER = (
     + pl.col("_file").cast(pl.Int128) * (1 << _FILE)
     + pl.col("_record").cast(pl.Int128)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Openings:
-    """Messages out of ticket rows, and how many of them stand among the messages too; of the conversations
-    that go, those that begin with a message of ours."""
-
-    count: int
-    repeated: int
-    conversations: int
-    begun_by_agents: int
 
 
 def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame) -> Openings:

@@ -14,17 +14,17 @@ import polars as pl
 
 from importer.model import Direction
 from importer.read.mapping.canonical import UNNAMED
-from importer.relate.fates import Related
+from importer.relate.related import Related
 from importer.tables.frames import SIGNAL
 from importer.tables.schema import TableSchema
-from importer.validate.judge import Checked
+from importer.validate.checked import Checked
 from importer.validate.kept import row_count
 
 EXAMPLES, VALUES = 3, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowPlace:
     """A row to look at: of which file (its number among the table's), its `_record`, in which column."""
 
     file: int
@@ -41,13 +41,13 @@ class Finding:
     count: int
     total: int
     message: str
-    places: tuple[Place, ...] = ()
+    places: tuple[RowPlace, ...] = ()
 
 
 # Below this the numbers say nothing.
 _ENOUGH_ROWS, _ENOUGH_TICKETS, _ENOUGH_MESSAGES = 1_000, 20, 100
 _LIMITS = {65_535: "the rows of an old spreadsheet", 1_048_575: "the rows of a spreadsheet"}
-_MOST, _SOME = 0.5, 0.1
+_MIN_SHARE_OF_ROWS, _MIN_SHARE_REPEATED = 0.5, 0.1
 _NIGHT_HOURS, _NIGHT_SHARE = range(5), 0.3
 _FIRST_YEAR = 1990
 _TEXT = 100  # characters
@@ -99,7 +99,7 @@ def _of_rows(name: str, table: Checked, now: datetime) -> Iterator[Finding]:
     )
     for key, (_, column, message) in kinds.items():
         if hits := counted[f"count.{key}"]:
-            places = tuple(Place(p["_file"], p["_record"], column) for p in counted[f"places.{key}"])
+            places = tuple(RowPlace(p["_file"], p["_record"], column) for p in counted[f"places.{key}"])
             yield Finding(name, key.partition(":")[0], hits, counted["rows"], message, places)
 
 
@@ -209,7 +209,7 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
         rule = "ticket_id.foreignKey" if name == "messages" else "message_id.foreignKey"
         orphans = related.fates[name].filter(pl.col("rule") == rule)
         homeless = row_count(orphans)
-        if homeless > tables[name].read * _MOST:
+        if homeless > tables[name].read * _MIN_SHARE_OF_ROWS:
             yield Finding(
                 name,
                 "files_do_not_join",
@@ -269,7 +269,7 @@ def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator
                 hits,
                 row_count(tables[name].good),
                 f"{who}_id names somebody whose address is not in the row, and {why} it; {stand_in}",
-                tuple(Place(file, record, f"{who}_id") for file, record in places.iter_rows()),
+                tuple(RowPlace(file, record, f"{who}_id") for file, record in places.iter_rows()),
             )
 
 
@@ -301,7 +301,7 @@ def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
         counts = doubles.group_by("_file").len().collect(engine="streaming")
         for number, doubled in counts.sort("_file").iter_rows():
             rows = table.rows_by_file.get(number, 0)
-            if doubled > rows * _MOST and doubled > 1:
+            if doubled > rows * _MIN_SHARE_OF_ROWS and doubled > 1:
                 yield Finding(
                     name,
                     "doubled_parts",
@@ -314,7 +314,7 @@ def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
 
 def _openings(related: Related, opening: str) -> Iterator[Finding]:
     counts = related.openings
-    if opening == "always" and counts.repeated > counts.count * _SOME:
+    if opening == "always" and counts.repeated > counts.count * _MIN_SHARE_REPEATED:
         yield Finding(
             "tickets",
             "openings_doubled",
@@ -323,7 +323,10 @@ def _openings(related: Related, opening: str) -> Iterator[Finding]:
             "opening texts of tickets stand among the messages too; source.opening = 'unless_repeated' (or "
             "'unless_messages') tells them once",
         )
-    if counts.begun_by_agents > counts.conversations * _MOST and counts.conversations >= _ENOUGH_TICKETS:
+    if (
+        counts.begun_by_agents > counts.conversations * _MIN_SHARE_OF_ROWS
+        and counts.conversations >= _ENOUGH_TICKETS
+    ):
         yield Finding(
             "tickets",
             "openings_missing",

@@ -9,23 +9,32 @@ from typing import Any
 import polars as pl
 
 from importer.books import Books
-from importer.checkpoint.database import TicketRecord
-from importer.errors import ConfigError
+from importer.checkpoint.queries import TicketRecord
 from importer.model import State
 from importer.private_files import writing
 from importer.report.html import page
+from importer.report.next_steps import facts_of, next_steps
 from importer.report.rejects import Problem
 from importer.transport.exchange import Traffic
 
 
-def folder(path: Path) -> Path:
-    """Make the report folder and its rejects folder."""
-    try:
-        for part in (path, path / "rejects"):
-            part.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: the report folder cannot be made: {error.strerror}") from None
-    return path
+def envelope(
+    command: str, migration: str | None = None, *, exit_code: int = 0, error: str | None = None
+) -> dict[str, Any]:
+    """What the JSON of every command begins with."""
+    return {
+        "version": 1,
+        "command": command,
+        "migration": migration,
+        "exit_code": int(exit_code),
+        "error": error,
+    }
+
+
+def with_next(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report with what to do next: `next`, a list of `words` and `command`."""
+    steps = next_steps(facts_of(report))
+    return {**report, "next": [{"words": step.words, "command": step.line} for step in steps]}
 
 
 def summary(
@@ -39,12 +48,9 @@ def summary(
     seconds: float = 0.0,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """report.json as a value."""
+    """report.json as a value: the envelope of `--json`, then what the command has to say."""
     return {
-        "version": 1,
-        "command": command,
-        "migration": migration,
-        "exit_code": exit_code,
+        **envelope(command, migration, exit_code=exit_code),
         "balanced": books.balanced,
         **{kind: ledger.as_dict() for kind, ledger in books.ledgers.items()},
         "requests": _requests(traffic or Traffic(), seconds),
@@ -105,7 +111,7 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
 
 
 def write_changed(path: Path, changed: Iterable[tuple[str, str]]) -> None:
-    """changed.csv: what has another content than what was imported. Removed where there is nothing."""
+    """changed.csv: what has other content than what was imported. Removed where nothing has."""
     rows = sorted(changed)
     if not rows:
         (path / "changed.csv").unlink(missing_ok=True)

@@ -1,196 +1,255 @@
-"""What a report comes to, in sentences for people: the headline, how things stand, and how to go on.
+"""What to do next: one table from situation to words and command. Terminal, `status`, `--json` and
+report.html
+all read it.
 
-It says in its own words what an exit code means to somebody who does not type commands.
+It asks only what report.json holds, so that a report found later says the same as the terminal did.
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from importer.books import KINDS
+from importer.errors import ExitCode
 from importer.model import State
 
-# These send nothing: what is left after them is what a run would import.
+# These send nothing. What is `left` after them is what a run would import.
 DRY = frozenset({"validate", "plan", "run --dry-run"})
 MIGRATION_FILE = "MIGRATION.toml"
 
-_ENDINGS: Mapping[int, tuple[str, str]] = {
-    0: ("good", "Done"),
-    1: ("bad", "Something unexpected happened, so this report may lack something"),
-    2: ("bad", "A setting has to be changed first"),
-    3: ("warn", "Finished, but not everything got through"),
-    4: ("bad", "Dixa does not accept the token"),
-    5: ("warn", "Stopped by something temporary"),
-    6: ("warn", "Some records need mending"),
-    7: ("bad", "Stopped, and running it again will not help"),
-    8: ("warn", "Stopped at a limit that was set"),
-    10: ("warn", "Dixa and the export differ"),
-    130: ("warn", "Interrupted; what was done is kept"),
-}
-# After these there is more to send, and the same command sends it.
-_UNFINISHED = frozenset({5, 8, 130})
-_BLOCKED = frozenset({1, 2, 4, 7})
-
-# One ticket, several tickets.
-_FATES: Mapping[State, tuple[str, str]] = {
-    State.REJECTED: ("needs mending", "need mending"),
-    State.FAILED: ("did not get through", "did not get through"),
-    State.IN_DOUBT: ("is in doubt", "are in doubt"),
-    State.LEFT: ("is still to go", "are still to go"),
-    State.FILTERED: ("is left out", "are left out"),
-}
-_READY = ("is ready", "are ready")
-_THERE = ("is in Dixa", "are in Dixa")
-_THERE_ALREADY = ("is in Dixa already", "are in Dixa already")
-
-MEANINGS: Mapping[State, str] = {
-    State.IMPORTED: "in Dixa, brought there by this run",
-    State.PARTIAL: "counted under imported too: in Dixa, with something missing that Dixa refused",
-    State.ALREADY_THERE: "in Dixa before this run",
-    State.FILTERED: "left out on purpose",
-    State.REJECTED: "cannot go as it is; failed.csv says why",
-    State.FAILED: "did not get through; the next run tries again",
-    State.IN_DOUBT: "sent, but no answer tells whether Dixa took it; the next run asks",
-    State.LEFT: "not tried yet",
-}
-DRY_MEANINGS: Mapping[State, str] = {
-    **MEANINGS,
-    State.REJECTED: "cannot go as it is; what is wrong stands below",
-    State.LEFT: "ready to be imported",
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """In few words how it ended. `tone` is good, warn or bad."""
-
-    tone: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something to do next, and the words of the command for it where there is one, as a shell takes them."""
+class NextStep:
+    """Something to do next, and the command for it where there is one."""
 
     words: str
     command: tuple[str, ...] = ()
 
-
-def standing(code: int | None, tickets: Mapping[str, int], *, dry: bool, balanced: bool) -> Standing | None:
-    """None where the report does not say how it ended."""
-    if not balanced:
-        return Standing("bad", "The books do not balance")
-    if code == 0 and not tickets["read"]:
-        return Standing("warn", "Nothing to import")
-    if code == 0 and dry:
-        return Standing("good", "Ready")
-    return Standing(*_ENDINGS[code]) if code is not None and code in _ENDINGS else None
+    @property
+    def line(self) -> str:
+        """The command as a shell takes it."""
+        return shlex.join(self.command)
 
 
-def headline(tickets: Mapping[str, int], *, dry: bool) -> str:
-    """`7 of 10 tickets are ready; 2 need mending, 1 is left out.`"""
-    read = tickets["read"]
-    if not read:
-        return "No tickets were read."
-    if dry and read == tickets[State.ALREADY_THERE]:
-        return f"{_share(read, read, _THERE_ALREADY)}."
-    done, words = (tickets[State.LEFT], _READY) if dry else (_in_dixa(tickets), _THERE)
-    others = [(tickets[state], fate) for state, fate in _FATES.items() if not (dry and state is State.LEFT)]
-    if dry:
-        others.append((tickets[State.ALREADY_THERE], _THERE_ALREADY))
-    others = [(count, fate) for count, fate in others if count]
-    if read == 1 and not done and len(others) == 1:
-        return f"The one ticket {others[0][1][0]}."
-    rest = ", ".join(f"{count:,} {_one_or_many(count, fate)}" for count, fate in others)
-    return f"{_share(done, read, words)}{_lacking(tickets)}{'; ' if rest else ''}{rest}."
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the table looks at."""
+
+    command: str
+    # The migration file as the user named it, and flags that the next command needs too.
+    file: str
+    flags: tuple[str, ...]
+    exit_code: int | None
+    # Tickets by state, and how many records of any kind are rejected.
+    tickets: Mapping[str, int]
+    rejected: int
+    # File of rejects → the table to whose files it goes back.
+    rejects: Mapping[str, str]
+    # Keys of the migration file that still have what `init` wrote there.
+    placeholders: tuple[str, ...]
+    # How many times have no zone, where none is set.
+    zoneless: int
+    # The file in which agents whom Dixa does not know are to be mapped, where there are any.
+    agents_file: str
+    is_running: bool
+
+    @property
+    def is_dry(self) -> bool:
+        return self.command in DRY
+
+    @property
+    def ready(self) -> int:
+        """How many tickets are good and not yet imported."""
+        return self.tickets.get(State.LEFT, 0)
+
+    @property
+    def unfinished(self) -> int:
+        """How many tickets a further run would send."""
+        return sum(self.tickets.get(state, 0) for state in (State.FAILED, State.IN_DOUBT, State.LEFT))
 
 
-def _in_dixa(tickets: Mapping[str, int]) -> int:
-    return tickets[State.IMPORTED] + tickets[State.ALREADY_THERE]
-
-
-def _lacking(tickets: Mapping[str, int]) -> str:
-    partial = tickets[State.PARTIAL]
-    return f" ({partial:,} of them with something missing)" if partial else ""
-
-
-def _share(done: int, read: int, words: tuple[str, str]) -> str:
-    if read == 1:
-        return f"The one ticket {words[0] if done else words[0].replace('is', 'is not', 1)}"
-    if not done:
-        return f"None of the {read:,} tickets {words[0]}"
-    return f"All {read:,} tickets {words[1]}" if done == read else _some(done, read, words)
-
-
-def _some(done: int, read: int, words: tuple[str, str]) -> str:
-    return f"{done:,} of {read:,} tickets {_one_or_many(done, words)}"
-
-
-def _one_or_many(count: int, words: tuple[str, str]) -> str:
-    return words[0] if count == 1 else words[1]
-
-
-def steps(
-    command: str, code: int | None, tickets: Mapping[str, int], *, rejected: bool, file: str = ""
-) -> list[Step]:
-    """How to go on, the first thing first. `rejected` says that any record of any kind has to be mended."""
-    file = file or MIGRATION_FILE
-    if command in DRY:
-        return list(_after_checking(command, tickets, rejected=rejected, file=file))
-    return list(_after_sending(code, tickets, rejected=rejected, file=file))
-
-
-def _after_checking(command: str, tickets: Mapping[str, int], *, rejected: bool, file: str) -> Iterable[Step]:
-    ready = tickets[State.LEFT]
-    if rejected:
-        yield Step("Mend the rejected rows where they come from, in the export or in the old helpdesk.")
-        yield Step("Check again:", _line("validate", file))
-    if not ready:
-        if not rejected and tickets[State.ALREADY_THERE]:
-            yield Step("Nothing is left to send.")
-        elif not rejected:
-            yield Step(
-                "Look whether the migration file names the right export, then check again:",
-                _line("validate", file),
-            )
-        return
-    if rejected:
-        yield Step(
-            "Or go on with what is ready. Tickets mended later go with a later run, and nothing goes twice."
-        )
-    if command == "validate":
-        yield Step("See what a run would send, how long it takes and what is lost:", _line("plan", file))
-    yield Step(
-        "Import a single ticket first and look at it in Dixa. Take one of your own, since Dixa does not say "
-        "whether an import notifies customers.",
-        _line("run", file, "--limit", "1"),
+def facts_of(report: Mapping[str, Any]) -> Facts:
+    """The facts of a report (report.json). What is missing or of another type counts as nothing."""
+    ledgers = {kind: _mapping(report.get(kind)) for kind in KINDS}
+    code = report.get("exit_code")
+    return Facts(
+        command=str(report.get("command") or ""),
+        file=str(report.get("migration_file") or MIGRATION_FILE),
+        flags=tuple(map(str, _list(report.get("flags")))),
+        exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        tickets={state: _count(ledgers["tickets"].get(state)) for state in ("read", *State)},
+        rejected=sum(_count(ledger.get(State.REJECTED)) for ledger in ledgers.values()),
+        rejects={str(path): str(table) for path, table in _mapping(report.get("rejects")).items()},
+        placeholders=tuple(map(str, _list(report.get("placeholders")))),
+        zoneless=_count(report.get("zoneless")),
+        agents_file=str(report.get("agents_file") or ""),
+        is_running=bool(report.get("running")),
     )
-    yield Step("Import the rest:", _line("run", file))
 
 
-def _after_sending(
-    code: int | None, tickets: Mapping[str, int], *, rejected: bool, file: str
-) -> Iterable[Step]:
-    blocked = code in _BLOCKED
-    again = code in _UNFINISHED or any(tickets[s] for s in (State.FAILED, State.IN_DOUBT, State.LEFT))
-    if blocked:
-        yield Step("See first to the reason that the command gave.")
-    if rejected:
-        yield Step("Mend the rejected rows where they come from. failed.csv names the tickets.")
-    if tickets[State.IN_DOUBT]:
-        yield Step(
-            "failed.csv says what is known of the tickets in doubt. The next run asks Dixa about them."
-        )
-    if blocked or rejected or again:
-        yield Step("Run it again. It goes on where it stopped, and nothing goes twice:", _line("run", file))
-    if tickets[State.PARTIAL]:
-        yield Step(
-            "success.csv says what tickets in Dixa lack. Send again what can be sent again:",
-            _line("retry", file),
-        )
-    if not (blocked or rejected or again or tickets[State.PARTIAL]):
-        yield Step("Nothing is left to do. From a later export, a run sends only what is new.")
-    yield Step("See at any time how things stand:", _line("status", file))
+def next_steps(facts: Facts) -> list[NextStep]:
+    """What to do next, the first thing first."""
+    table = _AFTER_CHECKING if facts.is_dry else _AFTER_SENDING
+    return [situation.step(facts) for situation in table if situation.applies(facts)]
 
 
-def _line(command: str, file: str, *more: str) -> tuple[str, ...]:
-    return tuple(shlex.quote(word) for word in ("dixa-import", command, file, *more))
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """One line of the table."""
+
+    applies: Callable[[Facts], bool]
+    words: Callable[[Facts], str]
+    # The command's name and options; the migration file stands behind the name.
+    command: tuple[str, ...] = ()
+
+    def step(self, facts: Facts) -> NextStep:
+        if not self.command:
+            return NextStep(self.words(facts))
+        name, *options = self.command
+        flags = facts.flags if name in ("plan", "run", "retry") else ()
+        return NextStep(self.words(facts), ("dixa-import", name, facts.file, *flags, *options))
+
+
+def _said(words: str) -> Callable[[Facts], str]:
+    return lambda _: words
+
+
+def _correct(facts: Facts) -> str:
+    """Where rejected rows are corrected, and how they come back."""
+    if not facts.rejects:
+        return "Correct the rejected records in the export."
+    files = ", ".join(facts.rejects)
+    tables = " and ".join(f"source.{table}.files" for table in dict.fromkeys(facts.rejects.values()))
+    it = "them" if len(facts.rejects) > 1 else "it"
+    return f"Correct the rejected rows in {files}, and add {it} to {tables} in {facts.file}."
+
+
+# After these a run has more to do, whatever the counts say.
+_STOPPED = frozenset(ExitCode) - {ExitCode.OK, ExitCode.INCOMPLETE}
+
+_AFTER_CHECKING: tuple[_Situation, ...] = (
+    _Situation(
+        lambda f: f.zoneless > 0,
+        lambda f: (
+            f"Set source.timezone in {f.file}, for example to Europe/Copenhagen: {f.zoneless:,} times have "
+            "no time zone. The rows need no correction."
+        ),
+    ),
+    _Situation(lambda f: f.rejected > 0 and not f.zoneless, _correct),
+    _Situation(
+        lambda f: f.rejected > 0 or f.zoneless > 0,
+        _said("Check again:"),
+        ("validate",),
+    ),
+    _Situation(
+        lambda f: not f.ready and not f.rejected and f.tickets.get(State.ALREADY_THERE, 0) > 0,
+        _said("Nothing is left to send. A later export sends only what is new."),
+    ),
+    _Situation(
+        lambda f: not f.ready and not f.rejected and not f.tickets.get(State.ALREADY_THERE, 0),
+        _said("No ticket is ready. Check whether the migration file names the right export:"),
+        ("validate",),
+    ),
+    _Situation(
+        lambda f: f.ready > 0 and f.rejected > 0,
+        _said(
+            "Or go on with what is ready. Tickets that are corrected later go with a later run, and "
+            "nothing is sent twice."
+        ),
+    ),
+    _Situation(
+        lambda f: f.ready > 0 and bool(f.placeholders),
+        lambda f: f"Replace these placeholders in {f.file} before you run: {', '.join(f.placeholders)}.",
+    ),
+    _Situation(
+        lambda f: f.ready > 0 and f.command == "validate",
+        _said("See what a run would send, how long it takes and what will be lost:"),
+        ("plan",),
+    ),
+    _Situation(
+        lambda f: f.ready > 0,
+        lambda f: (
+            "Import one ticket of your own first and look at it in Dixa, since Dixa does not document "
+            "whether an "
+            'import notifies customers. Choose it with only.ticket_id = ["ID"] under [source.tickets] in '
+            f"{f.file}:"
+        ),
+        ("run", "--limit", "1"),
+    ),
+    _Situation(lambda f: f.ready > 0, _said("Import everything:"), ("run",)),
+)
+
+_AFTER_SENDING: tuple[_Situation, ...] = (
+    _Situation(
+        lambda f: f.exit_code == ExitCode.UNEXPECTED,
+        _said(
+            "Read the error above. What was sent up to then is in the checkpoint, so running again is safe."
+        ),
+    ),
+    _Situation(
+        lambda f: f.exit_code == ExitCode.CONFIGURATION,
+        _said("Change what the error above names first."),
+    ),
+    _Situation(
+        lambda f: f.exit_code == ExitCode.UNAUTHORIZED,
+        _said("Check the token first (DIXA_API_TOKEN, --token-file or --token-command)."),
+    ),
+    _Situation(
+        lambda f: f.exit_code == ExitCode.FATAL,
+        _said("Read the error above first: running again without a change will not help."),
+    ),
+    _Situation(lambda f: f.rejected > 0 and bool(f.rejects), _correct),
+    _Situation(
+        lambda f: f.rejected > 0 and not f.rejects,
+        _said(
+            "failed.csv names the rejected tickets and why. Correct them in the export; a run sends them "
+            "again once their content has changed."
+        ),
+    ),
+    _Situation(
+        lambda f: bool(f.agents_file),
+        lambda f: (
+            f"Map the agents in {f.agents_file} (column `agent`) before you go on: imported tickets cannot "
+            "be re-assigned."
+        ),
+    ),
+    _Situation(
+        lambda f: f.tickets.get(State.IN_DOUBT, 0) > 0,
+        _said("failed.csv says what is known of the tickets in doubt. The next run asks Dixa about them."),
+    ),
+    _Situation(
+        lambda f: not f.is_running and (f.rejected > 0 or f.unfinished > 0 or f.exit_code in _STOPPED),
+        _said("Run again. It continues where it stopped, and nothing is sent twice:"),
+        ("run",),
+    ),
+    _Situation(
+        lambda f: not f.is_running and f.tickets.get(State.PARTIAL, 0) > 0,
+        _said("success.csv says what tickets in Dixa lack. Send again what can be sent again:"),
+        ("retry",),
+    ),
+    _Situation(
+        lambda f: (
+            not (f.is_running or f.rejected or f.unfinished or f.tickets.get(State.PARTIAL, 0))
+            and f.exit_code not in _STOPPED
+        ),
+        _said("Nothing is left to do. A later export sends only what is new."),
+    ),
+    _Situation(
+        lambda f: f.command != "status",
+        _said("See at any time what has been imported:"),
+        ("status",),
+    ),
+)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

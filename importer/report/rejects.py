@@ -11,16 +11,14 @@ from importer.model import State
 from importer.private_files import writing
 from importer.read.corrections import TOO_WIDE, source_label
 from importer.read.fetch import Record, fetch
-from importer.read.mapping.explode import record_of
+from importer.read.mapping.explode import source_record
 from importer.read.rejects_format import REASON_COLUMNS, guarded, row_writer
 from importer.read.source_file import SourceFile
 from importer.read.table import Origin
-from importer.relate.fates import RULES
+from importer.relate.reasons import RULES, WAITING
 from importer.tables.schema import TABLES
-from importer.validate.judge import Checked
+from importer.validate.checked import Checked
 
-# Rows that are whole in themselves and wait for another one: they need no mending.
-WAITING = frozenset({"message_rejected", "attachment_rejected", "ticket_rejected"})
 EXAMPLES = 3
 
 
@@ -161,7 +159,7 @@ def _broken(source: str, uses: Sequence[_Use], first: _First) -> Iterator[tuple[
     by_row: dict[int, list[tuple[_Use, int, list[str]]]] = {}
     for use in uses:
         for record, rules in use.rejected.select("_record", "rule").iter_rows():
-            by_row.setdefault(record_of(record, use.origin.part), []).append((use, record, rules))
+            by_row.setdefault(source_record(record, use.origin.part), []).append((use, record, rules))
     file = uses[0].origin.file
     for row in fetch(file, sorted(by_row)):
         cells = dict(zip(file.header, row.cells, strict=False))

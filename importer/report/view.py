@@ -11,10 +11,10 @@ from typing import Any
 
 from importer.books import KINDS, PLACES
 from importer.model import State
-from importer.report import next_steps as verdict
-from importer.report import text
+from importer.relate.reasons import WAITING
+from importer.report import headline, text
 from importer.report.months import chart
-from importer.report.rejects import WAITING
+from importer.report.next_steps import DRY, facts_of, next_steps
 
 DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", " ": "blank"}
 DIRECTIONS = {"inbound": "from customers", "outbound": "from agents", "internal": "private notes"}
@@ -31,7 +31,7 @@ _PLACE = re.compile(r"(?P<where>.+?:[0-9]+): (?P<what>.*)", re.DOTALL)
 def view(report: Mapping[str, Any]) -> dict[str, Any]:
     """All that the templates show, in their own words and ready to be counted."""
     command = str(report.get("command", ""))
-    dry = command in verdict.DRY
+    dry = command in DRY
     ledgers = {kind: _ledger(report.get(kind)) for kind in KINDS}
     tickets = ledgers["tickets"]
     code = report.get("exit_code")
@@ -42,8 +42,8 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "command": command,
         "migration": str(report.get("migration", "")),
         "dry": dry,
-        "standing": verdict.standing(code, tickets, dry=dry, balanced=report.get("balanced") is not False),
-        "headline": _CLAUSE.split(verdict.headline(tickets, dry=dry)),
+        "standing": headline.standing(code, tickets, dry=dry, balanced=report.get("balanced") is not False),
+        "headline": _CLAUSE.split(headline.headline(tickets, dry=dry)),
         "error": str(report.get("error") or "").splitlines(),
         "forecast": _forecast(report),
         "requests": _requests(report),
@@ -56,13 +56,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "filtered": [row for row in problems if row["state"] == State.FILTERED],
         "files": [_file(row) for row in _rows(report.get("files"))],
         **_statistics(_mapping(report.get("statistics"))),
-        "steps": verdict.steps(
-            command,
-            code,
-            tickets,
-            rejected=any(ledger[State.REJECTED] for ledger in ledgers.values()),
-            file=str(report.get("migration_file") or ""),
-        ),
+        "steps": next_steps(facts_of(report)),
     }
 
 
@@ -146,7 +140,7 @@ def _books(ledgers: Mapping[str, Counter[str]], *, dry: bool) -> dict[str, Any]:
         "states": [
             {
                 "name": "good" if dry and state is State.LEFT else state.replace("_", " "),
-                "meaning": (verdict.DRY_MEANINGS if dry else verdict.MEANINGS)[state],
+                "meaning": (headline.DRY_MEANINGS if dry else headline.MEANINGS)[state],
                 "bad": state in (State.REJECTED, State.FAILED, State.IN_DOUBT),
                 "counts": [ledgers[kind][state] for kind in kinds],
             }

@@ -15,7 +15,7 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Refusal:
     status: int
     message: str
 
@@ -57,7 +57,7 @@ class Operation:
 
     def read(
         self, path: Mapping[str, str], query: Mapping[str, list[str]], content_type: str, body: bytes
-    ) -> Call | Problem:
+    ) -> Call | Refusal:
         """The call, or what the description refuses about it."""
         try:
             return Call(
@@ -89,7 +89,7 @@ class Operation:
 
 class _RefusedError(Exception):
     def __init__(self, status: int, message: str) -> None:
-        self.problem = Problem(status, message)
+        self.problem = Refusal(status, message)
 
 
 def load(path: Path) -> list[Operation]:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from importer.sandbox.contract import Call, Problem
-from importer.sandbox.store import Row, Store
+from importer.sandbox.contract import Call, Refusal
+from importer.sandbox.store import Store, StoredRow
 
 PAGE_SIZE = 50
 ANONYMIZING_SECONDS = 2.0
@@ -24,11 +24,11 @@ class _RefusedError(Exception):
     """What is wrong with a request, deep inside it."""
 
     def __init__(self, message: str) -> None:
-        self.problem = Problem(400, message)
+        self.problem = Refusal(400, message)
 
 
 @dataclass(frozen=True, slots=True)
-class DixaV1:
+class DixaSandbox:
     """`now` gives the time of what happens now."""
 
     store: Store
@@ -36,7 +36,7 @@ class DixaV1:
 
     # Conversations.
 
-    def import_conversation(self, call: Call) -> Reply | Problem:
+    def import_conversation(self, call: Call) -> Reply | Refusal:
         body = call.body
         try:
             self._check_import(body)
@@ -66,11 +66,11 @@ class DixaV1:
         found = [{"message": error} for error in errors]
         return 201, {"data": {"id": conversation["id"], **({"partialErrors": found} if found else {})}}
 
-    def get_conversation(self, call: Call) -> Reply | Problem:
+    def get_conversation(self, call: Call) -> Reply | Refusal:
         row = self._conversation(call)
         return (200, {"data": self._shown(row)}) if row else _no_conversation()
 
-    def list_messages(self, call: Call) -> Reply | Problem:
+    def list_messages(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
@@ -85,32 +85,32 @@ class DixaV1:
             ]
         }
 
-    def close_conversation(self, call: Call) -> Reply | Problem:
+    def close_conversation(self, call: Call) -> Reply | Refusal:
         user_id = call.body.get("userId")
         if user_id and not self._is_agent(user_id):
-            return Problem(400, "The user is no agent or administrator.")
+            return Refusal(400, "The user is no agent or administrator.")
         return self._changed(call, state="Closed", state_at=self._now())
 
-    def claim_conversation(self, call: Call) -> Reply | Problem:
+    def claim_conversation(self, call: Call) -> Reply | Refusal:
         agent_id = call.body["agentId"]
         conversation = self._conversation(call)
         if conversation is None or not self._is_agent(agent_id):
-            return Problem(404, "There is no such conversation or agent.")
+            return Refusal(404, "There is no such conversation or agent.")
         holder = (conversation["assignment"] or {}).get("agentId")
         if holder not in (None, agent_id) and not call.body.get("force", False):
-            return Problem(409, "The conversation is assigned to another agent.")
+            return Refusal(409, "The conversation is assigned to another agent.")
         assignment = {"agentId": agent_id, "assignedAt": self._now()}
         return self._changed(call, assignment=assignment, state="Open", state_at=self._now())
 
-    def transfer_to_queue(self, call: Call) -> Reply | Problem:
+    def transfer_to_queue(self, call: Call) -> Reply | Refusal:
         if self.store.one("SELECT 1 FROM queues WHERE id = ?", call.body["queueId"]) is None:
-            return Problem(400, "There is no such queue.")
+            return Refusal(400, "There is no such queue.")
         user_id = call.body.get("userId")
         if user_id and not self._is_agent(user_id):
-            return Problem(400, "The user is no agent or administrator.")
+            return Refusal(400, "The user is no agent or administrator.")
         return self._changed(call, queue_id=call.body["queueId"], queued_at=self._now(), assignment=None)
 
-    def set_conversation_attributes(self, call: Call) -> Reply | Problem:
+    def set_conversation_attributes(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
@@ -118,17 +118,17 @@ class DixaV1:
         for attribute_id, value in call.body.items():
             definition = self.store.one("SELECT * FROM attributes WHERE id = ?", attribute_id)
             if definition is None:
-                return Problem(404, f"There is no custom attribute {attribute_id}.")
+                return Refusal(404, f"There is no custom attribute {attribute_id}.")
             chosen = value if isinstance(value, list) else [value]
             if definition["options"] and not set(chosen) <= set(definition["options"]):
-                return Problem(400, f"{definition['label']}: the value is none of its options.")
+                return Refusal(400, f"{definition['label']}: the value is none of its options.")
             values[attribute_id] = value
         self._changed(call, attributes=values)
         return 200, {"data": self._attributes(values)}
 
     # Notes.
 
-    def list_notes(self, call: Call) -> Reply | Problem:
+    def list_notes(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         rows = self.store.all(
@@ -137,7 +137,7 @@ class DixaV1:
         )
         return 200, {"data": [_note(row) for row in rows]}
 
-    def create_note(self, call: Call) -> Reply | Problem:
+    def create_note(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         try:
@@ -145,7 +145,7 @@ class DixaV1:
         except _RefusedError as refused:
             return refused.problem
 
-    def create_notes(self, call: Call) -> Reply | Problem:
+    def create_notes(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         results: list[dict[str, Any]] = []
@@ -163,57 +163,57 @@ class DixaV1:
 
     # Tags.
 
-    def list_tags(self, call: Call) -> Reply | Problem:
+    def list_tags(self, call: Call) -> Reply | Refusal:
         everything = call.query.get("includeDeactivated") == "true"
         where = "" if everything else "WHERE state = 'Active'"
         rows = self.store.all(f"SELECT id, name, state FROM tags {where} ORDER BY n")  # noqa: S608 - a constant
         return 200, {"data": rows}
 
-    def create_tag(self, call: Call) -> Reply | Problem:
+    def create_tag(self, call: Call) -> Reply | Refusal:
         return 200, {"data": self._tag(call.body["name"])}
 
-    def list_conversation_tags(self, call: Call) -> Reply | Problem:
+    def list_conversation_tags(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
         return 200, {"data": [self._tag(name) for name in conversation["tags"]]}
 
-    def add_tags(self, call: Call) -> Reply | Problem:
+    def add_tags(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         names = [self._tag(tag["name"])["name"] for tag in call.body["data"]]
         reply = self._tagged(call, lambda tags: list(dict.fromkeys([*tags, *names])))
-        return reply if isinstance(reply, Problem) else (202, None)
+        return reply if isinstance(reply, Refusal) else (202, None)
 
-    def add_tag(self, call: Call) -> Reply | Problem:
+    def add_tag(self, call: Call) -> Reply | Refusal:
         tag = self.store.one("SELECT * FROM tags WHERE id = ? AND state = 'Active'", call.path["tagId"])
         if tag is None:
-            return Problem(404, "There is no such active tag.")
+            return Refusal(404, "There is no such active tag.")
         return self._tagged(call, lambda tags: list(dict.fromkeys([*tags, tag["name"]])))
 
-    def remove_tag(self, call: Call) -> Reply | Problem:
+    def remove_tag(self, call: Call) -> Reply | Refusal:
         tag = self.store.one("SELECT * FROM tags WHERE id = ?", call.path["tagId"])
         if tag is None:
-            return Problem(404, "There is no such tag.")
+            return Refusal(404, "There is no such tag.")
         return self._tagged(call, lambda tags: [name for name in tags if name != tag["name"]])
 
     # People.
 
-    def list_end_users(self, call: Call) -> Reply | Problem:
+    def list_end_users(self, call: Call) -> Reply | Refusal:
         columns = {"email": "email", "phone": "phone_number", "externalId": "external_id"}
         filters = {name: call.query[name] for name in columns if name in call.query}
         if len(filters) > 1:
-            return Problem(400, "Only one of email, phone and externalId is allowed.")
+            return Refusal(400, "Only one of email, phone and externalId is allowed.")
         where = ["roles = '[]'", *(f"{columns[name]} = ?" for name in filters)]
         return self._page("/v1/endusers", "users", where, call, filters, _end_user)
 
-    def create_end_user(self, call: Call) -> Reply | Problem:
+    def create_end_user(self, call: Call) -> Reply | Refusal:
         try:
             return 201, {"data": _end_user(self._add_end_user(call.body))}
         except _RefusedError as refused:
             return refused.problem
 
-    def create_end_users(self, call: Call) -> Reply | Problem:
+    def create_end_users(self, call: Call) -> Reply | Refusal:
         results: list[dict[str, Any]] = []
         users = call.body["data"]
         for number, user in enumerate(users):
@@ -226,80 +226,80 @@ class DixaV1:
                 results.append({"error": {"_type": "Integrity", "message": refused.problem.message}})
         return 201, {"data": results}
 
-    def get_end_user(self, call: Call) -> Reply | Problem:
+    def get_end_user(self, call: Call) -> Reply | Refusal:
         row = self._user(call.path["userId"])
-        return (200, {"data": _end_user(row)}) if row else Problem(404, "There is no such end user.")
+        return (200, {"data": _end_user(row)}) if row else Refusal(404, "There is no such end user.")
 
-    def list_end_user_conversations(self, call: Call) -> Reply | Problem:
+    def list_end_user_conversations(self, call: Call) -> Reply | Refusal:
         user_id = call.path["userId"]
         if self._user(user_id) is None:
-            return Problem(404, "There is no such end user.")
+            return Refusal(404, "There is no such end user.")
         path = f"/v1/endusers/{user_id}/conversations"
         return self._page(path, "conversations", ["requester_id = ?"], call, {}, self._shown, user_id)
 
-    def list_agents(self, call: Call) -> Reply | Problem:
+    def list_agents(self, call: Call) -> Reply | Refusal:
         columns = {"email": "email", "phone": "phone_number"}
         filters = {name: call.query[name] for name in columns if name in call.query}
         if len(filters) > 1:
-            return Problem(400, "Only one of email and phone is allowed.")
+            return Refusal(400, "Only one of email and phone is allowed.")
         where = ["roles != '[]'", *(f"{columns[name]} = ?" for name in filters)]
         return self._page("/v1/agents", "users", where, call, filters, _agent)
 
     # The account.
 
-    def list_queues(self, call: Call) -> Reply | Problem:
+    def list_queues(self, call: Call) -> Reply | Refusal:
         return 200, {"data": [_queue(row) for row in self.store.all("SELECT * FROM queues ORDER BY n")]}
 
-    def get_queue(self, call: Call) -> Reply | Problem:
+    def get_queue(self, call: Call) -> Reply | Refusal:
         row = self.store.one("SELECT * FROM queues WHERE id = ?", call.path["queueId"])
-        return (200, {"data": _queue(row)}) if row else Problem(404, "There is no such queue.")
+        return (200, {"data": _queue(row)}) if row else Refusal(404, "There is no such queue.")
 
-    def list_contact_endpoints(self, call: Call) -> Reply | Problem:
+    def list_contact_endpoints(self, call: Call) -> Reply | Refusal:
         kinds = {"EmailEndpoint": "email_address", "TelephonyEndpoint": "phone_number"}
         wanted = kinds.get(call.query.get("_type", ""))
         rows = self.store.all("SELECT * FROM endpoints WHERE ? IN (type, '') ORDER BY n", wanted or "")
         return 200, {"data": [_endpoint(row) for row in rows]}
 
-    def get_contact_endpoint(self, call: Call) -> Reply | Problem:
+    def get_contact_endpoint(self, call: Call) -> Reply | Refusal:
         row = self.store.one("SELECT * FROM endpoints WHERE address = ?", call.path["contactEndpointId"])
-        return (200, {"data": _endpoint(row)}) if row else Problem(404, "There is no such endpoint.")
+        return (200, {"data": _endpoint(row)}) if row else Refusal(404, "There is no such endpoint.")
 
-    def list_custom_attributes(self, call: Call) -> Reply | Problem:
+    def list_custom_attributes(self, call: Call) -> Reply | Refusal:
         rows = self.store.all("SELECT * FROM attributes ORDER BY n")
         return 200, {"data": [_definition(row) for row in rows]}
 
-    def get_organization(self, call: Call) -> Reply | Problem:
+    def get_organization(self, call: Call) -> Reply | Refusal:
         return 200, {"data": {"id": self.store.number("organizations", 1), "name": "Sandbox"}}
 
     # Anonymization.
 
-    def anonymize_conversation(self, call: Call) -> Reply | Problem:
+    def anonymize_conversation(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
         if conversation["state"] != "Closed" and call.query.get("force") != "true":
-            return Problem(409, "The conversation is not closed; force overrides this.")
+            return Refusal(409, "The conversation is not closed; force overrides this.")
         return self._anonymize(str(conversation["id"]), "Conversation")
 
-    def anonymize_message(self, call: Call) -> Reply | Problem:
+    def anonymize_message(self, call: Call) -> Reply | Refusal:
         csid, message_id = call.path["conversationId"], call.path["messageId"]
         if self.store.one("SELECT 1 FROM messages WHERE csid = ? AND id = ?", csid, message_id) is None:
-            return Problem(404, "There is no such message.")
+            return Refusal(404, "There is no such message.")
         return self._anonymize(f"{csid}_{message_id}", "Message")
 
-    def anonymize_end_user(self, call: Call) -> Reply | Problem:
+    def anonymize_end_user(self, call: Call) -> Reply | Refusal:
         user_id = call.path["userId"]
         if self._user(user_id) is None:
-            return Problem(404, "There is no such end user.")
+            return Refusal(404, "There is no such end user.")
         query = "SELECT 1 FROM conversations WHERE requester_id = ? AND state != 'Closed'"
         if self.store.one(query, user_id) and call.query.get("force") != "true":
-            return Problem(409, "The end user has open conversations; force overrides this.")
+            return Refusal(409, "The end user has open conversations; force overrides this.")
         return self._anonymize(user_id, "User")
 
-    def get_anonymization_request(self, call: Call) -> Reply | Problem:
+    def get_anonymization_request(self, call: Call) -> Reply | Refusal:
         row = self.store.one("SELECT * FROM anonymizations WHERE id = ?", call.path["requestId"])
         if row is None:
-            return Problem(404, "There is no such anonymization request.")
+            return Refusal(404, "There is no such anonymization request.")
         return 200, {"data": self._request(row)}
 
     # What they are made of.
@@ -371,7 +371,7 @@ class DixaV1:
             return None
         return {"agentId": wanted["agentId"], "assignedAt": _utc(wanted["assignedAt"])}
 
-    def _add_note(self, call: Call, note: Mapping[str, Any]) -> Row:
+    def _add_note(self, call: Call, note: Mapping[str, Any]) -> StoredRow:
         agent_id = note.get("agentId")
         if agent_id and not self._is_agent(agent_id):
             raise _RefusedError(f"The agent {agent_id} does not exist.")
@@ -383,7 +383,7 @@ class DixaV1:
             created_at=_utc(note["createdAt"]) if "createdAt" in note else self._now(),
         )
 
-    def _add_end_user(self, body: Mapping[str, Any]) -> Row:
+    def _add_end_user(self, body: Mapping[str, Any]) -> StoredRow:
         for name, column in (("email", "email"), ("phoneNumber", "phone_number")):
             query = f"SELECT 1 FROM users WHERE {column} = ?"  # noqa: S608 - names are ours
             if body.get(name) and self.store.one(query, body[name]):
@@ -399,29 +399,29 @@ class DixaV1:
             more={name: value for name, value in body.items() if name in _NAMES},
         )
 
-    def _tag(self, name: str) -> Row:
+    def _tag(self, name: str) -> StoredRow:
         """The tag of this name, made where there is none."""
         row = self.store.one("SELECT id, name, state FROM tags WHERE name = ?", name)
         return row or {
             k: v for k, v in self.store.insert("tags", name=name).items() if k in ("id", "name", "state")
         }
 
-    def _tagged(self, call: Call, change: Callable[[list[str]], list[str]]) -> Reply | Problem:
+    def _tagged(self, call: Call, change: Callable[[list[str]], list[str]]) -> Reply | Refusal:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
         return self._changed(call, tags=change(conversation["tags"]))
 
-    def _changed(self, call: Call, **values: Any) -> Reply | Problem:
+    def _changed(self, call: Call, **values: Any) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         self.store.update("conversations", call.path["conversationId"], **values)
         return 204, None
 
-    def _conversation(self, call: Call) -> Row | None:
+    def _conversation(self, call: Call) -> StoredRow | None:
         return self.store.one("SELECT * FROM conversations WHERE id = ?", call.path["conversationId"])
 
-    def _user(self, user_id: str) -> Row | None:
+    def _user(self, user_id: str) -> StoredRow | None:
         return self.store.one("SELECT * FROM users WHERE id = ?", user_id)
 
     def _is_agent(self, user_id: str) -> bool:
@@ -430,7 +430,7 @@ class DixaV1:
     def _now(self) -> str:
         return _stamp(self.now())
 
-    def _shown(self, row: Row) -> dict[str, Any]:
+    def _shown(self, row: StoredRow) -> dict[str, Any]:
         is_email = row["channel"] == EMAIL
         queue = {"id": row["queue_id"], "queuedAt": row["queued_at"]} if row["queue_id"] else None
         shown = {
@@ -466,7 +466,7 @@ class DixaV1:
         )
         return 202, {"data": self._request(row)}
 
-    def _request(self, row: Row) -> dict[str, Any]:
+    def _request(self, row: StoredRow) -> dict[str, Any]:
         request = {
             "_type": row["entity_type"],
             "id": row["id"],
@@ -481,7 +481,7 @@ class DixaV1:
         row = self.store.one("SELECT * FROM anonymizations WHERE entity_id = ? ORDER BY n", entity_id)
         return row is not None and self._is_done(row)
 
-    def _is_done(self, request: Row) -> bool:
+    def _is_done(self, request: StoredRow) -> bool:
         started = datetime.fromisoformat(request["initiated_at"].removesuffix("[GMT]"))
         return (self.now() - started).total_seconds() >= ANONYMIZING_SECONDS
 
@@ -492,7 +492,7 @@ class DixaV1:
         where: Sequence[str],
         call: Call,
         filters: Mapping[str, str],
-        shape: Callable[[Row], dict[str, Any]],
+        shape: Callable[[StoredRow], dict[str, Any]],
         *more: Any,
     ) -> Reply:
         """Rows after the page key. An unknown key is the first page."""
@@ -539,15 +539,15 @@ def _is_url(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
-def _no_conversation() -> Problem:
-    return Problem(404, "There is no such conversation.")
+def _no_conversation() -> Refusal:
+    return Refusal(404, "There is no such conversation.")
 
 
 def _given(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _end_user(row: Row) -> dict[str, Any]:
+def _end_user(row: StoredRow) -> dict[str, Any]:
     return _given(
         {
             "id": row["id"],
@@ -561,21 +561,21 @@ def _end_user(row: Row) -> dict[str, Any]:
     )
 
 
-def _agent(row: Row) -> dict[str, Any]:
+def _agent(row: StoredRow) -> dict[str, Any]:
     return {**_end_user(row), "roles": row["roles"]}
 
 
-def _queue(row: Row) -> dict[str, Any]:
+def _queue(row: StoredRow) -> dict[str, Any]:
     return {"id": row["id"], "name": row["name"], "isDefault": row["n"] == 1}
 
 
-def _endpoint(row: Row) -> dict[str, Any]:
+def _endpoint(row: StoredRow) -> dict[str, Any]:
     if row["type"] == "phone_number":
         return {"_type": "TelephonyEndpoint", "number": row["address"]}
     return {"_type": "EmailEndpoint", "address": row["address"]}
 
 
-def _definition(row: Row) -> dict[str, Any]:
+def _definition(row: StoredRow) -> dict[str, Any]:
     options = [{"label": option, "value": option} for option in row["options"]]
     return {
         "id": row["id"],
@@ -586,7 +586,7 @@ def _definition(row: Row) -> dict[str, Any]:
     }
 
 
-def _message(row: Row, *, hidden: bool) -> dict[str, Any]:
+def _message(row: StoredRow, *, hidden: bool) -> dict[str, Any]:
     more = row["more"]
     content = {"_type": more.get("content", "Text"), "value": "" if hidden else row["text"] or ""}
     files = [] if hidden else row["attachments"]
@@ -610,7 +610,7 @@ def _message(row: Row, *, hidden: bool) -> dict[str, Any]:
     )
 
 
-def _note(row: Row) -> dict[str, Any]:
+def _note(row: StoredRow) -> dict[str, Any]:
     return {
         "id": row["id"],
         "authorId": row["author_id"],

@@ -8,34 +8,34 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from importer.sandbox.contract import Call, Problem
-from importer.sandbox.store import Row, Store
+from importer.sandbox.contract import Call, Refusal
+from importer.sandbox.store import Store, StoredRow
 
 PAGE_SIZE = 50
 ANONYMIZING_SECONDS = 2.0
 
 Reply = tuple[int, dict[str, Any]]
-Operation = Callable[["Integrations", Call], Reply | Problem]
+Handler = Callable[["IntegrationsSandbox", Call], Reply | Refusal]
 
 
 @dataclass(frozen=True, slots=True)
-class Integrations:
+class IntegrationsSandbox:
     """`now` gives the time that is stamped on what is created."""
 
     store: Store
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def list_users(self, call: Call) -> Reply | Problem:
+    def list_users(self, call: Call) -> Reply | Refusal:
         filters = {name: call.query[name] for name in ("email", "phone_number") if name in call.query}
         where = " AND ".join(["n > ?", *(f"{name} = ?" for name in filters)])
         return self._page("/v1/users", "users", where, call, filters, _user)
 
-    def create_user(self, call: Call) -> Reply | Problem:
+    def create_user(self, call: Call) -> Reply | Refusal:
         body = call.body
         for name in ("email", "phone_number"):
             query = f"SELECT 1 FROM users WHERE {name} = ?"  # noqa: S608 - names are ours
             if body.get(name) and self.store.one(query, body[name]):
-                return Problem(409, f"Another user has this {name}.")
+                return Refusal(409, f"Another user has this {name}.")
         user = self.store.insert(
             "users",
             email=body.get("email"),
@@ -45,27 +45,27 @@ class Integrations:
         )
         return 201, {"data": _user(user)}
 
-    def list_requested_conversations(self, call: Call) -> Reply | Problem:
+    def list_requested_conversations(self, call: Call) -> Reply | Refusal:
         user_id = call.path["userId"]
         if self.store.one("SELECT 1 FROM users WHERE id = ?", user_id) is None:
-            return Problem(404, "There is no such user.")
+            return Refusal(404, "There is no such user.")
         path = f"/v1/users/{user_id}/requested_conversations"
         where = "id > ? AND requester_id = ?"
         return self._page(path, "conversations", where, call, {}, _conversation, user_id)
 
-    def create_anonymization_request(self, call: Call) -> Reply | Problem:
+    def create_anonymization_request(self, call: Call) -> Reply | Refusal:
         body = call.body
         table = "users" if body["entity_type"] == "user" else "conversations"
         query = f"SELECT 1 FROM {table} WHERE CAST(id AS TEXT) = ?"  # noqa: S608 - names are ours
         if self.store.one(query, body["entity_id"]) is None:
-            return Problem(404, f"There is no such {body['entity_type']}.")
+            return Refusal(404, f"There is no such {body['entity_type']}.")
         open_ones = self.store.one(
             "SELECT count(*) AS n FROM conversations WHERE CAST(id AS TEXT) = ? OR requester_id = ?",
             body["entity_id"],
             body["entity_id"],
         )
         if open_ones and open_ones["n"] and not body.get("force_anonymization", False):
-            return Problem(409, "It still has open conversations; force_anonymization overrides this.")
+            return Refusal(409, "It still has open conversations; force_anonymization overrides this.")
         request = self.store.insert(
             "anonymizations",
             entity_id=body["entity_id"],
@@ -74,45 +74,45 @@ class Integrations:
         )
         return 201, {"data": self._anonymization(request)}
 
-    def get_anonymization_request(self, call: Call) -> Reply | Problem:
+    def get_anonymization_request(self, call: Call) -> Reply | Refusal:
         request = self.store.one("SELECT * FROM anonymizations WHERE id = ?", call.path["requestId"])
         if request is None:
-            return Problem(404, "There is no such anonymization request.")
+            return Refusal(404, "There is no such anonymization request.")
         return 200, {"data": self._anonymization(request)}
 
-    def list_tags(self, call: Call) -> Reply | Problem:
+    def list_tags(self, call: Call) -> Reply | Refusal:
         return 200, {"data": self.store.all("SELECT id, name FROM tags ORDER BY n")}
 
-    def list_queues(self, call: Call) -> Reply | Problem:
+    def list_queues(self, call: Call) -> Reply | Refusal:
         return self._page("/v1/queues", "queues", "n > ?", call, {}, _queue)
 
-    def get_queue(self, call: Call) -> Reply | Problem:
+    def get_queue(self, call: Call) -> Reply | Refusal:
         queue = self.store.one("SELECT * FROM queues WHERE id = ?", call.path["id"])
-        return (200, {"data": _queue(queue)}) if queue else Problem(404, "There is no such queue.")
+        return (200, {"data": _queue(queue)}) if queue else Refusal(404, "There is no such queue.")
 
-    def list_endpoints(self, call: Call) -> Reply | Problem:
+    def list_endpoints(self, call: Call) -> Reply | Refusal:
         filters = {"type": call.query["type"]} if "type" in call.query else {}
         where = "n > ? AND type = ?" if filters else "n > ?"
         return self._page("/v1/endpoints", "endpoints", where, call, filters, _endpoint)
 
-    def get_endpoint(self, call: Call) -> Reply | Problem:
+    def get_endpoint(self, call: Call) -> Reply | Refusal:
         endpoint = self.store.one(
             "SELECT * FROM endpoints WHERE id = ? OR address = ?", call.path["id"], call.path["id"]
         )
         return (
-            (200, {"data": _endpoint(endpoint)}) if endpoint else Problem(404, "There is no such endpoint.")
+            (200, {"data": _endpoint(endpoint)}) if endpoint else Refusal(404, "There is no such endpoint.")
         )
 
-    def create_conversation(self, call: Call) -> Reply | Problem:
+    def create_conversation(self, call: Call) -> Reply | Refusal:
         body = call.body
         if self.store.one("SELECT 1 FROM users WHERE id = ?", body["requester_id"]) is None:
-            return Problem(404, "The requester does not exist.")
+            return Refusal(404, "The requester does not exist.")
         endpoint = body.get("endpoint_id") or body.get("email_integration_id")
         if self.store.one("SELECT 1 FROM endpoints WHERE ? IN (id, address)", endpoint) is None:
-            return Problem(404, "The endpoint does not exist.")
+            return Refusal(404, "The endpoint does not exist.")
         queue_id = body.get("queue_id")
         if queue_id and self.store.one("SELECT 1 FROM queues WHERE id = ?", queue_id) is None:
-            return Problem(404, "The queue does not exist.")
+            return Refusal(404, "The queue does not exist.")
         with self.store.transaction():
             conversation = self.store.insert(
                 "conversations",
@@ -136,24 +136,24 @@ class Integrations:
                 )
         return 201, {"data": _conversation(conversation)}
 
-    def get_conversation(self, call: Call) -> Reply | Problem:
+    def get_conversation(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
         return (200, {"data": _conversation(conversation)}) if conversation else _no_conversation()
 
-    def list_messages(self, call: Call) -> Reply | Problem:
+    def list_messages(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         rows = self.store.all("SELECT * FROM messages WHERE csid = ? ORDER BY n", call.path["csid"])
         return 200, {"data": [_message(row) for row in rows]}
 
-    def add_historical_message(self, call: Call) -> Reply | Problem:
+    def add_historical_message(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
         body = call.body
         author_id = body.get("author_id", conversation["requester_id"])
         if self.store.one("SELECT 1 FROM users WHERE id = ?", author_id) is None:
-            return Problem(409, "The author does not exist.")
+            return Refusal(409, "The author does not exist.")
         with self.store.transaction():
             message = self._add_message(
                 conversation["id"],
@@ -167,16 +167,16 @@ class Integrations:
             )
         return 200, {"data": _message(message)}
 
-    def list_notes(self, call: Call) -> Reply | Problem:
+    def list_notes(self, call: Call) -> Reply | Refusal:
         return (200, {"data": []}) if self._conversation(call) else _no_conversation()
 
-    def get_conversation_activity_log(self, call: Call) -> Reply | Problem:
+    def get_conversation_activity_log(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         rows = self.store.all("SELECT * FROM activities WHERE csid = ? ORDER BY n", call.path["csid"])
         return 200, {"data": [_activity(row) for row in rows]}
 
-    def list_activity_log(self, call: Call) -> Reply | Problem:
+    def list_activity_log(self, call: Call) -> Reply | Refusal:
         ids = call.query.get("csids", [])
         marks = ", ".join("?" * len(ids))
         where = f"n > ? AND csid IN ({marks})" if ids else "n > ?"
@@ -185,10 +185,10 @@ class Integrations:
             "/v1/conversations/activitylog", "activities", where, call, filters, _activity, *ids
         )
 
-    def list_flows(self, call: Call) -> Reply | Problem:
+    def list_flows(self, call: Call) -> Reply | Refusal:
         return 200, {"data": []}
 
-    def _add_message(self, csid: int, **values: Any) -> Row:
+    def _add_message(self, csid: int, **values: Any) -> StoredRow:
         message = self.store.insert(
             "messages", csid=csid, created_at=self._stamp(), **{"attachments": [], **values}
         )
@@ -199,14 +199,14 @@ class Integrations:
     def _log(self, csid: int, kind: str) -> None:
         self.store.insert("activities", csid=csid, type=kind, at=self._stamp())
 
-    def _conversation(self, call: Call) -> Row | None:
+    def _conversation(self, call: Call) -> StoredRow | None:
         return self.store.one("SELECT * FROM conversations WHERE id = ?", call.path["csid"])
 
     def _stamp(self) -> str:
         now = self.now()
         return f"{now:%Y-%m-%dT%H:%M:%S}:{now.microsecond // 1000:03}Z"
 
-    def _anonymization(self, request: Row) -> dict[str, Any]:
+    def _anonymization(self, request: StoredRow) -> dict[str, Any]:
         started = datetime.strptime(request["initiated_at"], "%Y-%m-%dT%H:%M:%S:%fZ").replace(tzinfo=UTC)
         done = (self.now() - started).total_seconds() >= ANONYMIZING_SECONDS
         return {
@@ -225,7 +225,7 @@ class Integrations:
         where: str,
         call: Call,
         filters: Mapping[str, str],
-        shape: Callable[[Row], dict[str, Any]],
+        shape: Callable[[StoredRow], dict[str, Any]],
         *more: Any,
     ) -> Reply:
         """Rows after the cursor. An unknown cursor is the first page."""
@@ -245,34 +245,34 @@ class Integrations:
         return 200, {"data": [shape(row) for row in rows], "paging": paging}
 
 
-def _no_conversation() -> Problem:
-    return Problem(404, "There is no such conversation.")
+def _no_conversation() -> Refusal:
+    return Refusal(404, "There is no such conversation.")
 
 
 def _given(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _user(row: Row) -> dict[str, Any]:
+def _user(row: StoredRow) -> dict[str, Any]:
     return _given({name: row[name] for name in ("id", "email", "name", "phone_number", "roles")})
 
 
-def _queue(row: Row) -> dict[str, Any]:
+def _queue(row: StoredRow) -> dict[str, Any]:
     return {"id": row["id"], "name": row["name"], "is_default": row["n"] == 1, "priority": row["n"]}
 
 
-def _endpoint(row: Row) -> dict[str, Any]:
+def _endpoint(row: StoredRow) -> dict[str, Any]:
     if row["type"] == "phone_number":
         return {"phone_number": {"id": row["id"], "phone_number": row["address"]}}
     return {"email_address": {"id": row["id"], "internal_email_address": row["address"]}}
 
 
-def _conversation(row: Row) -> dict[str, Any]:
+def _conversation(row: StoredRow) -> dict[str, Any]:
     names = ("id", "created_at", "requester_id", "channel", "direction", "queue_id")
     return _given({**{name: row[name] for name in names}, "status": "open"})
 
 
-def _message(row: Row) -> dict[str, Any]:
+def _message(row: StoredRow) -> dict[str, Any]:
     attributes = _given(
         {
             "text": row["text"],
@@ -285,7 +285,7 @@ def _message(row: Row) -> dict[str, Any]:
     return {**{name: row[name] for name in names}, "attributes": attributes}
 
 
-def _activity(row: Row) -> dict[str, Any]:
+def _activity(row: StoredRow) -> dict[str, Any]:
     return {
         "id": row["id"],
         "conversation_id": row["csid"],

@@ -16,10 +16,10 @@ from aiohttp import web
 
 from importer.resources import SCHEMAS
 from importer.sandbox import contract
-from importer.sandbox.dixa import DixaV1
+from importer.sandbox.dixa import DixaSandbox
 from importer.sandbox.faults import Faults, Plan
 from importer.sandbox.fetch import unreachable
-from importer.sandbox.integrations import Integrations
+from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.store import Store
 
 HOST = "127.0.0.1"
@@ -56,8 +56,8 @@ class Settings:
 
 
 _APIS: Mapping[str, tuple[str, Callable[[Store], Any]]] = {
-    "dixa": ("dixa.yaml", DixaV1),
-    "integrations": ("integrations.yaml", Integrations),
+    "dixa": ("dixa.yaml", DixaSandbox),
+    "integrations": ("integrations.yaml", IntegrationsSandbox),
 }
 
 
@@ -225,7 +225,7 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
         async def handle(request: web.Request) -> web.StreamResponse:
             query = {name: request.query.getall(name) for name in request.query}
             call = operation.read(request.match_info, query, request.content_type, await request.read())
-            if isinstance(call, contract.Problem):
+            if isinstance(call, contract.Refusal):
                 return _error(call.status, call.message)
 
             body = call.body if operation.name == "import_conversation" else None
@@ -233,7 +233,7 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
 
             def answer(refuse_one: bool) -> web.Response:
                 reply = carry_out(replace(whole, refuse_one=refuse_one))
-                if isinstance(reply, contract.Problem):
+                if isinstance(reply, contract.Refusal):
                     return _error(reply.status, reply.message)
                 status, body = reply
                 return web.Response(status=status) if body is None else web.json_response(body, status=status)

@@ -59,7 +59,7 @@ FIRST_CSID = 4711
 # schemas/api are right in it (beside one agent, the first user created is the second).
 _NAMESPACE = uuid.UUID("d1ca0000-0000-4000-8000-000000000000")
 
-Row = dict[str, Any]
+StoredRow = dict[str, Any]
 
 
 class Store:
@@ -80,7 +80,7 @@ class Store:
         self._db.execute("BEGIN")
         return self._db
 
-    def insert(self, table: str, **values: Any) -> Row:
+    def insert(self, table: str, **values: Any) -> StoredRow:
         """Add a row, with a new `id` unless the table numbers itself; lists are kept as JSON."""
         if table != "conversations":
             number = self._db.execute(f"SELECT coalesce(max(n), 0) + 1 FROM {table}").fetchone()[0]  # noqa: S608
@@ -103,11 +103,11 @@ class Store:
         statement = f"UPDATE {table} SET {changes} WHERE id = ?"  # noqa: S608 - names are ours
         self._db.execute(statement, (*_written(values).values(), row_id))
 
-    def one(self, query: str, *values: Any) -> Row | None:
+    def one(self, query: str, *values: Any) -> StoredRow | None:
         row = self._db.execute(query, values).fetchone()
         return _row(row) if row else None
 
-    def all(self, query: str, *values: Any) -> list[Row]:
+    def all(self, query: str, *values: Any) -> list[StoredRow]:
         return [_row(row) for row in self._db.execute(query, values)]
 
     def count(self, table: str) -> int:
@@ -147,8 +147,8 @@ def _written(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.dumps(v) if isinstance(v, list | dict) else v for name, v in values.items()}
 
 
-def _row(row: sqlite3.Row) -> Row:
-    values: Row = dict(row)
+def _row(row: sqlite3.Row) -> StoredRow:
+    values: StoredRow = dict(row)
     for name in ("roles", "tags", "attachments", "options", "more", "assignment", "attributes"):
         if values.get(name) is not None:
             values[name] = json.loads(values[name])

@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from importer.parse.addresses import EMAIL, URL
-from importer.parse.distinct import nowhere
-from importer.parse.fastpath import Care, Work
-from importer.parse.instants import State
+from importer.parse.distinct import all_false
+from importer.parse.fastpath import CellTransform, Evaluator
+from importer.parse.instants import InstantState
 from importer.tables.schema import Field, TableSchema
 
 
@@ -31,16 +31,20 @@ _TYPE_WORDS = {
 }
 
 
-def row_rules(schema: TableSchema, given: Collection[str], timezone: str | None, care: Care) -> list[Rule]:
+def row_rules(
+    schema: TableSchema, given: Collection[str], timezone: str | None, evaluator: Evaluator
+) -> list[Rule]:
     """Every rule that looks at one row alone and at a given column; uniqueness and foreign keys are for
     `validate` and `relate`."""
     fields = [field for field in schema.fields if field.name in given]
     return [
-        rule for field in fields for rule in _rules_of(field, timezone, care, beside=field.beside in given)
+        rule
+        for field in fields
+        for rule in _rules_of(field, timezone, evaluator, beside=field.beside in given)
     ]
 
 
-def _rules_of(field: Field, timezone: str | None, care: Care, *, beside: bool) -> list[Rule]:
+def _rules_of(field: Field, timezone: str | None, evaluator: Evaluator, *, beside: bool) -> list[Rule]:
     def rule(name: str, message: str, fails: pl.Expr) -> Rule:
         if beside and name == "pattern":
             fails &= pl.col(str(field.beside)).is_null()
@@ -51,20 +55,20 @@ def _rules_of(field: Field, timezone: str | None, care: Care, *, beside: bool) -
         rules = []
     else:
         given = pl.col(f"raw.{field.name}")
-        rules = _type_rules(field, timezone, rule, care)
+        rules = _type_rules(field, timezone, rule, evaluator)
     rules += [
-        rule(name, *make(given, field, limit, care))
+        rule(name, *make(given, field, limit, evaluator))
         for name, limit in field.constraints.items()
         if (make := _CONSTRAINTS.get(name)) and limit is not False
     ]
     if field.format in _FORMATS:
         message, pattern = _FORMATS[field.format]
-        rules.append(rule("format", message, care.test(given, lambda part: ~part.str.contains(pattern))))
+        rules.append(rule("format", message, evaluator.test(given, lambda part: ~part.str.contains(pattern))))
     return rules
 
 
 def _type_rules(
-    field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule], care: Care
+    field: Field, timezone: str | None, rule: Callable[[str, str, pl.Expr], Rule], evaluator: Evaluator
 ) -> list[Rule]:
     raw, value = pl.col(f"raw.{field.name}"), pl.col(field.name)
     unread = raw.is_not_null() & value.is_null()
@@ -73,7 +77,11 @@ def _type_rules(
         if field.item_format in _FORMATS:
             message, pattern = _FORMATS[field.item_format]
             rules.append(
-                rule("format", f"an item of the list is {message}", care.work(value, without(pattern)))
+                rule(
+                    "format",
+                    f"an item of the list is {message}",
+                    evaluator.transform(value, without(pattern)),
+                )
             )
         return rules
     state = pl.col(f"state.{field.name}")
@@ -83,34 +91,34 @@ def _type_rules(
         else f"a time that {timezone} skips (the clock goes forward)"
     )
     return [
-        rule("type", _TYPE_WORDS["datetime"], state == State.NO_TIME.value),
-        rule("timezone", zoneless, state == State.NO_INSTANT.value),
+        rule("type", _TYPE_WORDS["datetime"], state == InstantState.NO_TIME.value),
+        rule("timezone", zoneless, state == InstantState.NO_INSTANT.value),
     ]
 
 
-def without(pattern: str) -> Work:
+def without(pattern: str) -> CellTransform:
     """Whether a list has an item without the pattern."""
 
     def found(cells: pl.Series) -> pl.Series:
         there = cells.is_not_null()
         given = cells.filter(there)
         if given.list.eval(pl.element().str.contains(pattern)).list.all().all():
-            return nowhere(cells)
+            return all_false(cells)
         return ~cells.list.eval(pl.element().str.contains(pattern)).list.all()
 
-    return Work(found, lambda cell: cell.list.first().str.contains(pattern), nowhere, pl.Boolean)
+    return CellTransform(found, lambda cell: cell.list.first().str.contains(pattern), all_false, pl.Boolean)
 
 
-def _length(limit: int) -> Work:
+def _length(limit: int) -> CellTransform:
     """Whether a text is too long. It has no more characters than bytes, and those are counted at once."""
 
     def too_long(cells: pl.Series) -> pl.Series:
         longest = cells.str.len_bytes().max()
         if not isinstance(longest, int) or longest <= limit:
-            return nowhere(cells)
+            return all_false(cells)
         return (cells.str.len_chars() > limit).fill_null(value=False)
 
-    return Work(too_long, lambda cell: cell.str.len_bytes() <= limit, nowhere, pl.Boolean)
+    return CellTransform(too_long, lambda cell: cell.str.len_bytes() <= limit, all_false, pl.Boolean)
 
 
 _FORMATS = {
@@ -119,23 +127,23 @@ _FORMATS = {
 }
 
 
-_CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any, Care], tuple[str, pl.Expr]]] = {
+_CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any, Evaluator], tuple[str, pl.Expr]]] = {
     "required": lambda cell, *_: ("must not be empty", cell.is_null()),
     "enum": lambda cell, field, values, *__: (
         f"must be one of {', '.join(values)} (values.{field.name} says which of them it means)",
         ~cell.is_in(values),
     ),
-    "pattern": lambda cell, field, pattern, care: (
+    "pattern": lambda cell, field, pattern, evaluator: (
         f"must look like {field.example or pattern}",
-        care.test(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
+        evaluator.test(cell, lambda part: ~part.str.contains(f"^(?:{pattern})$")),
     ),
     "minLength": lambda cell, _, limit, *__: (
         f"is shorter than {limit} characters",
         cell.str.len_chars() < limit,
     ),
-    "maxLength": lambda cell, _, limit, care: (
+    "maxLength": lambda cell, _, limit, evaluator: (
         f"is longer than {limit} characters",
-        care.work(cell, _length(limit)),
+        evaluator.transform(cell, _length(limit)),
     ),
     "minimum": lambda _, field, limit, __: (f"is less than {limit}", pl.col(field.name) < limit),
     "maximum": lambda _, field, limit, __: (f"is more than {limit}", pl.col(field.name) > limit),

@@ -6,22 +6,26 @@ from functools import partial
 import polars as pl
 
 from importer.parse.booleans import BOOLEAN
-from importer.parse.fastpath import Care
+from importer.parse.fastpath import Evaluator
 from importer.parse.instants import reading
 from importer.parse.lists import LIST
 from importer.tables.schema import Field, TableSchema
 
 
 def typed(
-    schema: TableSchema, frame: pl.LazyFrame, given: Collection[str], timezone: str | None, care: Care
+    schema: TableSchema,
+    frame: pl.LazyFrame,
+    given: Collection[str],
+    timezone: str | None,
+    evaluator: Evaluator,
 ) -> pl.LazyFrame:
     """The frame with each of the given columns that is not text parsed, null where it cannot be, and as
     it came in `raw.<column>`; for times also `state.<column>` (instants.State) and `twice.<column>`,
     whether the clock shows this time twice."""
     fields = [field for field in schema.fields if field.name in given and field.type != "string"]
     frame = frame.rename({field.name: f"raw.{field.name}" for field in fields})
-    parsed = [_parsed(field, timezone, frame, care).alias(field.name) for field in fields]
-    frame = frame.with_columns(*parsed, *care.plain())
+    parsed = [_parsed(field, timezone, frame, evaluator).alias(field.name) for field in fields]
+    frame = frame.with_columns(*parsed, *evaluator.plain())
     times = [field.name for field in fields if field.type == "datetime"]
     return frame.with_columns(
         *(pl.col(name).struct.field("state").alias(f"state.{name}") for name in times),
@@ -30,16 +34,18 @@ def typed(
     )
 
 
-def _parsed(field: Field, timezone: str | None, frame: pl.LazyFrame, care: Care) -> pl.Expr:
+def _parsed(field: Field, timezone: str | None, frame: pl.LazyFrame, evaluator: Evaluator) -> pl.Expr:
     name = f"raw.{field.name}"
     match field.type:
         case "datetime":
-            return care.work(pl.col(name), care.learned(frame, name, partial(reading, timezone)))
+            return evaluator.transform(
+                pl.col(name), evaluator.learned(frame, name, partial(reading, timezone))
+            )
         case "boolean":
-            return care.work(pl.col(name), BOOLEAN)
+            return evaluator.transform(pl.col(name), BOOLEAN)
         case "integer":
             return pl.col(name).cast(pl.Int64, strict=False)
         case "array":
-            return care.work(pl.col(name), LIST)
+            return evaluator.transform(pl.col(name), LIST)
         case _:
             raise AssertionError(field.type)

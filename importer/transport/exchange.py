@@ -27,7 +27,7 @@ from importer.model import (
 from importer.transport.pace import Pace
 
 Send = Callable[[Request], Awaitable[Response]]
-Judge = Callable[[Response, Step | None], Judgement]
+JudgeResponse = Callable[[Response, Step | None], Judgement]
 # Dixa documents a limit a second and one a day; a wait longer than this can only be for the latter.
 QUOTA_WAIT_SECONDS = 600.0
 SAY_AGAIN_SECONDS = 30.0
@@ -87,7 +87,7 @@ class Exchange:
         send: Send,
         *,
         pace: Pace,
-        judge: Judge,
+        judge: JudgeResponse,
         journal: Journal,
         patience: Patience,
         say: Callable[[str], None] = lambda _: None,

@@ -7,19 +7,19 @@ from functools import partial
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from importer.parse.fastpath import PLAIN, Assuming, Care, Thorough, Work
+from importer.parse.fastpath import PLAIN, CellTransform, Evaluator, FastEvaluator, FullEvaluator
 from importer.read.frames import batches
 from importer.read.table import Piece
 
-Judge = Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+JudgeRows = Callable[[pl.LazyFrame, Evaluator], pl.LazyFrame]
 
 # How many rows, or bytes, of those that are not plain wait for each other.
 _OTHERS, _BYTES_OF_OTHERS = 40_000, 1 << 26
 # Where more rows than this are not plain, nothing is won by looking for those that are.
-_MOST_OTHERS = 0.5
+_MAX_SHARE_OF_OTHERS = 0.5
 
 
-def judged_in_batches(pieces: Sequence[Piece], judge: Judge) -> pl.LazyFrame:
+def judged_in_batches(pieces: Sequence[Piece], judge: JudgeRows) -> pl.LazyFrame:
     """What `judge` makes of the rows of all pieces, one piece after the other; in a piece, rows that are not
     plain come later than others. Asked for rows to be told apart, `judge` gives PLAIN too."""
 
@@ -45,29 +45,29 @@ def _apart(rows: pl.DataFrame) -> pl.DataFrame:
     return copied
 
 
-def _thorough(piece: Piece, judge: Judge, source: pl.LazyFrame) -> pl.LazyFrame:
-    care = Thorough()
-    return judge(piece.read(source, care), care)
+def _thorough(piece: Piece, judge: JudgeRows, source: pl.LazyFrame) -> pl.LazyFrame:
+    evaluator = FullEvaluator()
+    return judge(piece.read(source, evaluator), evaluator)
 
 
-def _judged(piece: Piece, judge: Judge) -> Iterator[pl.DataFrame]:
+def _judged(piece: Piece, judge: JudgeRows) -> Iterator[pl.DataFrame]:
     thorough = partial(_thorough, piece, judge)
-    known: dict[str, Work] = {}
+    known: dict[str, CellTransform] = {}
     others: list[pl.DataFrame] = []
     worth_it = True
     for batch in batches(piece.source):
         if not worth_it:
             yield thorough(batch.lazy()).collect()
             continue
-        care = Assuming(known)
-        judged = judge(piece.read(batch.lazy(), care), care).collect()
+        evaluator = FastEvaluator(known)
+        judged = judge(piece.read(batch.lazy(), evaluator), evaluator).collect()
         plain = judged[PLAIN]
         if plain.all():
             yield judged.drop(PLAIN)
             continue
         yield judged.filter(plain).drop(PLAIN)
         others.append(_apart(batch.filter(~plain)))
-        worth_it = others[-1].height <= batch.height * _MOST_OTHERS
+        worth_it = others[-1].height <= batch.height * _MAX_SHARE_OF_OTHERS
         rows, size = sum(some.height for some in others), sum(some.estimated_size() for some in others)
         if rows >= _OTHERS or size >= _BYTES_OF_OTHERS or not worth_it:
             yield thorough(pl.concat(others).lazy()).collect()

@@ -4,7 +4,7 @@ import polars as pl
 
 from importer.model import State
 from importer.read.table import Scanned
-from importer.tables.frames import FATE_SCHEMA
+from importer.tables.frames import FATES
 
 
 def apart(fates: pl.LazyFrame, good: pl.LazyFrame) -> pl.LazyFrame:
@@ -16,7 +16,7 @@ def apart(fates: pl.LazyFrame, good: pl.LazyFrame) -> pl.LazyFrame:
     return (
         fates.join(there, on="key", how="left")
         .with_columns(key=pl.when(known).then("key"), ticket_id=pl.when(known).then("ticket_id"))
-        .select(*FATE_SCHEMA)
+        .select(*FATES)
     )
 
 
@@ -26,7 +26,7 @@ def duplicates(scanned: Scanned, good: pl.LazyFrame) -> pl.DataFrame:
     ordered = good.select(pl.col("key").drop_nulls()).collect(engine="streaming")["key"].sort()
     twice = ordered.filter(ordered == ordered.shift()).unique().to_frame()
     if twice.is_empty() or column is None:
-        return FATE_SCHEMA.to_frame()
+        return FATES.to_frame()
     candidates = good.join(twice.lazy(), on="key", how="semi").collect(engine="streaming").lazy()
     return (
         candidates.filter(pl.col(column).is_duplicated())
@@ -40,6 +40,6 @@ def duplicates(scanned: Scanned, good: pl.LazyFrame) -> pl.DataFrame:
             rule=pl.lit(f"{column}.unique"),
             ticket_id="ticket_id" if table == "tickets" else pl.lit(None),
         )
-        .cast(FATE_SCHEMA)
+        .cast(FATES)
         .collect()
     )

@@ -18,17 +18,18 @@ import polars as pl
 
 from importer.errors import SourceError
 from importer.model import State
-from importer.parse.fastpath import Care, Thorough
+from importer.parse.fastpath import Evaluator, FullEvaluator
 from importer.read.fetch import find_fault
 from importer.read.flaws import FLAWS, HARMLESS
 from importer.read.readable import ReadMode
 from importer.read.scan import TableScan
 from importer.read.source_file import SourceFile
 from importer.read.table import Origin, Scanned
-from importer.tables.frames import AUTHOR_SIGNATURE, BODIES, FATE_SCHEMA, SIGNAL
+from importer.tables.frames import AUTHOR_SIGNATURE, BODIES, FATES, SIGNAL
 from importer.tables.rules import Rule, row_rules
 from importer.tables.typed import typed
 from importer.validate.batches import judged_in_batches
+from importer.validate.checked import Checked
 from importer.validate.duplicates import apart, duplicates
 from importer.validate.kept import (
     PLACE,
@@ -47,34 +48,6 @@ _FLAW_RULES = [
     for flaw, message in FLAWS.items()
     if flaw not in HARMLESS
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """One table after the rules that look at it alone. Every row that was read is either in `good` or in
-    `fates`."""
-
-    # The table as it was read.
-    scanned: Scanned
-    # Every rule that its rows had to pass, by name.
-    rules: Mapping[str, Rule]
-    # How many rows were read, and how many of each file (by its index in `scanned.origins`).
-    read: int
-    rows_by_file: Mapping[int, int]
-    # The rows that break no rule: GOOD (tables/frames.py), row signals, and all given columns, typed. Of
-    # messages that are not kept whole only `signature` and `created_at`. Texts are in `bodies`.
-    good: pl.LazyFrame
-    # One line for every other row and every rule that it breaks: FATES.
-    fates: pl.LazyFrame
-    # Of tickets that are gathered out of messages: how many have rows that disagree, by column.
-    differing: Mapping[str, int]
-    # Of rejected tickets that are gathered out of messages: which of their rows break a rule themselves
-    # (`ticket_id`, `rule`, `_file`, `_record`).
-    at_fault: pl.LazyFrame | None = None
-    # The different author signatures among messages: `signature` and AUTHOR_SIGNATURE.
-    signatures: pl.LazyFrame | None = None
-    # The texts of good rows, where they are kept: BODIES_OF_ROWS.
-    bodies: pl.LazyFrame | None = None
 
 
 def judge_table(
@@ -111,11 +84,11 @@ class _Judging:
         mode may. Raises SourceError where none may."""
         table = scan.table
 
-        def judge(rows: pl.LazyFrame, care: Care) -> pl.LazyFrame:
-            judged = _judged(table, rows, self.timezone, care)
+        def judge(rows: pl.LazyFrame, evaluator: Evaluator) -> pl.LazyFrame:
+            judged = _judged(table, rows, self.timezone, evaluator)
             return kept(table, judged, whole=self.whole, words=self.words)
 
-        judged = [judge(frame, Thorough()) for frame in table.frames]
+        judged = [judge(frame, FullEvaluator()) for frame in table.frames]
         judged = [judged_in_batches(table.pieces, judge), *judged] if table.pieces else judged
         frame = pl.concat(judged, how="diagonal")
         # Without texts most columns are hashes, which do not get smaller and are read several times.
@@ -146,7 +119,7 @@ class _Judging:
     def checked(self, table: Scanned) -> Checked:
         """The written rows, good ones apart from others."""
         schema = table.schema
-        rules = [*_FLAW_RULES, *row_rules(schema, table.given, self.timezone, Thorough())]
+        rules = [*_FLAW_RULES, *row_rules(schema, table.given, self.timezone, FullEvaluator())]
         every = pl.scan_parquet(self._path(table), glob=False)
         out = pl.col("_out")
         good = every.filter(~out) if every.select(out.any()).collect(engine="streaming").item() else every
@@ -200,19 +173,21 @@ def _unread(file: SourceFile, rows: int) -> str:
     )
 
 
-def _judged(scanned: Scanned, rows: pl.LazyFrame, timezone: str | None, care: Care) -> pl.LazyFrame:
+def _judged(scanned: Scanned, rows: pl.LazyFrame, timezone: str | None, evaluator: Evaluator) -> pl.LazyFrame:
     """The rows with their typed columns; `_out` of one that is not good, and in `_broken` a bit for every
     rule that it breaks. Plain rows break none."""
     schema = scanned.schema
-    parsed = typed(schema, rows, scanned.given, timezone, care)
-    rules = row_rules(schema, scanned.given, timezone, care)
+    parsed = typed(schema, rows, scanned.given, timezone, evaluator)
+    rules = row_rules(schema, scanned.given, timezone, evaluator)
     if len(_FLAW_RULES) + len(rules) > 64:
         raise AssertionError(f"{schema.name} has more rules than bits")
     given = {name for columns in scanned.columns for name in columns}
     sound = pl.all_horizontal(pl.col("_flaw").is_null(), *(~rule.fails for rule in rules))
     fails = [rule.fails.alias(f"{i}") for i, rule in enumerate([*_FLAW_RULES, *rules])]
-    broken = care.rows(fails, _bits, none=sound, value=pl.lit(0, pl.UInt64))
-    judged = parsed.with_columns(*row_signals(schema, given, care), broken.alias("_broken"), *care.plain())
+    broken = evaluator.rows(fails, _bits, none=sound, value=pl.lit(0, pl.UInt64))
+    judged = parsed.with_columns(
+        *row_signals(schema, given, evaluator), broken.alias("_broken"), *evaluator.plain()
+    )
     unlike = [name for name in given if f"{SIGNAL}unlike.{name}" in judged.collect_schema()]
     return judged.with_columns(
         (pl.col("_skip").is_not_null() | (pl.col("_broken") != 0)).alias("_out"),
@@ -237,7 +212,7 @@ def _bits(fails: pl.Series) -> pl.Series:
 def _fates(bad: pl.LazyFrame, table: str, rules: list[Rule]) -> pl.LazyFrame:
     """A line for each broken rule; for a skipped row, one line with the reason."""
     bad = bad.with_columns(ticket_id=or_null("ticket_id" if table == "tickets" else None))
-    identity = [name for name in FATE_SCHEMA if name not in ("state", "rule")]
+    identity = [name for name in FATES if name not in ("state", "rule")]
     skipped = bad.filter(pl.col("_skip").is_not_null()).select(
         *identity, state=pl.lit(State.FILTERED.value), rule="_skip"
     )
@@ -250,7 +225,7 @@ def _fates(bad: pl.LazyFrame, table: str, rules: list[Rule]) -> pl.LazyFrame:
         .explode("rule")
         .select(*identity, "rule", state=pl.lit(State.REJECTED.value))
     )
-    return pl.concat([frame.select(*FATE_SCHEMA).cast(FATE_SCHEMA) for frame in (skipped, rejected)])
+    return pl.concat([frame.select(*FATES).cast(FATES) for frame in (skipped, rejected)])
 
 
 def _at_fault(
@@ -261,7 +236,7 @@ def _at_fault(
     if not scanned.scattered or row_count(rejected) == 0:
         return None
     rows = pl.concat(scanned.scattered, how="diagonal").join(rejected, on="ticket_id", how="semi")
-    judged = _judged(scanned, rows, timezone, Thorough()).with_columns(
+    judged = _judged(scanned, rows, timezone, FullEvaluator()).with_columns(
         *identity(scanned.schema.name, scanned.given)
     )
     own = _fates(judged.filter(pl.col("_broken") != 0), scanned.schema.name, rules)

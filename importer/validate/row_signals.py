@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from importer.parse.addresses import EMAIL
-from importer.parse.distinct import nowhere
-from importer.parse.fastpath import Care, Work
+from importer.parse.distinct import all_false
+from importer.parse.fastpath import CellTransform, Evaluator
 from importer.tables.frames import SIGNAL
 from importer.tables.rules import without
 from importer.tables.schema import Field, TableSchema
@@ -25,51 +25,60 @@ _HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
 _TEXTS = ("text", "html", "opening_text", "opening_html")
 
 
-def row_signals(schema: TableSchema, given: Collection[str], care: Care) -> Iterator[pl.Expr]:
+def row_signals(schema: TableSchema, given: Collection[str], evaluator: Evaluator) -> Iterator[pl.Expr]:
     """`damage.<mark>`, true or false, for the columns that the export has."""
     texts = [name for name in _TEXTS if name in given]
     if texts:
-        yield _signal("template_holes", texts, _HOLES, care, implied=True)  # by mojibake
+        yield _signal("template_holes", texts, _HOLES, evaluator, checked_later=True)  # by mojibake
     read = [*texts, *(["subject"] if "subject" in given else [])]
     if read:
-        yield _signal("mojibake", read, _MOJIBAKE, care)
+        yield _signal("mojibake", read, _MOJIBAKE, evaluator)
     for field in schema.fields:
         if field.name in given and field.name.endswith("_id"):
-            yield care.work(pl.col(field.name), _EATEN_ID).alias(f"{SIGNAL}eaten.{field.name}")
+            yield evaluator.transform(pl.col(field.name), _EATEN_ID).alias(f"{SIGNAL}eaten.{field.name}")
     copies = [name for name in ("cc", "bcc") if name in given]
     if copies:
-        yield _signal("copies_without_address", copies, _NO_ADDRESS, care)
+        yield _signal("copies_without_address", copies, _NO_ADDRESS, evaluator)
     for field in schema.fields:
         if field.name in given and field.beside in given:
-            yield care.work(pl.col(field.name), _unlike(field)).alias(f"{SIGNAL}unlike.{field.name}")
+            yield evaluator.transform(pl.col(field.name), _unlike(field)).alias(
+                f"{SIGNAL}unlike.{field.name}"
+            )
     times = [field.name for field in schema.fields if field.type == "datetime" and field.name in given]
     if times:
         twice = pl.any_horizontal(pl.col(f"twice.{name}") for name in times)
         yield twice.fill_null(value=False).alias(f"{SIGNAL}repeated_times")
 
 
-def _signal(name: str, texts: Collection[str], work: Work, care: Care, *, implied: bool = False) -> pl.Expr:
-    found = [care.work(pl.col(text), work, implied=implied) for text in texts]
+def _signal(
+    name: str,
+    texts: Collection[str],
+    work: CellTransform,
+    evaluator: Evaluator,
+    *,
+    checked_later: bool = False,
+) -> pl.Expr:
+    found = [evaluator.transform(pl.col(text), work, checked_later=checked_later) for text in texts]
     return pl.any_horizontal(found).fill_null(value=False).alias(f"{SIGNAL}{name}")
 
 
-def _rare(pattern: str, plain: Callable[[Any], Any]) -> Work:
+def _rare(pattern: str, plain: Callable[[Any], Any]) -> CellTransform:
     """Whether cells have a pattern, which is dear, and which most columns have nowhere: `plain` is a cheap
     look that leaves some over."""
 
     def found(cells: pl.Series) -> pl.Series:
-        return nowhere(cells) if plain(cells).all() else cells.str.contains(pattern).fill_null(value=False)
+        return all_false(cells) if plain(cells).all() else cells.str.contains(pattern).fill_null(value=False)
 
-    return Work(found, plain, nowhere, pl.Boolean)
+    return CellTransform(found, plain, all_false, pl.Boolean)
 
 
-def _unlike(field: Field) -> Work:
+def _unlike(field: Field) -> CellTransform:
     """Whether a cell has another form than its column's."""
     pattern = f"^(?:{field.constraints['pattern']})$"
-    return Work(
+    return CellTransform(
         lambda cells: (~cells.str.contains(pattern)).fill_null(value=False),
         lambda cell: cell.str.contains(pattern),
-        nowhere,
+        all_false,
         pl.Boolean,
     )
 

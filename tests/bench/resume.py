@@ -16,11 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from importer.checkpoint import database as checkpoint
+from importer.checkpoint.journal import Binding, Checkpoint
 from importer.dixa import integrations
 from importer.migration import file as config
 from importer.model import State
-from importer.pipeline import prepare as dry_run
+from importer.pipeline.prepare import prepare
+from importer.pipeline.values import Prepared
+from importer.plan.changes import HASH_MAKER
 from importer.read.scan import scan
 from importer.sandbox import Settings, running
 
@@ -54,7 +56,7 @@ def export(folder: Path, tickets: int, each: int) -> None:
                 )
 
 
-async def remember(journal: checkpoint.Checkpoint, ready: dry_run.Prepared) -> None:
+async def remember(journal: Checkpoint, ready: Prepared) -> None:
     target = integrations.target(ready.migration.conversation_settings(), None)
     waiting = []
     for number, job in enumerate(ready.parts.jobs()):
@@ -63,8 +65,8 @@ async def remember(journal: checkpoint.Checkpoint, ready: dry_run.Prepared) -> N
             waiting.append(asyncio.ensure_future(journal.intend(step)))
             await asyncio.sleep(0)
             journal.record(step, State.IMPORTED, dixa_id=f"{number}-{step.key}")
-        journal.end(job.ticket_id, State.IMPORTED, dixa_id=str(number), mark=job.mark)
-    journal.note("marks", dry_run.MARKS)
+        journal.end(job.ticket_id, State.IMPORTED, dixa_id=str(number), source_hash=job.source_hash)
+    journal.note("source_hashes", HASH_MAKER)
     await asyncio.gather(*waiting)
     await journal.flush()
 
@@ -92,13 +94,13 @@ def main() -> None:
         export(folder, options.tickets, options.each)
         path = folder / "resume.toml"
         path.write_text(MIGRATION.format(url=sandbox.url))
-        migration = config.load(path)
+        migration = config.load_migration(path)
         work = folder / "work"
         work.mkdir()
         scanned = scan(migration.source, folder, work)
-        ready = dry_run.prepare(migration, scanned, work, with_holes=False, say=lambda _: None)
-        binding = checkpoint.Binding(migration.name, migration.target.api, migration.target.base_url)
-        with checkpoint.Checkpoint(migration.checkpoint, binding) as journal:
+        ready = prepare(migration, scanned, work, with_holes=False, say=lambda _: None)
+        binding = Binding(migration.name, migration.target.api, migration.target.base_url)
+        with Checkpoint(migration.checkpoint, binding) as journal:
             asyncio.run(remember(journal, ready))
         size = migration.checkpoint.stat().st_size / 2**20
         seconds = {

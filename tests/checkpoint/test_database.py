@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from importer.checkpoint import database as checkpoint
-from importer.checkpoint.database import Binding, Checkpoint
+from importer.checkpoint.journal import Binding, Checkpoint
+from importer.checkpoint.queries import memories, people, snapshot, tickets
 from importer.errors import CheckpointError, ConfigError, Locked, Unwritable
 from importer.model import Carried, State, Step, StepKind
 
@@ -65,21 +65,21 @@ def test_what_was_written_is_remembered(path: Path) -> None:
         journal.end("T1", State.REJECTED, dixa_id="7", reason="m1: 400")
 
     write(path, work)
-    known = checkpoint.memories(path, ["T1", "T2"])
+    known = memories(path, ["T1", "T2"])
     assert set(known) == {"T1"}
     assert {(r.kind, r.key, r.state, r.dixa_id, r.fingerprint, r.reason) for r in known["T1"].steps} == {
         ("conversation", "", State.IMPORTED, "7", b"f", ""),
         ("message", "m1", State.REJECTED, None, b"g", "400: no"),
     }
-    assert list(checkpoint.people(path)) == [("email:a@b.example", State.IMPORTED)]
-    (ticket,) = checkpoint.tickets(path)
+    assert list(people(path)) == [("email:a@b.example", State.IMPORTED)]
+    (ticket,) = tickets(path)
     assert (ticket.ticket_id, ticket.state, ticket.dixa_id, ticket.reason) == (
         "T1",
         State.REJECTED,
         "7",
         "m1: 400",
     )
-    assert checkpoint.snapshot(path).messages == {"rejected": 1}
+    assert snapshot(path).messages == {"rejected": 1}
 
 
 def test_an_intent_without_outcome_stays_open(path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_intent_without_outcome_stays_open(path: Path) -> None:
         await journal.intend(MESSAGE)
 
     write(path, work)
-    (record,) = checkpoint.memories(path, ["T1"])["T1"].steps
+    (record,) = memories(path, ["T1"])["T1"].steps
     assert record.state is None
 
 
@@ -100,8 +100,8 @@ def test_a_withdrawn_intent_leaves_nothing(path: Path) -> None:
             journal.withdraw(step)
 
     write(path, work)
-    assert checkpoint.memories(path, ["T1"])["T1"].steps == ()
-    assert list(checkpoint.people(path)) == []
+    assert memories(path, ["T1"])["T1"].steps == ()
+    assert list(people(path)) == []
 
 
 def test_many_intents_at_once_share_commits(path: Path) -> None:
@@ -121,7 +121,7 @@ def test_many_intents_at_once_share_commits(path: Path) -> None:
         assert commits <= 3
 
     write(path, work)
-    assert len(checkpoint.memories(path, ["T1"])["T1"].steps) == 100
+    assert len(memories(path, ["T1"])["T1"].steps) == 100
 
 
 def test_a_second_run_is_told_who_holds_it(path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_kept(path: Path) -> None:
 
 def test_a_missing_checkpoint_is_said_to_be_missing(path: Path) -> None:
     with pytest.raises(ConfigError, match="no checkpoint yet"):
-        checkpoint.snapshot(path)
+        snapshot(path)
 
 
 def test_only_the_user_can_read_it(path: Path) -> None:
@@ -174,4 +174,4 @@ def test_a_commit_that_fails_stops_the_sender(path: Path) -> None:
 
     write(path, work)
     # What could not be committed then is committed at the end.
-    assert len(checkpoint.memories(path, ["T1"])["T1"].steps) > 1
+    assert len(memories(path, ["T1"])["T1"].steps) > 1

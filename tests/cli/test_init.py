@@ -57,7 +57,7 @@ def toml(path: Path) -> dict[str, Any]:
 
 
 def scanned(path: Path, workdir: Path) -> dict[str, Scanned]:
-    loaded = config.load(path)
+    loaded = config.load_migration(path)
     return scan(loaded.source, loaded.folder, workdir)
 
 
@@ -70,7 +70,7 @@ def test_every_look_alike_is_recognised_and_what_is_written_loads(
 ) -> None:
     arguments = ("--into", tmp_path / "m.toml", "--timezone", "Europe/Copenhagen", "--region", "DK")
     value = json.loads(told(here("--json", "init", LOOK_ALIKES / name, *arguments)))
-    assert (value["preset"], value["strangers"], value["migration"]) == (name, [], str(tmp_path / "m.toml"))
+    assert (value["preset"], value["strangers"], value["migration_file"]) == (name, [], str(tmp_path / "m.toml"))
     # Every file has its place, and each place says by which headers.
     files = {path.name for path in (LOOK_ALIKES / name).iterdir()}
     assert {Path(file["path"]).name for file in value["files"]} == files
@@ -95,7 +95,7 @@ def test_init_tells_preset_reasons_and_how_much_of_each_file_is_known(here: Here
     assert lines[2].startswith("    cp1252, found out by charset-normalizer from ")
     assert lines[3:] == [
         "Say source.timezone if its times name no zone (or --timezone).",
-        "In f.toml 5 lines are marked `# <- say it`: what only you can know.",
+        "In f.toml 5 lines are marked `# TODO`: what only you can know.",
         "",
         "Next: dixa-import validate f.toml",
     ]
@@ -136,7 +136,7 @@ def test_paths_are_written_as_seen_from_the_migration_file(here: Here, tmp_path:
     assert toml(tmp_path / "deep" / "er" / "m.toml")["source"]["tickets"]["files"] == [
         "../../export/tickets.csv"
     ]
-    assert scanned(tmp_path / "deep" / "er" / "m.toml", tmp_path)["tickets"].frame.collect().height
+    assert scanned(tmp_path / "deep" / "er" / "m.toml", tmp_path)["tickets"].table.frame.collect().height
 
 
 def test_lookup_files_have_a_place_of_their_own(here: Here, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_preset_that_is_named_is_taken(here: Here, tmp_path: Path) -> None:
     out = told(here("init", "odd.csv", "--preset", "./ours.toml", "--into", "m.toml"))
     assert "This is ./ours.toml: Ours." in out
     assert "tickets; has Docket; 1 of 8 columns known" in out
-    frame = scanned(tmp_path / "m.toml", tmp_path)["tickets"].frame.collect()
+    frame = scanned(tmp_path / "m.toml", tmp_path)["tickets"].table.frame.collect()
     assert frame["ticket_id"].to_list() == ["A1", "A2"]
 
 
@@ -227,7 +227,7 @@ def test_an_unknown_csv_is_mapped_by_the_names_that_many_exports_use(here: Here,
     assert (
         "no column is known as an id. This is right while the files and their rows stay as they are" in text
     )
-    assert 'columns.ticket_id = "row-{_row}" # <- say it' in text
+    assert 'columns.ticket_id = "row-{_row}" # TODO' in text
     assert "# headers that are not known (custom fields, as custom.HEADER): Docket\n" in text
     assert "# columns that were not found: requester_id, requester_name, channel, queue," in text
 
@@ -315,9 +315,9 @@ def test_an_unknown_export_without_times_says_that_they_are_missing(here: Here, 
     told(here("init", "odd.csv"))
     text = (tmp_path / "odd.toml").read_text("utf-8")
     assert "# no column is known as the time of creation" in text
-    assert '# defaults.created_at = "2020-01-01T00:00:00Z" # <- say it' in text
+    assert '# defaults.created_at = "2020-01-01T00:00:00Z" # TODO' in text
     assert '\nempty = "import" ' in text
-    assert config.load(tmp_path / "odd.toml").conversation.empty == "import"
+    assert config.load_migration(tmp_path / "odd.toml").conversation.empty == "import"
 
 
 def test_part_files_that_differ_a_little_are_one_table(here: Here, tmp_path: Path, prepare) -> None:
@@ -349,7 +349,7 @@ def test_of_a_repeated_header_the_first_is_proposed_and_the_others_are_kept(
     )
     told(here("init", "odd.csv", "--into", "m.toml"))
     line = (
-        'columns.opening_text = "Description (1)" # it stands more than once; (2) is the second # <- say it'
+        'columns.opening_text = "Description (1)" # it stands more than once; (2) is the second # TODO'
     )
     assert line in (tmp_path / "m.toml").read_text("utf-8")
     ready = prepare(tmp_path / "m.toml")
@@ -462,7 +462,7 @@ def test_rows_of_messages_in_another_language_are_planned_as_they_are_meant(
     told(here("init", "nachrichten.csv", "--timezone", "Europe/Berlin", "--into", "m.toml"))
     text = (tmp_path / "m.toml").read_text("utf-8")
     assert 'values.status."Geschlossen" = "closed"\n' in text
-    assert 'values.status."Beim Lager" = "closed" # <- say it: open, pending or closed?' in text
+    assert 'values.status."Beim Lager" = "closed" # TODO: open, pending or closed?' in text
     jobs = list(prepare(tmp_path / "m.toml").parts.jobs())
     assert [
         (j.ticket_id, j.status, j.requester.email, [(m.direction, m.author.email) for m in j.messages])
@@ -487,10 +487,10 @@ def test_where_nothing_tells_who_is_an_agent_it_is_asked(here: Here, tmp_path: P
     told(here("init", "log.csv", "--into", "m.toml"))
     text = (tmp_path / "m.toml").read_text("utf-8")
     assert (
-        "# nothing tells customers from agents, and all would be agents; say who is one # <- say it" in text
+        "# nothing tells customers from agents, and all would be agents; say who is one # TODO" in text
     )
     assert '# columns.author_role = "Author"' in text
-    assert 'if none is: defaults.public = "true" # <- say it' in text
+    assert 'if none is: defaults.public = "true" # TODO' in text
 
 
 def test_a_row_per_message_is_known_by_the_ids_that_it_repeats(here: Here, tmp_path: Path) -> None:
@@ -666,7 +666,7 @@ def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp
     (tmp_path / name).write_text('id,"e-""mail"\n1,x\n')
     told(here("init", name, "--into", "m.toml"))
     assert toml(tmp_path / "m.toml")["source"]["tickets"]["files"] == [name]
-    assert config.load(tmp_path / "m.toml").name == "m"
+    assert config.load_migration(tmp_path / "m.toml").name == "m"
 
 
 def test_files_of_which_no_column_is_known_are_refused_with_their_headers(here: Here, tmp_path: Path) -> None:

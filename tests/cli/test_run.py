@@ -323,7 +323,7 @@ def test_a_host_that_is_not_dixa_is_named_as_such(dixa_import, samples) -> None:
 )
 def test_configuration_that_could_not_work_is_refused(samples, key: str, value: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        config.load(samples / "helpdesk.toml", {key: value})
+        config.load_migration(samples / "helpdesk.toml", {key: value})
 
 
 def test_the_requester_that_init_proposes_is_nobody_s_address(dixa_import, sandbox, migration) -> None:

@@ -389,7 +389,7 @@ def test_words_of_several_meanings_decide_nothing(tmp_path: Path, header: str, c
 def test_what_is_known_by_its_cells_alone_is_marked(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,When\n1,Hi,2024-01-02 10:00\n2,Yo,2024-01-03 10:00\n")
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
-    assert 'columns.created_at = "When" # by what stands in it # <- say it' in lines
+    assert 'columns.created_at = "When" # by what stands in it # TODO' in lines
 
 
 def test_what_is_known_of_gathered_tickets_by_cells_alone_is_marked(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_what_is_known_of_gathered_tickets_by_cells_alone_is_marked(tmp_path: Pa
         "ticket id,text,direction,from,Phase\n1,a,in,a@b.example,Open\n1,b,out,s@b.example,Open\n2,c,in,a@b.example,Solved\n"
     )
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
-    assert 'columns.status = "Phase" # by what stands in it # <- say it' in lines
+    assert 'columns.status = "Phase" # by what stands in it # TODO' in lines
 
 
 def test_several_addresses_in_a_cell_are_no_name(tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_columns_of_scores_with_numbers_are_no_messages(tmp_path: Path) -> None:
 def test_a_guess_is_marked_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,status\n1,Hi,Makulerad\n", "utf-8")
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
-    assert 'values.status."Makulerad" = "closed" # <- say it: open, pending or closed?' in lines
+    assert 'values.status."Makulerad" = "closed" # TODO: open, pending or closed?' in lines
 
 
 def test_where_texts_are_left_tickets_are_not_imported_by_their_subjects_alone(tmp_path: Path) -> None:

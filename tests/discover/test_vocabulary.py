@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from importer.discover.vocabulary import UNKNOWN, meaning, meanings
+from importer.discover.vocabulary import UNKNOWN, meaning_of, vocabulary
 from importer.resources import SCHEMAS
 from importer.tables.schema import load
 
@@ -46,16 +46,16 @@ from importer.tables.schema import load
     ],
 )
 def test_a_value_means_what_it_says(column: str, value: str, meant: str | None) -> None:
-    assert meaning(column, value) == meant
+    assert meaning_of(column, value) == meant
 
 
 def test_a_column_of_the_opposite_turns_its_values_round() -> None:
-    assert meanings("public", ["Ja", "nein", "JA", "?"], inverted=True) == {
+    assert vocabulary("public", ["Ja", "nein", "JA", "?"], inverted=True) == {
         "Ja": "false",
         "nein": "true",
         "?": None,
     }
-    assert meaning("direction", "1", inverted=True) == "outbound"
+    assert meaning_of("direction", "1", inverted=True) == "outbound"
 
 
 def test_every_meaning_is_one_of_its_column() -> None:

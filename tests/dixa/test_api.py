@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from importer.checkpoint import database as checkpoint
+from importer.checkpoint.queries import memories
 from importer.dixa import APIS
-from importer.errors import Unauthorized
-from importer.migration.file import load
+from importer.errors import CheckpointError, Unauthorized
+from importer.migration.file import load_migration
 from importer.model import State, StepKind
-from importer.pipeline import prepare as dry_run
 from importer.pipeline import run as pipeline
+from importer.pipeline.forecast import forecast
 from importer.resources import SCHEMAS
 from importer.sandbox import contract
-from importer.sandbox.dixa import DixaV1
+from importer.sandbox.dixa import DixaSandbox
 from importer.sandbox.faults import Fault
-from importer.sandbox.integrations import Integrations
+from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.server import Running
 
 TICKETS = (
@@ -90,7 +90,7 @@ def test_a_fault_on_any_request_loses_and_doubles_nothing(
         ) as sandbox:
             ran = run(path, sandbox, target__workers=1, target__timeout=0.3)
             if fault is Fault.PARTIAL and ran.partial:
-                ran = run(path, sandbox, options=pipeline.options(load(path), again=True))
+                ran = run(path, sandbox, options=pipeline.options(load_migration(path).target, again=True))
             assert held(sandbox) == WHOLE, number
             emails = [row["email"] for row in sandbox.store.all("SELECT email FROM users")]
             assert len(emails) == len(set(emails)), number
@@ -230,13 +230,13 @@ def test_who_stands_for_whom_does_not_change_what_a_message_is(run, migration, s
 def test_a_refused_conversation_is_tried_again_once_its_content_has_changed(
     run, migration, serving, into: str, monkeypatch
 ) -> None:
-    api = {"integrations": Integrations, "dixa": DixaV1}[api_of(into)]
-    name = "create_conversation" if api is Integrations else "import_conversation"
+    api = {"integrations": IntegrationsSandbox, "dixa": DixaSandbox}[api_of(into)]
+    name = "create_conversation" if api is IntegrationsSandbox else "import_conversation"
     carry_out = getattr(api, name)
     bad = {"yes": True}
 
     def refuse(self: Any, call: Any) -> Any:
-        return contract.Problem(400, "not like this") if bad else carry_out(self, call)
+        return contract.Refusal(400, "not like this") if bad else carry_out(self, call)
 
     monkeypatch.setattr(api, name, refuse)
     one = "ticket_id,requester_email,created_at,subject\nA,ann@b.example,2024-01-01,Old\n"
@@ -270,27 +270,27 @@ def test_every_request_fits_the_description(run, migration, serving, into: str, 
     with serving(api=api) as sandbox:
         assert run(migration(tickets=TICKETS, messages=MESSAGES, into=into), sandbox).books.clean
     assert {name for name, _ in seen} <= set(operations)
-    assert [call for _, call in seen if isinstance(call, contract.Problem)] == []
+    assert [call for _, call in seen if isinstance(call, contract.Refusal)] == []
     assert len(seen) > 6
 
 
 def test_the_plan_counts_what_a_run_sends(prepare, run, migration, serving, into: str) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
     ready, counted = prepare(path), itertools.count()
-    planned = dry_run.forecast(ready, counted=lambda: next(counted))
+    planned = forecast(ready, counted=lambda: next(counted))
     assert next(counted) == ready.parts.tickets
     with serving(api=api_of(into)) as sandbox:
         ran = run(path, sandbox)
-        target = load(path)
+        target = load_migration(path)
         api = APIS[target.target.api]
-        account = len(api.needs(target)) + 1 + (api.organization() is not None)
+        account = len(api.needs(target.conversation_settings())) + 1 + (api.ORGANIZATION is not None)
     assert planned.messages == 6
     assert 0 <= planned.requests + account - ran.traffic.sent <= 1
 
 
 def test_every_loss_is_a_row_of_the_table_of_differences(prepare, migration, into: str) -> None:
     traits = {trait.aspect: trait for trait in APIS[api_of(into)].TRAITS}
-    found = dry_run.forecast(prepare(migration(tickets=TICKETS, messages=MESSAGES, into=into)))
+    found = forecast(prepare(migration(tickets=TICKETS, messages=MESSAGES, into=into)))
     assert set(found.losses) <= set(traits)
     assert all(traits[aspect].lost for aspect in found.losses)
     aspects = [{trait.aspect for trait in api.TRAITS if trait.lost is None} for api in APIS.values()]
@@ -303,13 +303,13 @@ def test_the_checkpoint_of_one_target_is_refused_by_the_other(
 ) -> None:
     with serving(api="dixa") as sandbox:
         assert run(migration(tickets=TICKETS, messages=MESSAGES, into="email"), sandbox).books.clean
-        steps = checkpoint.memories(tmp_path / "minimal.checkpoint", ["A"])["A"].steps
+        steps = memories(tmp_path / "minimal.checkpoint", ["A"])["A"].steps
         assert {record.kind for record in steps} >= {StepKind.CONVERSATION, StepKind.NOTES, StepKind.TAGS}
-        with pytest.raises(checkpoint.CheckpointError, match="belongs to another target"):
+        with pytest.raises(CheckpointError, match="belongs to another target"):
             run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
 
 
 def test_the_samples_are_the_same_for_both_but_for_target_and_conversation(samples: Path) -> None:
-    both = [load(samples / name) for name in ("helpdesk.toml", "helpdesk-integrations.toml")]
+    both = [load_migration(samples / name) for name in ("helpdesk.toml", "helpdesk-integrations.toml")]
     first, second = (m.model_dump(exclude={"name", "target", "conversation"}) for m in both)
     assert json.dumps(first, default=str) == json.dumps(second, default=str)

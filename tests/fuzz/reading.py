@@ -17,8 +17,9 @@ from importer.read.csv import structure
 from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.scan import scan
 from importer.report import rejects
-from importer.tables.frames import BODIES, FATE_SCHEMA
-from importer.validate.judge import Checked, judge_table
+from importer.tables.frames import BODIES, FATES
+from importer.validate.checked import Checked
+from importer.validate.judge import judge_table
 
 MIGRATION = """
 version = 1
@@ -96,7 +97,7 @@ _USUAL = {name: getattr(module, constant) for name, (module, constant) in _LIMIT
 
 
 def _read(path: Path, table: str) -> Reading:
-    migration = config.load(path)
+    migration = config.load_migration(path)
     scanned = scan(migration.source, migration.folder, path.parent)
     checked = {
         name: judge_table(one, timezone=migration.source.timezone, workdir=path.parent)
@@ -104,7 +105,7 @@ def _read(path: Path, table: str) -> Reading:
     }
     own = {table: checked[table]}
     fates = {name: one.fates.with_columns(_opening=pl.lit(value=False)) for name, one in own.items()}
-    none = pl.LazyFrame(schema={**FATE_SCHEMA, "_opening": pl.Boolean})
+    none = pl.LazyFrame(schema={**FATES, "_opening": pl.Boolean})
     folder = path.parent / "rejects"
     folder.mkdir(exist_ok=True)
     _, paths = rejects.write(own, {"messages": none, "tickets": none, **fates}, folder)

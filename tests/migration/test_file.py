@@ -24,7 +24,7 @@ CALLBACK = '[target]\napi = "integrations"\n'
 def load(tmp_path: Path, text: str, **overrides: object) -> config.Migration:
     path = tmp_path / "acme.toml"
     path.write_text(text, "utf-8")
-    return config.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
+    return config.load_migration(path, {key.replace("__", "."): value for key, value in overrides.items()})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_file_that_is_none(tmp_path: Path, content: object) -> None:
     elif isinstance(content, bytes):
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"acme\.toml"):
-        config.load(path)
+        config.load_migration(path)
 
 
 def test_overrides_stand_over_the_file(tmp_path: Path) -> None:
@@ -87,4 +87,4 @@ def test_plain_http_is_for_loopback(tmp_path: Path) -> None:
 
 def test_the_migration_schema_is_that_of_the_model() -> None:
     stored = json.loads((SCHEMAS / "migration.schema.json").read_text("utf-8"))
-    assert stored == config.json_schema(), "write it anew: python -m importer.config"
+    assert stored == config.json_schema(), "write it anew: python -m importer.migration.file"

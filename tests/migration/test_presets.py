@@ -10,7 +10,7 @@ import pytest
 from importer.cli.init import migration_lines
 from importer.discover.recognise import recognise
 from importer.migration import presets
-from importer.pipeline import prepare as dry_run
+from importer.pipeline.values import Prepared
 from importer.read.find import find
 from importer.read.look import look
 from importer.resources import SAMPLES
@@ -82,7 +82,7 @@ def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
     assert said(prepare(path, jobs=False, **overrides)) == said(ready)
 
 
-def said(ready: dry_run.Prepared) -> dict[str, Any]:
+def said(ready: Prepared) -> dict[str, Any]:
     related = ready.related
     return {
         "books": {kind: ledger.as_dict() for kind, ledger in ready.books.ledgers.items()},

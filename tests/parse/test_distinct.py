@@ -32,7 +32,7 @@ def test_tidied_cells_have_no_blanks_at_their_edges(column: list[str | None], ti
     column = column * times
     cell = pl.col("cell").str.strip_chars()
     wanted = series(column).to_frame().select(pl.when(cell != "").then(cell))["cell"]
-    assert cells.tidied(series(column)).to_list() == wanted.to_list()
+    assert cells.strip_cells(series(column)).to_list() == wanted.to_list()
 
 
 @many
@@ -40,17 +40,17 @@ def test_tidied_cells_have_no_blanks_at_their_edges(column: list[str | None], ti
 @example([*BLANKS, "a", "\u200b"])
 def test_texts_of_blanks_alone_are_nothing_and_others_stay(column: list[str | None]) -> None:
     wanted = series(column).to_frame().select(pl.when(pl.col("cell").str.strip_chars() != "").then("cell"))
-    assert cells.spoken(series(column)).to_list() == wanted["cell"].to_list()
+    assert cells.null_if_blank(series(column)).to_list() == wanted["cell"].to_list()
 
 
 @many
 @given(columns, st.integers(1, 5))
 def test_hits_are_those_of_the_test_on_every_cell(column: list[str | None], times: int) -> None:
     column = column * times
-    found = cells.hits(series(column), lambda part: part.str.contains("a"))
+    found = cells.test_distinct(series(column), lambda part: part.str.contains("a"))
     assert found.to_list() == [cell is not None and "a" in cell for cell in column]
 
 
 def test_a_change_of_type_is_made_where_all_cells_are_empty_too() -> None:
-    sizes = cells.changed(series([None] * 9), lambda part: part.str.len_bytes())
+    sizes = cells.map_distinct(series([None] * 9), lambda part: part.str.len_bytes())
     assert (sizes.dtype, sizes.to_list()) == (pl.UInt32, [None] * 9)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from importer.migration import file as config
 from importer.parse.addresses import ADDRESS, URL
 from importer.parse.booleans import BOOLEAN
-from importer.parse.fastpath import Assuming, Care, Thorough, Work
+from importer.parse.fastpath import CellTransform, Evaluator, FastEvaluator, FullEvaluator
 from importer.parse.instants import reading
 from importer.parse.lists import LIST
 from importer.parse.phones import phone
@@ -28,7 +28,7 @@ from importer.validate.judge import judge_table
 many = settings(max_examples=300, derandomize=True, deadline=None)
 URL = URL
 TIMES = ["2024-03-31T09:15:00Z", "2024-03-31 09:15:00", "2024-10-27 02:30:00", "2024-03-31 02:30:00"]
-WORKS: dict[str, Work] = {
+WORKS: dict[str, CellTransform] = {
     "tidy": shape._TIDY,
     "tidy body": shape._TIDY_BODY,
     "spelling": shape._spelling(["in_bound", "a"]),
@@ -62,21 +62,21 @@ cells = st.lists(st.none() | st.lists(pieces, max_size=3).map("".join), min_size
 @given(cells)
 @example([*BLANKS, *(f"{blank}a" for blank in BLANKS), *(f"a{blank}" for blank in BLANKS)])
 def test_a_cell_that_is_spared_is_what_the_work_would_make_of_it(
-    work: Work, column: list[str | None]
+    work: CellTransform, column: list[str | None]
 ) -> None:
     frame = pl.DataFrame({"cell": column}, schema={"cell": pl.String})
     found = frame.select(
-        spared=work.spared(pl.col("cell")).fill_null(value=False) | pl.col("cell").is_null(),
-        value=work.value(pl.col("cell")),
-        exact=Thorough().work(pl.col("cell"), work),
+        already_clean=work.already_clean(pl.col("cell")).fill_null(value=False) | pl.col("cell").is_null(),
+        value=work.passthrough(pl.col("cell")),
+        exact=FullEvaluator().transform(pl.col("cell"), work),
     )
     assert found.schema["value"] == found.schema["exact"]
-    spared = found.filter("spared")
-    assert spared["value"].to_list() == spared["exact"].to_list()
+    already_clean = found.filter("spared")
+    assert already_clean["value"].to_list() == already_clean["exact"].to_list()
 
 
 @pytest.mark.parametrize("work", [work for name, work in WORKS.items() if "without a zone" not in name])
-def test_some_cell_is_spared_and_some_is_not(work: Work) -> None:
+def test_some_cell_is_spared_and_some_is_not(work: CellTransform) -> None:
     """So that what is said of spared cells is not said of none."""
     shown = [
         "a",
@@ -92,16 +92,16 @@ def test_some_cell_is_spared_and_some_is_not(work: Work) -> None:
         "Ã©",
     ]
     frame = pl.DataFrame({"cell": [*shown, "1.0", "too long", *TIMES, "Tuesday"]})
-    spared = frame.select(work.spared(pl.col("cell")).fill_null(value=False)).to_series()
-    assert not spared.all()
-    assert spared.any()
+    already_clean = frame.select(work.already_clean(pl.col("cell")).fill_null(value=False)).to_series()
+    assert not already_clean.all()
+    assert already_clean.any()
 
 
 def test_times_without_a_zone_are_spared_where_one_is_set() -> None:
     work = reading("Europe/Copenhagen", pl.Series(TIMES[1:2]))
-    spared = pl.DataFrame({"cell": TIMES}).select(work.spared(pl.col("cell"))).to_series()
+    already_clean = pl.DataFrame({"cell": TIMES}).select(work.already_clean(pl.col("cell"))).to_series()
     # With a zone of its own; plain; there twice; not there.
-    assert spared.to_list() == [False, True, False, False]
+    assert already_clean.to_list() == [False, True, False, False]
 
 
 HEADERS = ("message_id", "ticket_id", "created_at", "author_email", "author_role", "public", "to_email", "text", "attachments")  # fmt: skip
@@ -160,7 +160,7 @@ def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.Dat
             path.with_name("tickets.csv")
         )
         path.write_text(MIGRATION)
-        loaded = config.load(path)
+        loaded = config.load_migration(path)
         table = scan(loaded.source, loaded.folder, Path(folder))["messages"]
         found = []
         for whole in (True, False):
@@ -188,18 +188,18 @@ endpoint = "a@b.example"
 
 
 def _thorough_alone(
-    pieces: tuple[Piece, ...], judge: Callable[[pl.LazyFrame, Care], pl.LazyFrame]
+    pieces: tuple[Piece, ...], judge: Callable[[pl.LazyFrame, Evaluator], pl.LazyFrame]
 ) -> pl.LazyFrame:
-    care = Thorough()
-    return pl.concat([judge(piece.read(piece.source, care), care) for piece in pieces])
+    evaluator = FullEvaluator()
+    return pl.concat([judge(piece.read(piece.source, evaluator), evaluator) for piece in pieces])
 
 
 def test_plain_rows_need_no_work() -> None:
     """Otherwise the way that is fast would be taken by no row."""
     frame = pl.LazyFrame({"cell": ["a", " b", None, ""]})
-    care = Assuming()
-    value = care.work(pl.col("cell"), shape._TIDY)
-    assert frame.select(value, *care.plain()).collect().rows() == [
+    evaluator = FastEvaluator()
+    value = evaluator.transform(pl.col("cell"), shape._TIDY)
+    assert frame.select(value, *evaluator.plain()).collect().rows() == [
         ("a", True),
         (" b", False),
         (None, True),
@@ -234,7 +234,7 @@ def test_every_good_message_has_its_case_also_behind_rows_that_need_work(
 ) -> None:
     head = "message_id,ticket_id,author_email,public,text\n"
     pairs = (f"{2 * n},1,u{n}@b.example, yes,a\n{2 * n + 1},1,u{n}@b.example,no,b\n" for n in range(2_000))
-    loaded = config.load(migration(messages=head + "".join(pairs)))
+    loaded = config.load_migration(migration(messages=head + "".join(pairs)))
     table = scan(loaded.source, loaded.folder, tmp_path)["messages"]
     checked = judge_table(table, timezone="UTC", workdir=tmp_path, whole=False)
     assert checked.signatures is not None

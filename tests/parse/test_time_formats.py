@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from importer.errors import SourceError
 from importer.migration import file as config
-from importer.parse.instants import State, instants
+from importer.parse.instants import InstantState, instants
 from importer.parse.time_formats import Decision, Form, decide, to_iso
 from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.scan import scan
@@ -80,7 +80,7 @@ def test_iso_8601_in_all_its_spellings(cell: str, expected: str) -> None:
 )
 def test_what_is_no_time_is_none(cell: str) -> None:
     (found,) = instants(pl.Series([cell]), "UTC")
-    assert (found["at"], found["state"]) == (None, State.NO_TIME)
+    assert (found["at"], found["state"]) == (None, InstantState.NO_TIME)
 
 
 def test_a_zone_that_cannot_be_is_no_time() -> None:
@@ -284,7 +284,7 @@ def test_the_form_of_most_cells_is_that_of_the_column() -> None:
 
 
 def scanned(path: Path) -> dict[str, Scanned]:
-    loaded = config.load(path)
+    loaded = config.load_migration(path)
     return {name: found.table for name, found in scan(loaded.source, loaded.folder, path.parent).items()}
 
 
@@ -526,11 +526,15 @@ def cell_of(at: datetime, zone: str, fraction: str, *, shape: str) -> tuple[str,
 
 def by_standard_library(at: datetime, minutes: int | None) -> Found:
     if minutes is not None:
-        return at.replace(tzinfo=fixed_zone(timedelta(minutes=minutes))).astimezone(UTC), State.READ, False
+        return (
+            at.replace(tzinfo=fixed_zone(timedelta(minutes=minutes))).astimezone(UTC),
+            InstantState.READ,
+            False,
+        )
     first, second = (at.replace(tzinfo=ZoneInfo(ZONE), fold=fold).astimezone(UTC) for fold in (0, 1))
     if first.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None) != at:
-        return None, State.NO_INSTANT, False
-    return first, State.READ, first != second
+        return None, InstantState.NO_INSTANT, False
+    return first, InstantState.READ, first != second
 
 
 _CELLS = st.one_of(
@@ -542,9 +546,9 @@ _CELLS = st.one_of(
         shape=st.sampled_from(["T", " ", "date", "minutes"]),
     ),
     st.sampled_from(["soon", "2024-02-30T00:00:00Z", "2024-01-01T25:00:00", "2024-01-01T00:00:00 X", "30/06/2025"]).map(
-        lambda text: (text, (None, State.NO_TIME, False))
+        lambda text: (text, (None, InstantState.NO_TIME, False))
     ),
-    st.just((None, (None, State.READ, False))),
+    st.just((None, (None, InstantState.READ, False))),
 )  # fmt: skip
 
 
@@ -580,9 +584,9 @@ def test_a_column_that_is_all_alike_is_read_as_one_that_is_not(tail: str) -> Non
 
 
 def test_an_empty_column_has_no_fault() -> None:
-    assert found_in([None, None]) == [(None, State.READ, False)] * 2
+    assert found_in([None, None]) == [(None, InstantState.READ, False)] * 2
     assert found_in([]) == []
     assert found_in(["2024-06-30T09:54:00", None], None) == [
-        (None, State.NO_INSTANT, False),
-        (None, State.READ, False),
+        (None, InstantState.NO_INSTANT, False),
+        (None, InstantState.READ, False),
     ]

@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 
 from importer.errors import CheckpointError, Unauthorized
-from importer.migration.file import load
+from importer.migration.file import load_migration
 from importer.model import State
-from importer.pipeline import prepare as dry_run
 from importer.pipeline import run as pipeline
+from importer.pipeline.forecast import forecast
+from importer.pipeline.values import Limits
+from importer.push.context import PushOptions
 from importer.relate import agents_csv as agents
-from importer.sandbox.contract import Call, Problem
-from importer.sandbox.dixa import DixaV1
+from importer.sandbox.contract import Call, Refusal
+from importer.sandbox.dixa import DixaSandbox
 from importer.sandbox.faults import Fault
 from importer.sandbox.server import Running
 
@@ -26,8 +28,8 @@ TICKETS = "ticket_id,requester_email,created_at,status\nA,ann@b.example,2024-01-
 AGENT = "migration@nordlys.example"
 
 
-def again(path: Path) -> pipeline.Options:
-    return pipeline.options(load(path), again=True)
+def again(path: Path) -> PushOptions:
+    return pipeline.options(load_migration(path).target, again=True)
 
 
 def instants(sandbox: Running) -> dict[str, datetime]:
@@ -237,7 +239,7 @@ def test_a_grown_ticket_gets_its_new_notes_and_lists_its_new_messages(
         )
         path = migration(tickets=TICKETS, messages=grown, into=into)
         results: list[Any] = []
-        planned = dry_run.forecast(prepare(path))
+        planned = forecast(prepare(path))
         assert (planned.messages, planned.held_back) == ((2, 0) if policy == "note" else (1, 1))
         ran = run(path, sandbox, ended=results.append)
         notes = {row["message"]: row["created_at"] for row in sandbox.store.all("SELECT * FROM notes")}
@@ -319,13 +321,13 @@ def test_people_are_made_together_with_what_the_export_knows_of_them(run, migrat
 
 
 def test_one_note_that_dixa_does_not_want_keeps_no_other_out(run, migration, serving, monkeypatch) -> None:
-    create = DixaV1.create_notes
+    create = DixaSandbox.create_notes
 
-    def refuse(self: DixaV1, call: Call) -> Any:
+    def refuse(self: DixaSandbox, call: Call) -> Any:
         bad = any("note 3" in note["message"] for note in call.body["data"])
-        return Problem(400, "invalid") if bad else create(self, call)
+        return Refusal(400, "invalid") if bad else create(self, call)
 
-    monkeypatch.setattr(DixaV1, "create_notes", refuse)
+    monkeypatch.setattr(DixaSandbox, "create_notes", refuse)
     rows = "".join(f"n{n},A,{AGENT},internal,note {n},2024-02-02\n" for n in range(6))
     path = migration(tickets=TICKETS, messages=HEADER + rows, into="email")
     with serving(api="dixa") as sandbox:
@@ -363,7 +365,7 @@ def test_a_change_of_the_ticket_is_listed_and_nothing_is_set(run, migration, ser
 
 def test_another_organization_is_refused(run, migration, serving, monkeypatch) -> None:
     mine = {"id": "mine", "name": "Rehearsal"}
-    monkeypatch.setattr(DixaV1, "get_organization", lambda self, call: (200, {"data": mine}))
+    monkeypatch.setattr(DixaSandbox, "get_organization", lambda self, call: (200, {"data": mine}))
     path = migration(tickets=TICKETS, messages=MESSAGES, into="email")
     with serving(api="dixa") as sandbox:
         assert run(path, sandbox).books.clean
@@ -382,30 +384,30 @@ def test_a_limit_makes_nobody_whose_ticket_does_not_go(run, migration, serving) 
     messages = HEADER + "".join(f"m{n},T{n},,inbound,text {n},2024-01-01\n" for n in range(9))
     with serving(api="dixa") as sandbox:
         path = migration(tickets=tickets, messages=messages, into="email")
-        run(path, sandbox, limits=pipeline.Limits(tickets=0))
+        run(path, sandbox, limits=Limits(tickets=0))
         assert sandbox.store.count("users") == 1
-        run(path, sandbox, limits=pipeline.Limits(tickets=2), target__workers=1)
+        run(path, sandbox, limits=Limits(tickets=2), target__workers=1)
         assert (sandbox.store.count("users"), sandbox.store.count("conversations")) == (3, 2)
 
 
 def test_notes_not_tried_yet_are_not_remembered_as_refused(run, migration, serving, monkeypatch) -> None:
     """The token expires right after a bulk of notes was refused, before its halves are sent."""
-    create, expired = DixaV1.create_notes, []
+    create, expired = DixaSandbox.create_notes, []
 
-    def refuse(self: DixaV1, call: Call) -> Any:
+    def refuse(self: DixaSandbox, call: Call) -> Any:
         if len(call.body["data"]) == 6:
-            return Problem(400, "invalid")
+            return Refusal(400, "invalid")
         if not expired:
             expired.append(True)
-            return Problem(401, "The token is missing or wrong.")
+            return Refusal(401, "The token is missing or wrong.")
         return create(self, call)
 
-    monkeypatch.setattr(DixaV1, "create_notes", refuse)
+    monkeypatch.setattr(DixaSandbox, "create_notes", refuse)
     rows = "".join(f"n{n},A,{AGENT},internal,note {n},2024-02-02\n" for n in range(6))
     path = migration(tickets=TICKETS, messages=HEADER + rows, into="email")
     with serving(api="dixa") as sandbox:
         assert isinstance(run(path, sandbox).failure, Unauthorized)
-        monkeypatch.setattr(DixaV1, "create_notes", create)
+        monkeypatch.setattr(DixaSandbox, "create_notes", create)
         ran = run(path, sandbox)
         assert (ran.books.clean, sandbox.store.count("notes")) == (True, 6)
 

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from importer.migration import file as config
-from importer.pipeline import prepare as dry_run
-from importer.plan.conversation import plan
+from importer.pipeline.prepare import prepare
+from importer.plan.parts import write_parts
 from importer.read.scan import scan
 
 Migration = Callable[..., Path]
@@ -52,7 +52,7 @@ def test_messages_without_id_get_stable_ones_and_equals_are_told_apart(prepare, 
 def test_small_parts_give_the_same_plan(prepare, samples: Path, tmp_path: Path) -> None:
     ready = prepare(samples / "helpdesk.toml")
     (tmp_path / "small").mkdir()
-    small = plan(
+    small = write_parts(
         ready.related, default_agent="migration@nordlys.example", workdir=tmp_path / "small", part_size=3
     )
     assert small.count > 3
@@ -85,8 +85,8 @@ def test_shuffled_input_gives_the_same_plan(
             'version = 1\nname = "m"\n[source]\ntimezone = "UTC"\ntickets.files = "t.csv"\nmessages.files = "m.csv"\n'
             '[conversation]\nqueue = "q"\nendpoint = "e"\n[people]\ndefault_agent = "x@y.example"\n'
         )
-        loaded = config.load(folder / "m.toml")
-        ready = dry_run.prepare(
+        loaded = config.load_migration(folder / "m.toml")
+        ready = prepare(
             loaded, scan(loaded.source, folder, folder), folder, with_holes=False, say=lambda _: None
         )
         assert ready.books.balanced

@@ -1,24 +1,25 @@
 """Rarer sequences of events, each of which once lost, doubled or hid something."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import pytest
 
-from importer.checkpoint import database as checkpoint
-from importer.cli.run import _code
+from importer.checkpoint.queries import tickets
 from importer.errors import Unauthorized
 from importer.model import State
-from importer.pipeline import run as pipeline
-from importer.plan.conversation import Parts
-from importer.push import workers as push
+from importer.pipeline.migrate import exit_code
+from importer.pipeline.values import Limits, RunResult
+from importer.plan.parts import Parts
+from importer.push import ticket
+from importer.push.context import PushOptions
 from importer.push.reconcile import Settler
-from importer.push.workers import Options
-from importer.sandbox.contract import Call, Problem
+from importer.sandbox.contract import Call, Refusal
 from importer.sandbox.faults import Fault
-from importer.sandbox.integrations import Integrations
+from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.server import Running
 from importer.transport.exchange import NotRead
 
@@ -35,7 +36,7 @@ FORM = {
 }
 
 
-def places(ran: pipeline.Ran, kind: str) -> dict[State, int]:
+def places(ran: RunResult, kind: str) -> dict[State, int]:
     return {state: count for state, count in ran.books[kind].places.items() if count}
 
 
@@ -48,18 +49,18 @@ def texts(sandbox: Running) -> list[str]:
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, name: str, word: str, message: str = "refused") -> None:
-    carry_out: Callable[..., Any] = getattr(Integrations, name)
+    carry_out: Callable[..., Any] = getattr(IntegrationsSandbox, name)
 
-    def refuse(self: Integrations, call: Call) -> Any:
-        return Problem(400, message) if word in json.dumps(call.body) else carry_out(self, call)
+    def refuse(self: IntegrationsSandbox, call: Call) -> Any:
+        return Refusal(400, message) if word in json.dumps(call.body) else carry_out(self, call)
 
-    monkeypatch.setattr(Integrations, name, refuse)
+    monkeypatch.setattr(IntegrationsSandbox, name, refuse)
 
 
 def test_a_long_wait_before_the_sending_is_not_taken_for_a_late_commit(run, migration, serving) -> None:
     """The first sending is refused for longer than any request can still be on its way."""
     # The tolerance is a minute; the Date of an answer is up to a second old.
-    options = Options(grace_seconds=GRACE, latest_seconds=-58.5)
+    options = PushOptions(grace_seconds=GRACE, latest_seconds=-58.5)
     with serving(
         script={2: Fault.TOO_MANY_RETRY_AFTER, 3: Fault.CUT_AFTER}, retry_after_seconds=3
     ) as sandbox:
@@ -87,9 +88,9 @@ def test_a_second_doubt_of_a_requester_waits_for_the_first(run, migration, servi
 
 
 def test_an_auto_reply_hides_no_contact_form(run, migration, serving, monkeypatch) -> None:
-    create = Integrations.create_conversation
+    create = IntegrationsSandbox.create_conversation
 
-    def create_and_reply(self: Integrations, call: Call) -> Any:
+    def create_and_reply(self: IntegrationsSandbox, call: Call) -> Any:
         status, body = create(self, call)
         author, csid = call.body["requester_id"], body["data"]["id"]
         self._add_message(
@@ -97,7 +98,7 @@ def test_an_auto_reply_hides_no_contact_form(run, migration, serving, monkeypatc
         )
         return status, body
 
-    monkeypatch.setattr(Integrations, "create_conversation", create_and_reply)
+    monkeypatch.setattr(IntegrationsSandbox, "create_conversation", create_and_reply)
     with serving(script={2: Fault.CUT_AFTER}) as sandbox:
         ran = run(migration(tickets=ONE_TICKET, messages=ONE_MESSAGE), sandbox, **FORM)
         assert sandbox.store.count("conversations") == 1
@@ -114,7 +115,7 @@ def test_a_conversation_that_somebody_touched_before_the_resume_is_not_made_agai
     path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
     with serving(script={2: Fault.CUT_AFTER}) as sandbox:
         with monkeypatch.context() as patch:
-            patch.setattr(push._Run, "_settle", killed)
+            patch.setattr(ticket.TicketRun, "_settle", killed)
             with pytest.raises(RuntimeError):
                 run(path, sandbox)
         conversation = sandbox.store.one("SELECT * FROM conversations")
@@ -124,7 +125,7 @@ def test_a_conversation_that_somebody_touched_before_the_resume_is_not_made_agai
             sandbox.store._db.execute("UPDATE conversations SET queue_id = ?", (queue["id"],))
         else:
             author = conversation["requester_id"]
-            Integrations(sandbox.store)._add_message(
+            IntegrationsSandbox(sandbox.store)._add_message(
                 conversation["id"], author_id=author, channel="callback", direction="inbound", text="hello?"
             )
         ran = run(path, sandbox)
@@ -140,10 +141,10 @@ def test_the_clock_of_this_machine_may_be_set_between_two_runs(run, migration, s
     path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
     with serving(script={2: Fault.CUT_AFTER}) as sandbox:
         with monkeypatch.context() as patch:
-            patch.setattr(push._Run, "_settle", killed)
+            patch.setattr(ticket.TicketRun, "_settle", killed)
             with pytest.raises(RuntimeError):
                 run(path, sandbox)
-        with checkpoint.sqlite3.connect(path.with_name("minimal.checkpoint")) as db:
+        with sqlite3.connect(path.with_name("minimal.checkpoint")) as db:
             # What an hour's error of the clock would have left: both readings are wrong by as much.
             db.execute("UPDATE steps SET at = at - 3600, expected = json_set(expected, '$.offset', 3600.0)")
         db.close()
@@ -155,13 +156,13 @@ def test_the_clock_of_this_machine_may_be_set_between_two_runs(run, migration, s
 def test_a_list_that_cannot_be_had_whole_proves_nothing(
     run, migration, serving, monkeypatch, answer: str
 ) -> None:
-    def list_it(self: Integrations, call: Call) -> Any:
+    def list_it(self: IntegrationsSandbox, call: Call) -> Any:
         if answer == "refused":
-            return Problem(400, "limit is unknown")
+            return Refusal(400, "limit is unknown")
         link = f"/v1/users/{call.path['userId']}/requested_conversations?limit=200&cursor=zz"
         return 200, {"data": [], "paging": {"next_page": link}}
 
-    monkeypatch.setattr(Integrations, "list_requested_conversations", list_it)
+    monkeypatch.setattr(IntegrationsSandbox, "list_requested_conversations", list_it)
     with serving(script={2: Fault.CUT_AFTER}) as sandbox:
         ran = run(migration(tickets=ONE_TICKET, messages=ONE_MESSAGE), sandbox)
         assert sandbox.store.count("conversations") == 1
@@ -189,7 +190,7 @@ def test_words_of_dixa_that_no_file_can_hold_stop_nothing(run, migration, servin
 
 
 def test_with_holes_does_not_mean_without_a_conversation(run, migration, serving, monkeypatch) -> None:
-    with_holes = Options(with_holes=True, grace_seconds=GRACE)
+    with_holes = PushOptions(with_holes=True, grace_seconds=GRACE)
     path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
     refusing(monkeypatch, "create_conversation", "callback")
     with serving() as sandbox:
@@ -218,10 +219,10 @@ def test_what_was_sent_before_the_run_failed_is_counted(run, migration, serving)
 
 
 def test_a_run_that_stops_while_in_doubt_says_so(run, migration, serving) -> None:
-    options = Options(grace_seconds=30.0)
+    options = PushOptions(grace_seconds=30.0)
     with serving(script={3: Fault.CUT_AFTER}) as sandbox:
         path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
-        ran = run(path, sandbox, options=options, limits=pipeline.Limits(seconds=1.0))
+        ran = run(path, sandbox, options=options, limits=Limits(seconds=1.0))
     assert places(ran, "messages") == {State.IN_DOUBT: 1}
     assert places(ran, "tickets") == {State.IN_DOUBT: 1}
 
@@ -245,12 +246,12 @@ def test_a_partial_ticket_stays_partial(run, migration, serving, monkeypatch) ->
         messages=ONE_MESSAGE + "a2,A,outbound,two,2024-02-02\na3,A,inbound,three,2024-02-03\n",
     )
     with serving() as sandbox:
-        ran = run(path, sandbox, options=Options(with_holes=True, grace_seconds=GRACE))
+        ran = run(path, sandbox, options=PushOptions(with_holes=True, grace_seconds=GRACE))
         assert places(ran, "tickets") == {State.IMPORTED: 1, State.PARTIAL: 1}
         ran = run(path, sandbox)
         assert places(ran, "tickets") == {State.ALREADY_THERE: 1}
         assert places(ran, "messages") == {State.ALREADY_THERE: 2, State.REJECTED: 1}
-        (ticket,) = checkpoint.tickets(path.with_name("minimal.checkpoint"))
+        (ticket,) = tickets(path.with_name("minimal.checkpoint"))
         assert ticket.state is State.PARTIAL
 
 
@@ -261,7 +262,7 @@ def test_a_double_is_named_by_every_later_run(run, migration, serving) -> None:
         for _ in range(2):
             ran = run(path, sandbox, target__rate=50.0, target__burst=2)
             assert len(ran.doubles) == 1
-            assert _code(ran) == 3
+            assert exit_code(ran) == 3
 
 
 def test_a_person_found_after_a_doubt_counts_as_ours_and_agents_stay_where_they_were(

@@ -1,14 +1,15 @@
 """Whatever happens to a request: each thing once, in order, or named."""
 
+import sqlite3
 from typing import Any
 
 import pytest
 
-from importer.checkpoint import database as checkpoint
+from importer.checkpoint.journal import Checkpoint
 from importer.errors import QuotaSpent, Unauthorized, Unreachable, Unwritable
 from importer.model import State
-from importer.pipeline import run as pipeline
-from importer.push.workers import Options
+from importer.pipeline.values import Limits, RunResult
+from importer.push.context import PushOptions
 from importer.sandbox import Settings, running
 from importer.sandbox.faults import Fault
 from importer.sandbox.server import Running
@@ -20,7 +21,7 @@ MESSAGES = HEADER + "a1,A,inbound,one,2024-02-01\na2,A,outbound,two,2024-02-02\n
 GRACE = 0.15
 
 
-def places(ran: pipeline.Ran, kind: str) -> dict[State, int]:
+def places(ran: RunResult, kind: str) -> dict[State, int]:
     return {state: count for state, count in ran.books[kind].places.items() if count}
 
 
@@ -173,16 +174,16 @@ def test_a_host_that_stays_away_is_waited_for_only_so_long(run, migration, servi
 def test_a_full_disk_stops_before_the_next_creation(run, migration, serving, monkeypatch) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
-        commit, commits = checkpoint.Checkpoint._commit, 0
+        commit, commits = Checkpoint._commit, 0
 
-        def full(self: checkpoint.Checkpoint, batch: Any) -> None:
+        def full(self: Checkpoint, batch: Any) -> None:
             nonlocal commits
             commits += 1
             if commits == 4:
-                raise checkpoint.sqlite3.OperationalError("database or disk is full")
+                raise sqlite3.OperationalError("database or disk is full")
             commit(self, batch)
 
-        monkeypatch.setattr(checkpoint.Checkpoint, "_commit", full)
+        monkeypatch.setattr(Checkpoint, "_commit", full)
         ran = run(path, sandbox, target__workers=1)
         assert isinstance(ran.failure, Unwritable)
         assert sandbox.store.count("messages") < 3
@@ -193,11 +194,11 @@ def test_a_full_disk_stops_before_the_next_creation(run, migration, serving, mon
 def test_limits_stop_the_run_and_the_next_one_goes_on(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
-        ran = run(path, sandbox, limits=pipeline.Limits(tickets=1))
+        ran = run(path, sandbox, limits=Limits(tickets=1))
         assert ran.limit == "--limit 1"
         assert held(sandbox) == {"A": ["one", "two"]}
         assert places(ran, "tickets") == {State.LEFT: 1, State.IMPORTED: 1}
-        assert run(path, sandbox, limits=pipeline.Limits(seconds=0.0)).limit == "--max-duration 0 s"
+        assert run(path, sandbox, limits=Limits(seconds=0.0)).limit == "--max-duration 0 s"
         assert run(path, sandbox).limit == ""
         assert held(sandbox) == WHOLE
 
@@ -213,7 +214,7 @@ def test_so_many_errors_stop_the_run(run, migration, serving) -> None:
             sandbox.store._db.execute("DELETE FROM queues")
 
         path = migration(tickets=tickets, messages=messages)
-        ran = run(path, sandbox, ended=lose_the_queue, limits=pipeline.Limits(errors=3), target__workers=1)
+        ran = run(path, sandbox, ended=lose_the_queue, limits=Limits(errors=3), target__workers=1)
         assert ran.limit == "--max-errors 3"
         assert ran.books["tickets"].places[State.REJECTED] == 3
         assert ran.books.balanced
@@ -249,7 +250,7 @@ def test_a_message_that_comes_too_late_for_its_place_is_refused(run, migration, 
         ran = run(path, sandbox)
         assert places(ran, "messages") == {State.ALREADY_THERE: 3, State.REJECTED: 1}
         assert held(sandbox) == WHOLE
-        run(path, sandbox, options=Options(with_holes=True, grace_seconds=GRACE))
+        run(path, sandbox, options=PushOptions(with_holes=True, grace_seconds=GRACE))
         assert held(sandbox)["A"] == ["one", "two", "zero"]
 
 
@@ -266,7 +267,7 @@ def test_retry_goes_over_what_was_refused_only(run, migration, serving) -> None:
         assert places(ran, "tickets") == {State.IMPORTED: 1, State.REJECTED: 1}
         sandbox.store.insert("queues", id=queue["id"], name=queue["name"])
         assert run(path, sandbox).books["tickets"].places[State.REJECTED] == 1
-        again = Options(again=True, grace_seconds=GRACE)
+        again = PushOptions(again=True, grace_seconds=GRACE)
         path = migration(
             tickets=TICKETS + "C,c@b.example,2024-01-03\n", messages=MESSAGES + "c1,C,inbound,x,2024-02-03\n"
         )

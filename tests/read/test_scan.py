@@ -22,7 +22,7 @@ Migration = Callable[..., Path]
 
 
 def scan(path: Path) -> dict[str, Scanned]:
-    loaded = config.load(path)
+    loaded = config.load_migration(path)
     return {
         name: found.table for name, found in scan_table(loaded.source, loaded.folder, path.parent).items()
     }
@@ -65,7 +65,7 @@ def test_an_encoding_that_shows_late_is_found_out_whatever_ends_the_lines(
 ) -> None:
     lines = ["ticket_id,subject", *(f"{n},{'x' * 2000}" for n in range(700)), "late,Rückfrage €", ""]
     path = migration(tickets=newline.join(lines).encode("cp1252"))
-    scanned = scan_table(config.load(path).source, path.parent, path.parent)["tickets"]
+    scanned = scan_table(config.load_migration(path).source, path.parent, path.parent)["tickets"]
     scanned = (scanned if scanned.is_unambiguous() else scanned.again(ReadMode.CHECKED)).table
     frame = scanned.frame.filter(pl.col("ticket_id") == "late")
     assert frame.select("subject", "_flaw").collect().rows() == [("Rückfrage €", None)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from importer.checkpoint.database import TicketRecord
+from importer.checkpoint.queries import TicketRecord
 from importer.model import State
 from importer.report.files import write_tickets
 

@@ -69,11 +69,11 @@ def test_a_wrong_token_is_refused(sandbox: Running, token: str) -> None:
 
 
 def test_every_operation_of_the_description_is_there() -> None:
-    from importer.sandbox.integrations import Integrations
+    from importer.sandbox.integrations import IntegrationsSandbox
 
     operations = load(SCHEMAS / "api" / "integrations.yaml")
     assert len(operations) == 18
-    assert all(callable(getattr(Integrations, operation.name)) for operation in operations)
+    assert all(callable(getattr(IntegrationsSandbox, operation.name)) for operation in operations)
 
 
 @pytest.mark.parametrize(

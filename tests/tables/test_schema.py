@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from importer.parse.fastpath import Thorough
+from importer.parse.fastpath import FullEvaluator
 from importer.parse.lists import cell_items
 from importer.tables import schema
 from importer.tables.rules import row_rules
@@ -15,7 +15,7 @@ def parsed(
 ) -> list:
     fields = [field.name for field in schema.load(table).fields if field.type != "string"]
     frame = pl.LazyFrame(dict.fromkeys(fields, cells), schema_overrides=dict.fromkeys(fields, pl.String))
-    return typed(schema.load(table), frame, [column], timezone, Thorough()).collect()[column].to_list()
+    return typed(schema.load(table), frame, [column], timezone, FullEvaluator()).collect()[column].to_list()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_lists_in_cells(cell: str, items: list[str] | None) -> None:
 def test_rule_names_use_the_schemas_words() -> None:
     names = {
         rule.name
-        for rule in row_rules(schema.load("tickets"), schema.load("tickets").columns, None, Thorough())
+        for rule in row_rules(schema.load("tickets"), schema.load("tickets").columns, None, FullEvaluator())
     }
     assert {"ticket_id.required", "status.enum", "requester_email.format", "created_at.type"} <= names
     assert {"created_at.timezone", "subject.maxLength", "requester_phone.pattern", "tags.type"} <= names
@@ -92,7 +92,7 @@ def test_rule_names_use_the_schemas_words() -> None:
 def test_email_addresses(email: str, fine: bool) -> None:
     rules = {
         rule.name: rule
-        for rule in row_rules(schema.load("people"), schema.load("people").columns, None, Thorough())
+        for rule in row_rules(schema.load("people"), schema.load("people").columns, None, FullEvaluator())
     }
     frame = pl.DataFrame({"email": [email]})
     assert frame.select(~rules["email.format"].fails).item() is fine
@@ -102,5 +102,5 @@ def test_email_addresses(email: str, fine: bool) -> None:
 def test_every_field_has_a_type_that_is_parsed(table: str) -> None:
     loaded = schema.load(table)
     assert loaded.columns
-    assert len(row_rules(loaded, loaded.columns, "UTC", Thorough())) <= 64
+    assert len(row_rules(loaded, loaded.columns, "UTC", FullEvaluator())) <= 64
     assert {field.type for field in loaded.fields} <= {"string", "datetime", "boolean", "integer", "array"}

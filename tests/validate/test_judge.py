@@ -17,7 +17,7 @@ from importer.validate.judge import judge_table
 
 
 def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tmp_path: Path) -> None:
-    migration = config.load(SAMPLES / "helpdesk.toml")
+    migration = config.load_migration(SAMPLES / "helpdesk.toml")
     scanned = scan(migration.source, migration.folder, tmp_path)["messages"]
     (origin,) = scanned.table.origins
     assert origin.structure.result().records == 27
@@ -38,7 +38,7 @@ def test_rows_of_a_parquet_file_that_polars_loses_without_a_word_are_missed(
     migration: Callable[..., Path], tmp_path: Path
 ) -> None:
     pl.DataFrame({"ticket_id": ["1", "2"], "text": ["a", "b"]}).write_parquet(tmp_path / "m.parquet")
-    loaded = config.load(migration(source='messages.files = "m.parquet"'))
+    loaded = config.load_migration(migration(source='messages.files = "m.parquet"'))
     scanned = scan(loaded.source, loaded.folder, tmp_path)["messages"]
     (origin,) = scanned.table.origins
     assert origin.rows == 2
@@ -53,7 +53,9 @@ def test_rows_whose_keys_collide_are_told_apart_by_their_ids(
     migration: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("importer.validate.kept.id_hash", lambda name: pl.lit(7, pl.UInt64))
-    loaded = config.load(migration(messages="message_id,ticket_id,text\na,1,x\nb,1,x\na,1,x\nc,1,x\n"))
+    loaded = config.load_migration(
+        migration(messages="message_id,ticket_id,text\na,1,x\nb,1,x\na,1,x\nc,1,x\n")
+    )
     scanned = scan(loaded.source, loaded.folder, tmp_path)["messages"]
     for whole in (True, False):
         checked = judge_table(scanned, timezone="UTC", workdir=tmp_path, whole=whole)

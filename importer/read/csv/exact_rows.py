@@ -21,7 +21,7 @@ _ROWS_HELD = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ExactRow:
     """`number` counts from 0, without the header; `line` from 1. `cells` are as the file has them, however
     many; bytes that are no text stand in them as lone surrogates. `marked` says that a byte order mark stood
     before the row, and is taken off."""
@@ -33,7 +33,7 @@ class Row:
     marked: bool = False
 
 
-def rows(file: SourceFile) -> Iterator[Row]:
+def exact_rows(file: SourceFile) -> Iterator[ExactRow]:
     """All rows of a CSV file but its header."""
     with file.text() as stream:
         lines = _Lines(stream)
@@ -115,7 +115,7 @@ def _as_it_stands(line: str, file: SourceFile) -> list[str]:
     return next(file.dialect.reader(iter([_hide_returns(line)])), [])
 
 
-def _judged(lines: _Lines, file: SourceFile) -> Iterator[Row]:
+def _judged(lines: _Lines, file: SourceFile) -> Iterator[ExactRow]:
     """Each record with its flaw. A record over several lines that has another width than the header may have
     swallowed others by a quote that was not closed: then its first line is broken and the others are not."""
     width = len(file.header)
@@ -132,7 +132,7 @@ def _judged(lines: _Lines, file: SourceFile) -> Iterator[Row]:
         if flaw and cut:
             flaw = Flaw.CUT_OFF
         flaw = flaw or _flaw(cells, file, width, cut=cut)
-        yield Row(number, line, tuple(cells), flaw, lines.marked)
+        yield ExactRow(number, line, tuple(cells), flaw, lines.marked)
 
 
 def _shown(cells: list[str]) -> list[str]:
@@ -172,9 +172,9 @@ def _fits(cells: list[str], width: int) -> bool:
     return len(cells) == width or (len(cells) > width and not any(cells[width:]))
 
 
-def _without_footer(judged: Iterator[Row], width: int) -> Iterator[Row]:
+def _without_footer(judged: Iterator[ExactRow], width: int) -> Iterator[ExactRow]:
     """Short rows behind the last whole one, after a blank one, are what a report says at its end."""
-    held: deque[Row] = deque()
+    held: deque[ExactRow] = deque()
     for row in judged:
         if row.flaw is Flaw.BLANK or (held and row.flaw in (Flaw.WIDTH, Flaw.CUT_OFF)):
             held.append(row)

@@ -8,7 +8,7 @@ import polars as pl
 from importer.migration.presets import Part
 from importer.parse import distinct as cells
 from importer.parse.addresses import ADDRESS, ADDRESSES, FIRST_ADDRESS
-from importer.parse.fastpath import Care, Work
+from importer.parse.fastpath import CellTransform, Evaluator
 from importer.parse.nested import as_json
 from importer.parse.phones import phone
 from importer.parse.repairs import repaired_id, unescaped, unquoted
@@ -49,12 +49,14 @@ def _or_null(cell: pl.Expr) -> pl.Expr:
     return pl.when(cell != "").then(cell)
 
 
-_TIDY = Work(cells.tidied, lambda cell: cell.str.strip_chars() == cell, _or_null)
-_TIDY_BODY = Work(cells.spoken, lambda cell: ~cells.may_be_blank(cell) | (cell == ""), _or_null)
+_TIDY = CellTransform(cells.strip_cells, lambda cell: cell.str.strip_chars() == cell, _or_null)
+_TIDY_BODY = CellTransform(
+    cells.null_if_blank, lambda cell: ~cells.may_be_blank(cell) | (cell == ""), _or_null
+)
 
 
-def tidied(name: str, column: pl.Expr, care: Care, *, implied: bool = False) -> pl.Expr:
-    return care.work(column, _TIDY_BODY if name in _BODIES else _TIDY, implied=implied)
+def tidied(name: str, column: pl.Expr, evaluator: Evaluator, *, checked_later: bool = False) -> pl.Expr:
+    return evaluator.transform(column, _TIDY_BODY if name in _BODIES else _TIDY, checked_later=checked_later)
 
 
 def is_strict(field: Field | None, part: Part) -> bool:
@@ -102,7 +104,7 @@ def skipped(
     values: Mapping[str, pl.Expr],
     file: SourceFile,
     superseded: Sequence[int] | None,
-    care: Care,
+    evaluator: Evaluator,
 ) -> pl.Expr:
     """Why a row is left out, or null."""
     names = file.header[file.reasons :]
@@ -112,15 +114,17 @@ def skipped(
     looked_at = sorted({root for value in values.values() for root in value.meta.root_names()} & {*names})
     something = [(pl.col(name) != "").fill_null(value=False) for name in looked_at]
     none = pl.any_horizontal(*something) if something else pl.lit(value=False)
-    blank = care.rows(names, _blank, none=none)
+    blank = evaluator.rows(names, _blank, none=none)
     why = REMOVED if file.is_rejects else "blank_row"
     reasons.append(pl.when(blank & pl.col("_flaw").is_null()).then(pl.lit(why)))
-    return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values, care)])
+    return pl.coalesce([*reasons, left_out(part.skip, part.only, header, values, evaluator)])
 
 
 def _blank(rows: pl.Series) -> pl.Series:
     """Rows without any sign that one can see."""
-    return cells.where_all(rows, lambda _, column: (column.str.strip_chars() == "").fill_null(value=True))
+    return cells.rows_where_all(
+        rows, lambda _, column: (column.str.strip_chars() == "").fill_null(value=True)
+    )
 
 
 def left_out(
@@ -128,7 +132,7 @@ def left_out(
     only: Mapping[str, Sequence[str]],
     header: Header,
     values: Mapping[str, pl.Expr],
-    care: Care,
+    evaluator: Evaluator,
 ) -> pl.Expr:
     """`skip.<name>` or `only.<name>` where that rule leaves the row out; "" stands for an empty cell. Headers
     that the file does not have leave nothing out."""
@@ -138,7 +142,7 @@ def left_out(
         value = values.get(name, found.value if found else None)
         if value is None:
             continue
-        hit = tidied(name, value, care).str.to_lowercase().fill_null("").is_in(folded)
+        hit = tidied(name, value, evaluator).str.to_lowercase().fill_null("").is_in(folded)
         out = hit if rules == "skip" else ~hit
         reasons.append(pl.when(out).then(pl.lit(f"{rules}.{name}")))
     return pl.coalesce(reasons)
@@ -185,20 +189,20 @@ def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
 
 
 def finished(
-    name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None, care: Care
+    name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None, evaluator: Evaluator
 ) -> pl.Expr:
     """A canonical value in the form that its schema wants, before the migration's own maps."""
     if name in part.extract:
-        value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1), care), value)
+        value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1), evaluator), value)
     if name in part.matching:
         value = pl.when(value.str.contains(part.matching[name])).then(value)
     if name in part.separators:
         value = value.str.replace_all(part.separators[name], "\n", literal=True)
     if name in ("cc", "bcc"):
-        value = care.work(value, ADDRESSES)
+        value = evaluator.transform(value, ADDRESSES)
     if part.ids == "repair" and name.endswith("_id"):
         value = repaired_id(value)
-    return canonical(value, field, region, care, implied=is_strict(field, part))
+    return canonical(value, field, region, evaluator, checked_later=is_strict(field, part))
 
 
 def guessed(parts: Iterable[Part]) -> list[str]:
@@ -209,7 +213,7 @@ def guessed(parts: Iterable[Part]) -> list[str]:
 
 
 def with_meaning(
-    frame: pl.LazyFrame, part: Part, schema: TableSchema, guesses: Sequence[str], care: Care
+    frame: pl.LazyFrame, part: Part, schema: TableSchema, guesses: Sequence[str], evaluator: Evaluator
 ) -> pl.LazyFrame:
     """Value maps and defaults of the migration, then the spelling of enumerations. Of each of the `guesses`
     (see guessed) UNNAMED<column> is the value that its map does not name."""
@@ -218,22 +222,22 @@ def with_meaning(
     changes += [_unnamed(name, part.values.get(name, {})) for name in guesses if name in there]
     frame = frame.with_columns(changes) if changes else frame
     spelled = [
-        care.work(pl.col(field.name), _spelling(field.constraints["enum"])).alias(field.name)
+        evaluator.transform(pl.col(field.name), _spelling(field.constraints["enum"])).alias(field.name)
         for field in schema.fields
         if "enum" in field.constraints and field.name in there
     ]
-    frame = frame.with_columns(*spelled, *care.plain()) if spelled else frame
+    frame = frame.with_columns(*spelled, *evaluator.plain()) if spelled else frame
     filled = [pl.col(name).fill_null(value) for name, value in part.defaults.items() if name in there]
     return frame.with_columns(filled) if filled else frame
 
 
-def _spelling(values: Sequence[str]) -> Work:
-    return Work(_spelled, lambda cell: cell.is_in(values))
+def _spelling(values: Sequence[str]) -> CellTransform:
+    return CellTransform(_spelled, lambda cell: cell.is_in(values))
 
 
 def _spelled(column: pl.Series) -> pl.Series:
     """Enumerations as the schema spells them."""
-    return cells.changed(column, lambda part: part.str.to_lowercase().str.replace_all(r"[\s\-]+", "_"))
+    return cells.map_distinct(column, lambda part: part.str.to_lowercase().str.replace_all(r"[\s\-]+", "_"))
 
 
 def _mapped(name: str, values: Mapping[str, str]) -> pl.Expr:
@@ -290,13 +294,13 @@ def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
 
 
 def canonical(
-    cell: pl.Expr, field: Field | None, region: str | None, care: Care, *, implied: bool
+    cell: pl.Expr, field: Field | None, region: str | None, evaluator: Evaluator, *, checked_later: bool
 ) -> pl.Expr:
     """A field's cells as its schema wants them, whatever the source."""
     if field is not None and field.name == "to_email":
-        return care.work(cell, FIRST_ADDRESS)
+        return evaluator.transform(cell, FIRST_ADDRESS)
     if field is not None and field.format == "email":
-        return care.work(cell, ADDRESS, implied=implied)
+        return evaluator.transform(cell, ADDRESS, checked_later=checked_later)
     if field is not None and field.format == "phone":
-        return care.work(cell, phone(region))
+        return evaluator.transform(cell, phone(region))
     return cell

@@ -11,10 +11,10 @@ from importer.errors import SourceError
 from importer.migration.file import Table
 from importer.migration.presets import Part
 from importer.parse.booleans import FALSE, TRUE
-from importer.parse.fastpath import Care
+from importer.parse.fastpath import Evaluator
 from importer.read.mapping import canonical as shape
 from importer.read.mapping import explode as items
-from importer.read.mapping.header import Found, Header
+from importer.read.mapping.header import ColumnRef, Header
 from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.source_file import SourceFile
 from importer.tables.schema import TableSchema
@@ -24,26 +24,26 @@ _HEADERS_SHOWN = 60
 
 
 @dataclass(slots=True)
-class Mapped:
+class ColumnMapping:
     """`columns` maps canonical names to the header that a reader should look at, `found` to all that may
     stand for them, the first that is not empty does."""
 
     columns: dict[str, str] = field(default_factory=dict)
-    found: dict[str, Sequence[Found]] = field(default_factory=dict)
+    found: dict[str, Sequence[ColumnRef]] = field(default_factory=dict)
 
-    def put(self, canonical: str, found: Sequence[Found]) -> None:
+    def put(self, canonical: str, found: Sequence[ColumnRef]) -> None:
         self.columns[canonical] = found[0].header
         self.found[canonical] = found
 
-    def value(self, canonical: str, care: Care, *, is_strict: bool = False) -> pl.Expr:
+    def value(self, canonical: str, evaluator: Evaluator, *, is_strict: bool = False) -> pl.Expr:
         """What stands there, tidied."""
         found = self.found[canonical]
-        tidy = [shape.tidied(canonical, one.value, care, implied=is_strict) for one in found]
+        tidy = [shape.tidied(canonical, one.value, evaluator, checked_later=is_strict) for one in found]
         return pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class MappingRules:
     """What is said about a table: its schema, what the migration file says of it, whether a preset speaks
     too, and in which column the messages have their ticket."""
 
@@ -57,11 +57,11 @@ class Words:
         return {f.name for f in self.schema.fields if f.type == "array"}
 
 
-def mapped(file: SourceFile, part: Part, header: Header, words: Words) -> Mapped:
+def map_columns(file: SourceFile, part: Part, header: Header, words: MappingRules) -> ColumnMapping:
     """Canonical columns of one file. What the migration names must be there, what a preset names may be
     missing; without a preset other canonical columns are taken where a header is their name. Raises
     SourceError that names all that is missing."""
-    result = Mapped()
+    result = ColumnMapping()
     missing: list[str] = []
     wanted = {**(words.ticket_columns if part.gather else {}), **part.columns}
     for canonical, sources in wanted.items():
@@ -86,7 +86,7 @@ def mapped(file: SourceFile, part: Part, header: Header, words: Words) -> Mapped
     return result
 
 
-def _take_own_names(result: Mapped, part: Part, header: Header, words: Words) -> None:
+def _take_own_names(result: ColumnMapping, part: Part, header: Header, words: MappingRules) -> None:
     for canonical in words.schema.columns:
         name = header.name(canonical)
         unclear = part.gather and canonical in shape.OF_THE_MESSAGE
@@ -100,7 +100,7 @@ def _take_own_names(result: Mapped, part: Part, header: Header, words: Words) ->
             result.put(canonical, [found])
 
 
-def _refuse_repeated(file: SourceFile, result: Mapped, words: Words) -> None:
+def _refuse_repeated(file: SourceFile, result: ColumnMapping, words: MappingRules) -> None:
     """A cell of a repeated column is one of several. A preset means the first of them; a list means all; and
     `Title (1)` says which."""
     doubled = {
@@ -118,7 +118,7 @@ def _refuse_repeated(file: SourceFile, result: Mapped, words: Words) -> None:
         )
 
 
-def _keep_rest(result: Mapped, file: SourceFile, part: Part, header: Header) -> None:
+def _keep_rest(result: ColumnMapping, file: SourceFile, part: Part, header: Header) -> None:
     """What nothing uses is kept as `custom.<header>`, repeated columns as one list."""
     used = used_headers(part, header) | set(result.columns.values())
     said = {source for sources in part.columns.values() for source in sources}
@@ -127,14 +127,14 @@ def _keep_rest(result: Mapped, file: SourceFile, part: Part, header: Header) -> 
             continue
         if said & {f"{title} ({n + 1})" for n in range(len(names))}:
             for name in set(names) - used:
-                result.put(f"custom.{name}", [Found(pl.col(name), name)])
+                result.put(f"custom.{name}", [ColumnRef(pl.col(name), name)])
         elif used & set(names):
             continue
         elif found := header.find(names[0], is_list=True):
             result.put(f"custom.{title}", [found])
 
 
-def _missing(result: Mapped, part: Part, header: Header, words: Words) -> Iterator[str]:
+def _missing(result: ColumnMapping, part: Part, header: Header, words: MappingRules) -> Iterator[str]:
     for section, named in (("skip", words.own.skip), ("only", words.own.only)):
         for name in named:
             if name not in words.schema.columns and header.find(name) is None:
@@ -150,7 +150,7 @@ def used_headers(part: Part, header: Header) -> set[str]:
     sources += [lookup.on for lookup in part.lookups.values()]
     sources += [*part.skip, *part.only, *part.drop, *([part.newest_by] if part.newest_by else [])]
     found = [f for source in sources if (f := header.find(source))]
-    taken = items.taken(part.each, header) if part.each else ()
+    taken = items.item_columns(part.each, header) if part.each else ()
     return {*taken, *(name for f in found for name in (f.header, *f.value.meta.root_names()))}
 
 
@@ -183,7 +183,7 @@ def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
                 yield f"source.{schema.name}.{section}: {value!r} is none of {', '.join(known)}"
 
 
-def unfit(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
+def not_the_preset(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
     """That no kind of file of the preset is this one."""
     wanted = " or ".join(", ".join(part.headers) for part in candidates if part.headers) or "none of its own"
     return (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from importer.migration.presets import Each, Part
+from importer.migration.presets import ExplodeRule, Part
 from importer.parse.nested import as_text, parsed
 from importer.read.mapping.header import Header
 from importer.read.source_file import SourceFile
@@ -15,7 +15,7 @@ _PLACE_BITS = 20
 NUMBER = "{n}"
 
 
-def record_of(number: int, part: Part) -> int:
+def source_record(number: int, part: Part) -> int:
     """The source row of a `_record`."""
     return number >> _PLACE_BITS if part.each else number
 
@@ -25,7 +25,7 @@ def source_row(part: Part) -> pl.Expr:
     return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
 
 
-def names(each: Each | None, header: Sequence[str]) -> list[str]:
+def item_names(each: ExplodeRule | None, header: Sequence[str]) -> list[str]:
     """What an item's values are called: `each`, and `each.<part>` of its parts or of the columns beside it
     that have the same number."""
     if each is None:
@@ -34,7 +34,7 @@ def names(each: Each | None, header: Sequence[str]) -> list[str]:
     return ["each", *(f"each.{part}" for part in (*each.parts, *beside))]
 
 
-def taken(each: Each, header: Header) -> Sequence[str]:
+def item_columns(each: ExplodeRule, header: Header) -> Sequence[str]:
     """The columns in whose cells the items stand; none where the file does not have them."""
     if NUMBER in each.column:
         return list(_numbered(each.column, header.names).values())
@@ -42,18 +42,18 @@ def taken(each: Each, header: Header) -> Sequence[str]:
     return header.repeated(found.header) if found else ()
 
 
-def used(each: Each, header: Header, sources: Iterable[str]) -> set[str]:
+def used_columns(each: ExplodeRule, header: Header, sources: Iterable[str]) -> set[str]:
     """The columns that hold the items, and those beside them of which the `sources` speak."""
     beside = _beside(each, header.names) if NUMBER in each.column else {}
     spoken = {
         column for title, own in beside.items() if f"each.{title}" in sources for column in own.values()
     }
-    return {*taken(each, header), *spoken}
+    return {*item_columns(each, header), *spoken}
 
 
-def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
+def explode(frame: pl.LazyFrame, each: ExplodeRule, header: Header) -> pl.LazyFrame:
     """A row for each item, with its values (see names). Empty cells are no items."""
-    several = taken(each, header)
+    several = item_columns(each, header)
     if not several:
         raise AssertionError(f"{each.column} is not in the file")
     if NUMBER in each.column:
@@ -80,17 +80,17 @@ def exploded(frame: pl.LazyFrame, each: Each, header: Header) -> pl.LazyFrame:
     return frame.with_columns(_parts(each)) if each.parts else frame
 
 
-def item(file: SourceFile, part: Part, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
+def item_at(file: SourceFile, part: Part, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
     """Which item of its source row's cells a `_record` is, from 1 on, and what stands there."""
     each = part.each
     assert each is not None
     cells = {name: cell for name, cell in cells.items() if cell not in part.nulls}
     header, place = Header(file.header, file.repeats), record % (1 << _PLACE_BITS)
-    several = taken(each, header)
+    several = item_columns(each, header)
     if each.parts or len(several) > 1 or NUMBER in each.column:
         found = [cell for name in several if (cell := cells.get(name, "")).strip()]
     else:
-        found = _listed(header.look(each.column, cells))
+        found = _listed(header.cell_at(each.column, cells))
     return place + 1, found[place] if place < len(found) else ""
 
 
@@ -105,7 +105,7 @@ def _items(cells: pl.Series) -> pl.Series:
 def _listed(cell: str | None) -> list[str]:
     value = parsed(cell)
     if isinstance(value, list):
-        return [text for item in value if (text := as_text(item)) is not None]
+        return [text for item_at in value if (text := as_text(item_at)) is not None]
     return [cell] if cell else []
 
 
@@ -117,10 +117,10 @@ def _numbered(column: str, header: Sequence[str]) -> dict[str, str]:
     before, _, behind = column.partition(NUMBER)
     pattern = re.compile(rf"{re.escape(before)}(\d+){re.escape(behind)}", re.IGNORECASE)
     found = {match[1]: name for name in header if (match := pattern.fullmatch(name))}
-    return dict(sorted(found.items(), key=lambda item: (int(item[0]), item[0])))
+    return dict(sorted(found.items(), key=lambda item_at: (int(item_at[0]), item_at[0])))
 
 
-def _beside(each: Each, header: Sequence[str]) -> dict[str, dict[str, str]]:
+def _beside(each: ExplodeRule, header: Sequence[str]) -> dict[str, dict[str, str]]:
     """The other columns with these numbers: `Comment {n} Author` → number → column."""
     own = _numbered(each.column, header)
     found: dict[str, dict[str, str]] = {}
@@ -132,7 +132,7 @@ def _beside(each: Each, header: Sequence[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _numbered_items(each: Each, header: Header) -> pl.Expr:
+def _numbered_items(each: ExplodeRule, header: Header) -> pl.Expr:
     beside = _beside(each, header.names)
 
     def values(number: str, own: str) -> list[pl.Expr]:
@@ -152,7 +152,7 @@ def _numbered_items(each: Each, header: Header) -> pl.Expr:
 # -- cells of parts
 
 
-def _parts(each: Each) -> list[pl.Expr]:
+def _parts(each: ExplodeRule) -> list[pl.Expr]:
     """A cell of text split at its first separators; with `last`, the last part from the right."""
     count, sign = len(each.parts), each.separator
     if not each.last or count < 3:

@@ -12,7 +12,7 @@ from importer.tables.schema import fold
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ColumnRef:
     """`header` is the one that a reader should look at (a template or path has it inside)."""
 
     value: pl.Expr
@@ -49,18 +49,18 @@ class Header:
         """The columns that share this title."""
         return self._repeats.get(name, (name,))
 
-    def find(self, source: str, *, is_list: bool = False) -> Found | None:
+    def find(self, source: str, *, is_list: bool = False) -> ColumnRef | None:
         """What a header, path or template stands for in this file; None where the file does not have it."""
         if source in self._beside and source not in self.names:
-            return Found(self._beside[source], source)
+            return ColumnRef(self._beside[source], source)
         if name := self.name(source):
             several = self._repeats.get(name, ())
-            return Found(_together(several) if is_list and several else pl.col(name), name)
+            return ColumnRef(_together(several) if is_list and several else pl.col(name), name)
         if "{" in source:
             return self._template(source)
         return self._path(source)
 
-    def look(self, source: str, cells: Mapping[str, str]) -> str | None:
+    def cell_at(self, source: str, cells: Mapping[str, str]) -> str | None:
         """What stands under a header or at the end of a path in one row."""
         steps = _steps(source)
         for count in range(len(steps), 0, -1):
@@ -68,7 +68,7 @@ class Header:
                 return text_inside(cells.get(name), steps[count:]) if steps[count:] else cells.get(name)
         return None
 
-    def _template(self, source: str) -> Found | None:
+    def _template(self, source: str) -> ColumnRef | None:
         parts: list[pl.Expr] = []
         first: str | None = None
         for words, inner, _, _ in string.Formatter().parse(source):
@@ -80,13 +80,13 @@ class Header:
                     return None
                 first = first or found.header
                 parts.append(found.value)
-        return Found(pl.concat_str(parts), first) if first else None
+        return ColumnRef(pl.concat_str(parts), first) if first else None
 
-    def _path(self, source: str) -> Found | None:
+    def _path(self, source: str) -> ColumnRef | None:
         steps = _steps(source)
         for count in range(len(steps) - 1, 0, -1):
             if name := self.name(".".join(steps[:count])):
-                return Found(inside(pl.col(name), steps[count:]), name)
+                return ColumnRef(inside(pl.col(name), steps[count:]), name)
         return None
 
 

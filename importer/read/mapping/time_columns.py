@@ -13,7 +13,7 @@ _NAMED = 10  # files that a message names
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TimeColumn:
     """A column of times: `header` as its file calls it, `cells` a frame of one column `cell`."""
 
     header: str
@@ -21,17 +21,17 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class FileTimes:
     """The columns of times of one file. `is_copy` says that its rows come out of the other files, as rejected
     ones do that come back."""
 
     path: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TimeColumn]
     is_copy: bool = False
 
 
 @dataclass(slots=True)
-class Forms:
+class TimeForms:
     """By file, in their order, the form of each column and what there is to say about it; both are complete
     unless `unclear` says of some columns what nobody can know."""
 
@@ -40,7 +40,7 @@ class Forms:
     unclear: list[str] = field(default_factory=list)
 
 
-def forms(table: str, clocks: Sequence[Clock], said: Mapping[str, Form]) -> Forms:
+def time_forms(table: str, clocks: Sequence[FileTimes], said: Mapping[str, Form]) -> TimeForms:
     """The form of each column in each file. `said` are those that the migration file or the preset names.
 
     One exporter wrote all columns of a file, so where one does not show an order, another one of it does,
@@ -56,7 +56,7 @@ def forms(table: str, clocks: Sequence[Clock], said: Mapping[str, Form]) -> Form
     ]
     everywhere = set().union(*shown)
     has_originals = any(not clock.is_copy for clock in clocks)
-    found = Forms()
+    found = TimeForms()
     unclear: dict[tuple[str, str, tuple[Form, ...]], list[tuple[str, Decision]]] = {}
     for clock, columns, here in zip(clocks, decided, shown, strict=True):
         found.by_file.append({name: said[name] for name in clock.columns if name in said})
@@ -87,7 +87,7 @@ def _taken_over(own: Decision, orders: set[Form]) -> Decision:
     return replace(own, form=next(iter(orders)), shown_by=(), unclear=())
 
 
-def _decision(path: str, column: Column) -> Decision:
+def _decision(path: str, column: TimeColumn) -> Decision:
     """By the beginning of the file; where that does not show the order of day and month, by all of it."""
     try:
         decision = decide(_different(column.cells.head(_LOOKED_AT)))

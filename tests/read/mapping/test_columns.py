@@ -13,7 +13,7 @@ import pytest
 
 from importer.errors import ConfigError, SourceError
 from importer.migration import file as config
-from importer.read.mapping.explode import record_of
+from importer.read.mapping.explode import source_record
 from importer.read.scan import scan as scan_table
 from importer.read.table import Scanned
 
@@ -21,7 +21,7 @@ Migration = Callable[..., Path]
 
 
 def scan(path: Path) -> dict[str, Scanned]:
-    loaded = config.load(path)
+    loaded = config.load_migration(path)
     return {
         name: found.table for name, found in scan_table(loaded.source, loaded.folder, path.parent).items()
     }
@@ -370,7 +370,7 @@ def test_a_row_out_of_a_cell_is_found_again_in_its_source_row(migration: Migrati
     scanned = ready.tables["messages"].scanned
     (fate,) = ready.tables["messages"].fates.collect().rows(named=True)
     assert fate["rule"] == "created_at.type"
-    assert record_of(fate["_record"], scanned.origins[0].part) == 1
+    assert source_record(fate["_record"], scanned.origins[0].part) == 1
     assert ready.books["messages"].read == 4
 
 

@@ -1,0 +1,382 @@
+"""The checkpoint as a run writes it: intents before requests leave, outcomes after."""
+
+import asyncio
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from importer.checkpoint.database import connect, read_only
+from importer.checkpoint.lock import locked
+from importer.errors import CheckpointError, Unwritable
+from importer.model import Carried, Doubt, Outcome, PersonRecord, State, Step, StepKind
+
+GROUP_SECONDS = 0.05
+
+
+NO_OUTCOMES: Mapping[str, Outcome] = {}
+
+
+_TICKET = "(SELECT n FROM tickets WHERE ticket_id = ?)"
+
+
+_INTEND = f"""
+INSERT INTO steps (ticket, kind, key, fingerprint, attachments, expected, at)
+VALUES ({_TICKET}, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, fingerprint = excluded.fingerprint,
+    attachments = excluded.attachments, refused = 0, expected = excluded.expected, at = excluded.at
+"""  # noqa: S608 - a constant
+
+
+# What an outcome has settled is not looked for again, so what it would be known by is dropped.
+_RECORD = f"""
+UPDATE steps SET state = ?, dixa_id = ?, reason = ?, refused = ?,
+    expected = iif(? = 'in_doubt', expected, NULL)
+WHERE ticket = {_TICKET} AND kind = ? AND key = ?
+"""  # noqa: S608 - a constant
+
+
+_WITHDRAW = f"DELETE FROM steps WHERE ticket = {_TICKET} AND kind = ? AND key = ?"  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a checkpoint belongs to. Another target or migration must not go on with it."""
+
+    migration: str
+    api: str
+    base_url: str
+
+
+class Checkpoint:
+    """Open for writing by one run at a time. Use as a context manager."""
+
+    def __init__(self, path: Path, binding: Binding) -> None:
+        """Open or create. Raises Locked while another run holds it, CheckpointError where it belongs to
+        another target or migration, or is no checkpoint."""
+        self._path = path
+        self._lock = FileLock(f"{path}.lock", timeout=0, mode=0o600)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise locked(path) from None
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+        self._batch: list[tuple[str, tuple[Any, ...]]] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        try:
+            self._db = connect(path)
+            _bind(self._db, path, binding)
+            self._reader = read_only(path)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except Unwritable:
+            if kind is None:  # else what went wrong before says more
+                raise
+
+    def person(self, key: str) -> PersonRecord | None:
+        """What is known of a person. Not for one with writes under way."""
+        query = "SELECT state, dixa_id, reason, at FROM people WHERE key = ?"
+        row = self._reader.execute(query, (key,)).fetchone()
+        return PersonRecord(State(row[0]) if row[0] else None, row[1], row[2] or "", row[3]) if row else None
+
+    def conversation_known(self, dixa_id: str) -> bool:
+        """Whether a conversation of Dixa's is one that this checkpoint created. Asked only while no creation
+        for the same requester is under way."""
+        query = "SELECT 1 FROM steps WHERE kind = 'conversation' AND dixa_id = ?"
+        return self._reader.execute(query, (dixa_id,)).fetchone() is not None
+
+    def begin(self, ticket_id: str) -> None:
+        """Make a ticket known. Not durable by itself; the first intent's commit takes it along."""
+        self._write("INSERT INTO tickets (ticket_id) VALUES (?) ON CONFLICT DO NOTHING", (ticket_id,))
+
+    async def intend(self, step: Step) -> None:
+        """Put down that this step is about to be sent. On return it is on the disk, and so is every outcome
+        recorded before it. Raises Unwritable where it cannot be; then nothing must be sent."""
+        now = time.time()
+        for key in _people_of(step):
+            self._write(
+                "INSERT INTO people (key, at) VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, at = excluded.at",
+                (key, now),
+            )
+        for kind, key, fingerprint, attachments, expected in _rows(step):
+            self._write(_INTEND, (step.ticket_id, kind, key, fingerprint, attachments, expected, now))
+        await self._durable()
+
+    def record(
+        self,
+        step: Step,
+        state: State,
+        *,
+        dixa_id: str | None = None,
+        reason: str = "",
+        outcomes: Mapping[str, Outcome] = NO_OUTCOMES,
+    ) -> None:
+        """Put down what came of a step, and of the messages that it carries: the same, where `outcomes` (by
+        message id) does not say otherwise."""
+        for key in _people_of(step):
+            who = outcomes.get(key, Outcome(state, dixa_id, reason))
+            self._write(
+                "INSERT INTO people (key, state, dixa_id, reason, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
+                "UPDATE SET state = excluded.state, dixa_id = excluded.dixa_id, reason = excluded.reason",
+                (key, who.state, who.dixa_id, who.reason, time.time()),
+            )
+        of_each = State.IMPORTED if state is State.PARTIAL else state
+        for kind, key, *_ in _rows(step):
+            own = (kind, key) == (step.kind, step.key)
+            what = Outcome(state, dixa_id, reason) if own else Outcome(of_each, None, reason)
+            if kind == StepKind.MESSAGE:
+                what = outcomes.get(key, what)
+            self._write(
+                _RECORD,
+                (what.state, what.dixa_id, what.reason, what.refused, what.state, step.ticket_id, kind, key),
+            )
+        if state is State.IN_DOUBT:
+            self._write("UPDATE tickets SET doubtful = 1 WHERE ticket_id = ?", (step.ticket_id,))
+
+    def suspect(self, doubt: Doubt) -> None:
+        """Remember what was sent to create a conversation and was not found: it may still come. Forgotten
+        when the ticket's conversation has been read back."""
+        value = [dict(doubt.expected), doubt.first_at, doubt.last_at]
+        self._write(
+            "UPDATE tickets SET suspect = ?, doubtful = 1 WHERE ticket_id = ?",
+            (json.dumps(value), doubt.ticket_id),
+        )
+
+    def withdraw(self, step: Step) -> None:
+        """Take an intent back: its request is proved to have created nothing."""
+        for key in _people_of(step):
+            self._write("DELETE FROM people WHERE key = ?", (key,))
+        for kind, key, *_ in _rows(step):
+            self._write(_WITHDRAW, (step.ticket_id, kind, key))
+
+    def end(
+        self,
+        ticket_id: str,
+        state: State,
+        *,
+        dixa_id: str | None,
+        reason: str = "",
+        doubles: Sequence[str] | None = None,
+        source_hash: int | None = None,
+    ) -> None:
+        """Put down what became of a ticket as a whole; `doubles` is given where it was looked at in Dixa
+        since the last doubt, `source_hash` is that of the source rows that
+        are in Dixa now."""
+        found = "\n".join(doubles) if doubles else None
+        self._write(
+            "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful), "
+            "suspect = iif(?, NULL, suspect), doubles = coalesce(?, doubles), source_hash = ? WHERE "
+            "ticket_id = ?",
+            (state, dixa_id, reason, doubles is not None, doubles is not None, found, source_hash, ticket_id),
+        )
+
+    def doubts(self) -> list[tuple[Step, Doubt]]:
+        """Every conversation and message of which no outcome is known, with the step to record it on. Their
+        tickets are doubtful from now on: an earlier run ended without an answer to them."""
+        self._db.execute(
+            "UPDATE tickets SET doubtful = 1 WHERE n IN "
+            "(SELECT ticket FROM steps WHERE state IS NULL OR state = 'in_doubt')"
+        )
+        rows = self._db.execute(
+            "SELECT n, ticket_id, kind, key, expected, at FROM steps JOIN tickets ON n = ticket "
+            "WHERE expected IS NOT NULL AND (steps.state IS NULL OR steps.state = 'in_doubt')"
+        ).fetchall()
+        return [
+            (
+                self._open_step(n, ticket_id, StepKind(kind), key),
+                Doubt(StepKind(kind), ticket_id, key, json.loads(expected), at, at, self._message_ids(n)),
+            )
+            for n, ticket_id, kind, key, expected, at in rows
+        ]
+
+    def _open_step(self, n: int, ticket_id: str, kind: StepKind, key: str) -> Step:
+        """The step again, with the messages that it carries: those that are as open as itself."""
+        if kind is StepKind.MESSAGE:
+            return Step(kind, ticket_id, key, (Carried(key),))
+        query = (
+            "SELECT key FROM steps WHERE ticket = ? AND kind = 'message' AND expected IS NULL "
+            "AND (state IS NULL OR state = 'in_doubt')"
+        )
+        return Step(kind, ticket_id, key, tuple(Carried(row[0]) for row in self._db.execute(query, (n,))))
+
+    def _message_ids(self, n: int) -> frozenset[str]:
+        query = "SELECT dixa_id FROM steps WHERE ticket = ? AND kind = 'message' AND dixa_id IS NOT NULL"
+        return frozenset(row[0] for row in self._db.execute(query, (n,)))
+
+    def hold_back(self, ticket_ids: Iterable[str]) -> None:
+        """Remember which tickets this run rejected before it sent anything, so that `retry` knows them."""
+        self._write("DELETE FROM held_back", ())
+        for ticket_id in ticket_ids:
+            self._write("INSERT OR IGNORE INTO held_back VALUES (?)", (ticket_id,))
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a JSON value beside the records, such as the books of the last run."""
+        self._write(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            (key, json.dumps(value)),
+        )
+
+    def noted(self, key: str) -> Any:
+        """A value kept by `note`, or None."""
+        row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    async def flush(self) -> None:
+        """On return, everything written so far is on the disk."""
+        await self._durable()
+
+    def close(self) -> None:
+        """Commit what is left and release the lock."""
+        if self._timer:
+            self._timer.cancel()
+        try:
+            self._thread.submit(self._commit, self._take()).result()
+            self._db.execute("DELETE FROM meta WHERE key = 'holder'")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from None
+        finally:
+            self._thread.shutdown()
+            self._reader.close()
+            self._db.close()
+            self._lock.release()
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        self._batch.append((statement, values))
+        with suppress(RuntimeError):  # outside a loop, close() commits
+            loop = asyncio.get_running_loop()
+            if self._timer is None and self._flusher is None:
+                self._timer = loop.call_later(GROUP_SECONDS, self._start_flushing)
+
+    async def _durable(self) -> None:
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._start_flushing()
+        await waiting
+
+    def _start_flushing(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._flusher is None:
+            self._flusher = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting or self._batch:
+                waiting, self._waiting = self._waiting, []
+                if not await self._commit_for(waiting):
+                    return
+        finally:
+            self._flusher = None
+
+    async def _commit_for(self, waiting: list[asyncio.Future[None]]) -> bool:
+        batch = self._take()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
+        except Exception as error:
+            # Whoever waits must not send, whatever it is; what was written goes back in front, to be written
+            # with the next.
+            self._batch[:0] = batch
+            for future in [*waiting, *self._waiting]:
+                if not future.done():
+                    future.set_exception(self._unwritable(error))
+            self._waiting = []
+            return False
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        return True
+
+    def _unwritable(self, error: Exception) -> Unwritable:
+        return Unwritable(f"{self._path}: cannot be written: {error}; free some space and run again")
+
+    def _take(self) -> list[tuple[str, tuple[Any, ...]]]:
+        batch, self._batch = self._batch, []
+        return batch
+
+    def _commit(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement, values in batch:
+                self._db.execute(statement, values)
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def setting_changes(journal: Checkpoint, now: Mapping[str, Any]) -> list[str]:
+    """What the migration file says otherwise than at the last run, which from now on is what it said."""
+    before = journal.noted("migration")
+    journal.note("migration", now)
+    if before is None:
+        return []
+    differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return [
+        f"The migration file has changed since the last run in [{name}]: tickets in Dixa keep what was "
+        "imported; those read otherwise now are listed as changed."
+        for name in differing
+    ]
+
+
+def _people_of(step: Step) -> list[str]:
+    """The keys of the people whom a step makes."""
+    if step.kind is not StepKind.PERSON:
+        return []
+    return [carried.key for carried in step.carries] or [step.key]
+
+
+def _rows(step: Step) -> list[tuple[str, str, bytes, int, str | None]]:
+    """The rows of a step: its own, and one for each message that it carries. Only the first has
+    what the created thing is known by."""
+    if step.kind is StepKind.PERSON:
+        return []
+    own = [] if step.kind is StepKind.MESSAGE else [(step.kind.value, step.key, step.fingerprint, 0)]
+    carried = [(StepKind.MESSAGE.value, c.key, c.fingerprint, c.attachments) for c in step.carries]
+    expected = [json.dumps(dict(step.expected)), *[None] * (len(own) + len(carried) - 1)]
+    return [(*row, text) for row, text in zip([*own, *carried], expected, strict=True)]
+
+
+def _bind(db: sqlite3.Connection, path: Path, binding: Binding) -> None:
+    wanted = {"migration": binding.migration, "api": binding.api, "base_url": binding.base_url}
+    row = db.execute("SELECT value FROM meta WHERE key = 'binding'").fetchone()
+    if row and json.loads(row[0]) != wanted:
+        bound = json.loads(row[0])
+        differing = [
+            f"{key}: {bound.get(key)!r}, not {wanted[key]!r}"
+            for key in wanted
+            if bound.get(key) != wanted[key]
+        ]
+        raise CheckpointError(
+            f"{path}: belongs to another target or migration ({'; '.join(differing)}).\n"
+            "Give this migration another name, or move the checkpoint away if what it holds no longer counts"
+        )
+    holder = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    db.executemany(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+        [("binding", json.dumps(wanted)), ("holder", json.dumps(holder))],
+    )

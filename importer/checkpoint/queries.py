@@ -1,0 +1,157 @@
+"""Questions to a checkpoint, without its lock, so while a run is going on too."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from importer.checkpoint.database import read_only
+from importer.checkpoint.journal import Binding
+from importer.errors import CheckpointError, ConfigError
+from importer.model import Doubt, State, StepKind, StepRecord, TicketMemory
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRecord:
+    """`messages` counts by state; None as state: begun, and not ended."""
+
+    ticket_id: str
+    state: State | None
+    dixa_id: str | None
+    reason: str
+    messages: int
+
+
+def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
+    """What is known of these tickets. Not for tickets with writes under way."""
+    found: dict[str, TicketMemory] = {}
+    with closing(read_only(path)) as db:
+        for ticket_id in ticket_ids:
+            ticket = db.execute(
+                "SELECT n, state, doubtful, suspect FROM tickets WHERE ticket_id = ?", (ticket_id,)
+            ).fetchone()
+            if ticket:
+                rows = db.execute(
+                    "SELECT kind, key, state, dixa_id, fingerprint, reason, refused FROM steps "
+                    "WHERE ticket = ?",
+                    ticket[:1],
+                )
+                found[ticket_id] = TicketMemory(
+                    tuple(map(_step_record, rows)),
+                    State(ticket[1]) if ticket[1] else None,
+                    bool(ticket[2]),
+                    _suspect(ticket_id, ticket[3]),
+                )
+            elif db.execute("SELECT 1 FROM held_back WHERE ticket_id = ?", (ticket_id,)).fetchone():
+                found[ticket_id] = TicketMemory(state=State.REJECTED)
+    return found
+
+
+def source_hashes(path: Path, *, maker: str) -> list[tuple[str, int]]:
+    """Id and source hash of each ticket that is imported whole and not doubtful; nothing where the hashes
+    were made by something other than `maker`, since they cannot be compared then."""
+    if not path.exists():
+        return []
+    with closing(read_only(path)) as db:
+        try:
+            row = db.execute("SELECT value FROM meta WHERE key = 'source_hashes'").fetchone()
+            if row is None or json.loads(row[0]) != maker:
+                return []
+            return db.execute(
+                "SELECT ticket_id, source_hash FROM tickets "
+                "WHERE state = 'imported' AND NOT doubtful AND source_hash IS NOT NULL"
+            ).fetchall()
+        except sqlite3.Error:
+            return []  # opening it for the run says what is wrong
+
+
+def doubles(path: Path) -> list[tuple[str, str]]:
+    """Everything that was ever found to stand in Dixa twice, with its ticket."""
+    query = "SELECT ticket_id, doubles FROM tickets WHERE doubles IS NOT NULL ORDER BY n"
+    with closing(read_only(path)) as db:
+        return [(ticket_id, what) for ticket_id, lines in db.execute(query) for what in lines.split("\n")]
+
+
+def unfinished(path: Path) -> list[str]:
+    """The tickets that were begun and came to no end."""
+    query = "SELECT ticket_id FROM tickets WHERE state IS NULL OR state IN ('failed', 'in_doubt') ORDER BY n"
+    with closing(read_only(path)) as db:
+        return [row[0] for row in db.execute(query)]
+
+
+def partial_count(path: Path) -> int:
+    """How many tickets lack something that Dixa refused."""
+    with closing(read_only(path)) as db:
+        return int(db.execute("SELECT count(*) FROM tickets WHERE state = 'partial'").fetchone()[0])
+
+
+def people(path: Path) -> Iterator[tuple[str, State | None]]:
+    """Every person known, as contact key and state."""
+    with closing(read_only(path)) as db:
+        for key, state in db.execute("SELECT key, state FROM people"):
+            yield key, State(state) if state else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a checkpoint holds at one moment, by state (tickets begun: `left`), and the notes beside it."""
+
+    binding: Binding
+    tickets: Mapping[str, int]
+    messages: Mapping[str, int]
+    attachments: Mapping[str, int]
+    notes: Mapping[str, Any]
+
+
+def snapshot(path: Path) -> Snapshot:
+    """Read a checkpoint without its lock, so while a run is going on too."""
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no checkpoint yet; `run` writes it")
+    with closing(read_only(path)) as db:
+        try:
+            notes = {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
+            by_state = {
+                "tickets": "SELECT coalesce(state, 'left'), count(*) FROM tickets GROUP BY 1",
+                "messages": "SELECT coalesce(state, 'in_doubt'), count(*) FROM steps "
+                "WHERE kind = 'message' GROUP BY 1",
+                "attachments": "SELECT CASE state WHEN 'partial' THEN 'imported' ELSE "
+                "coalesce(state, 'in_doubt') END, sum(attachments - refused) FROM steps "
+                "GROUP BY 1 HAVING sum(attachments - refused)",
+                "refused": "SELECT 'rejected', sum(refused) FROM steps HAVING sum(refused)",
+            }
+            counts = {name: Counter(dict(db.execute(query).fetchall())) for name, query in by_state.items()}
+            counts["attachments"] += counts.pop("refused")
+        except (sqlite3.Error, ValueError) as error:
+            raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
+    binding = Binding(**notes.pop("binding"))
+    return Snapshot(binding, notes=notes, **counts)
+
+
+def tickets(path: Path) -> Iterator[TicketRecord]:
+    """Every ticket begun, in the order in which they were begun."""
+    query = """
+        SELECT ticket_id, state, dixa_id, coalesce(reason, ''),
+            (SELECT count(*) FROM steps WHERE ticket = n AND kind = 'message'
+                AND state IN ('imported', 'partial'))
+        FROM tickets ORDER BY n
+    """
+    with closing(read_only(path)) as db:
+        for ticket_id, state, dixa_id, reason, messages in db.execute(query):
+            yield TicketRecord(ticket_id, State(state) if state else None, dixa_id, reason, messages)
+
+
+def _suspect(ticket_id: str, text: str | None) -> Doubt | None:
+    if text is None:
+        return None
+    expected, first_at, last_at = json.loads(text)
+    return Doubt(StepKind.CONVERSATION, ticket_id, "", expected, first_at, last_at)
+
+
+def _step_record(row: tuple[Any, ...]) -> StepRecord:
+    kind, key, state, dixa_id, fingerprint, reason, refused = row
+    now = State(state) if state else None
+    return StepRecord(StepKind(kind), key, now, dixa_id, fingerprint or b"", reason or "", refused)

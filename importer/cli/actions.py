@@ -1,0 +1,116 @@
+"""What several commands do behind their options: show a plan, and push under a progress bar and signals."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from importer.cli.options import given_flags, overrides
+from importer.cli.session import Session
+from importer.migration.file import Migration, load_migration
+from importer.model import State, TicketResult
+from importer.pipeline.check import plan_export
+from importer.pipeline.migrate import migrate
+from importer.pipeline.values import Limits, RunHooks, RunResult
+from importer.push.context import PushOptions
+from importer.transport.pace import Pace
+
+NO_LIMITS = Limits()
+
+
+def show_plan(session: Session, migration: Path, command: str, *, with_holes: bool) -> int:
+    """What `plan` and `run --dry-run` do."""
+    result = plan_export(
+        load_migration(migration, overrides()),
+        migration,
+        command=command,
+        flags=given_flags(),
+        with_holes=with_holes,
+        now=datetime.now(UTC),
+        say=session.say,
+        counting=session.counting,
+    )
+    session.result(result.lines, result.value)
+    return result.exit_code
+
+
+def push(
+    session: Session,
+    migration: Migration,
+    path: Path,
+    *,
+    authorization: str,
+    options: PushOptions,
+    limits: Limits = NO_LIMITS,
+    command: str = "run",
+) -> int:
+    """What `run`, `retry` and `demo` do behind their options; the exit code. Raises what ended a run
+    early."""
+    result = migrate(
+        migration,
+        path,
+        command=command,
+        flags=given_flags(),
+        authorization=authorization,
+        options=options,
+        limits=limits,
+        now=lambda: datetime.now(UTC),
+        say=session.say,
+        drive=lambda tickets, start: _with_signals(session, tickets, start),
+    )
+    session.result(result.lines, result.value)
+    if result.failure:
+        raise result.failure
+    return result.exit_code
+
+
+def _with_signals(
+    session: Session, tickets: int, start: Callable[[RunHooks], Awaitable[RunResult]]
+) -> RunResult:
+    """Run to the end under a progress bar. A first SIGINT or SIGTERM lets requests in flight finish. A second
+    one stops at once, which leaves those in doubt."""
+    with session.bar(tickets, smoothing=0.1) as bar:
+
+        def say(message: str) -> None:
+            if not session.quiet:
+                tqdm.write(message, file=sys.stderr)
+
+        bad = 0
+
+        def ended(result: TicketResult) -> None:
+            nonlocal bad
+            bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
+            bar.update(result.state is not State.LEFT)
+            if bad:
+                bar.set_postfix_str(f"{bad} not imported", refresh=False)
+
+        async def whole() -> RunResult:
+            task = asyncio.current_task()
+            loop = asyncio.get_running_loop()
+            gate: list[Pace] = []
+            asked = False
+
+            def interrupt() -> None:
+                nonlocal asked
+                if gate and not asked:
+                    asked = True
+                    say("Finishing requests in flight. Press Ctrl-C again to stop now.")
+                    gate[0].stop()
+                elif task:
+                    task.cancel()
+
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, interrupt)
+            return await start(RunHooks(say, ended, gate.append))
+
+        try:
+            return asyncio.run(whole())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            # The loop has set it back to what ends a process without a word.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,310 @@
+"""The steps of one conversation, one after another.
+
+Steps that the checkpoint has as done are not repeated. A step in doubt is settled before anything else of its
+conversation; while it cannot be, the conversation is held. At most one creation per requester is under way
+or in doubt at a time, also across conversations, so that what is read back can be told apart.
+"""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from importer.model import (
+    AGENT,
+    ESSENTIAL,
+    Conversation,
+    Doubt,
+    Judgement,
+    State,
+    Step,
+    StepKind,
+    TicketMemory,
+    TicketResult,
+    Verdict,
+)
+from importer.push.context import PushContext
+from importer.push.reconcile import Found, record_settlement
+from importer.push.remaining_steps import RemainingSteps
+from importer.transport.exchange import NotRead
+from importer.transport.pace import Stopped
+
+# What a step is recorded as that was not carried out.
+_STATE_OF_VERDICT = {
+    Verdict.REFUSED: State.REJECTED,
+    Verdict.IN_DOUBT: State.IN_DOUBT,
+    Verdict.AGAIN: State.FAILED,
+}
+ANOTHER_IN_DOUBT = "another creation for the same requester is in doubt"
+REASONS_SHOWN = 20
+
+
+@dataclass(slots=True)
+class TicketRun:
+    """One conversation under way. `remaining` is what was still to be sent when it began, and then what
+    became
+    of it."""
+
+    context: PushContext
+    job: Conversation
+    memory: TicketMemory
+    remaining: RemainingSteps = field(init=False)
+    ids: dict[str, str] = field(default_factory=dict)
+    new_messages: set[str] = field(default_factory=set)
+    doubtful: bool = False
+    open_doubt: bool = False
+    creation: Doubt | None = None
+
+    def __post_init__(self) -> None:
+        options = self.context.options
+        self.remaining = RemainingSteps(
+            self.job, self.memory, self.context.target, with_holes=options.with_holes, again=options.again
+        )
+
+    async def run(self) -> TicketResult:
+        self.doubtful = self.memory.doubtful
+        self.creation = self.context.settled.get(self.job.ticket_id, self.memory.suspect)
+        remaining = self.remaining
+        remaining.find()
+        if remaining.dixa_id:
+            self.ids["conversation"] = remaining.dixa_id
+        if remaining.held:
+            return self._result(State.IN_DOUBT, remaining.held)
+        if remaining.is_refused:
+            return self._result(State.REJECTED, remaining.refusal or _joined(remaining.lacks))
+        if not remaining.steps and not self.doubtful:
+            return self._result(State.ALREADY_THERE, _joined(remaining.lacks))
+        retried = (State.FAILED, State.REJECTED, State.PARTIAL)
+        if self.context.options.again and self.memory.state not in retried:
+            return self._result(State.LEFT, "")
+        if not self.context.allowance.take():
+            return self._result(State.LEFT, "")
+        try:
+            return await self._send(remaining.steps)
+        except Stopped:
+            return self.cut_short()
+        except NotRead as error:
+            return self._result(State.FAILED, str(error))
+
+    def cut_short(self) -> TicketResult:
+        """What is known where the run ends in the middle of this job."""
+        return self._result(State.IN_DOUBT if self.open_doubt else State.LEFT, "stopped", ended=False)
+
+    async def _send(self, todo: list[Step]) -> TicketResult:
+        self.context.journal.begin(self.job.ticket_id)
+        if problem := await self._resolve_people():
+            return self._result(*problem)
+        waiting = deque(todo)
+        while waiting:
+            judgement, step = await self._create(waiting.popleft())
+            if judgement.verdict is Verdict.CREATED:
+                continue
+            if judgement.verdict is Verdict.REFUSED and len(step.carries) > 1 and step.kind is StepKind.NOTES:
+                # One that Dixa does not want must not keep out the others.
+                self.context.journal.withdraw(step)
+                waiting.extendleft(reversed(_halves(step)))
+                continue
+            state = _STATE_OF_VERDICT[judgement.verdict]
+            self.remaining.set_state(step, state)
+            what = f"{step.kind} {step.key}" if step.kind is StepKind.MESSAGE else str(step.kind)
+            reason = f"{what}: {judgement.reason}"
+            dispensable = step.kind not in ESSENTIAL or (
+                step.kind is StepKind.MESSAGE and self.context.options.with_holes
+            )
+            if state is not State.REJECTED or not dispensable:
+                return self._result(state, reason)
+            self.remaining.lacks.append(reason)
+        doubles = await self._read_back() if self.doubtful else None
+        state = State.PARTIAL if self.remaining.lacks else State.IMPORTED
+        if not todo:
+            state = State.ALREADY_THERE
+        return self._result(state, _joined([*self.remaining.lacks, *(doubles or ())]), doubles=doubles)
+
+    async def _create(self, step: Step) -> tuple[Judgement, Step]:
+        """Send a step until it is known what became of it, or until it cannot be known; with what of it that
+        is true of."""
+        requester = self.ids[self.job.requester.key or ""]
+        if step.kind is StepKind.CONVERSATION:
+            async with self.context.lock(requester):
+                if requester in self.context.doubted:
+                    return Judgement(Verdict.AGAIN, reason=ANOTHER_IN_DOUBT), step
+                found = await self._come_after_all(step)
+                judgement, step = found or await self._create_and_settle(step)
+                if judgement.verdict is Verdict.IN_DOUBT:
+                    self.context.doubted.add(requester)
+                return judgement, step
+        return await self._create_and_settle(step)
+
+    async def _come_after_all(self, step: Step) -> tuple[Judgement, Step] | None:
+        """What an earlier run sent and did not find may have come since."""
+        if self.creation is None:
+            return None
+        await self.context.journal.flush()
+        settlement = await self.context.settler.settle(self.creation, [c.key for c in step.carries])
+        if settlement.found is Found.NOTHING:
+            return None
+        await self.context.journal.intend(replace(step, expected=self.creation.expected))
+        record_settlement(self.context.journal, step, self.creation, settlement, settlement.evidence)
+        if settlement.found is Found.AMBIGUOUS:
+            return Judgement(Verdict.IN_DOUBT, reason=settlement.evidence), step
+        self._apply(step, settlement.judgement)
+        return settlement.judgement, step
+
+    async def _create_and_settle(self, step: Step) -> tuple[Judgement, Step]:
+        first_at = self.context.clock()
+        for _ in range(self.context.exchange.patience.attempts):
+            request = self.context.target.request(step, self.job, self.ids)
+            expected = self.context.target.expected(step, request, self.ids)
+            if step.kind is StepKind.MESSAGE:
+                expected["twins"] = sum(self._expected(key) == expected for key in self.remaining.carried)
+            expected["offset"] = self.context.exchange.clock_offset()
+            expected["latest"] = self.context.options.latest_seconds
+            identified = replace(step, expected=expected)
+            judgement = await self.context.exchange.create(identified, request)
+            if judgement.verdict is Verdict.IN_DOUBT:
+                judgement, step = await self._settle(identified, first_at, judgement)
+            elif judgement.verdict is Verdict.CREATED:
+                self._apply(step, judgement)
+            if judgement.verdict is not Verdict.AGAIN:
+                break
+        return judgement, step
+
+    def _apply(self, step: Step, judgement: Judgement) -> None:
+        """Note what a step has brought in."""
+        if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
+            self.ids["conversation"] = judgement.dixa_id
+            self.remaining.carried = {carried.key for carried in step.carries}
+        if step.kind is StepKind.MESSAGE and judgement.dixa_id:
+            self.new_messages.add(judgement.dixa_id)
+        if judgement.partial:
+            self.remaining.lacks.append(judgement.reason)
+        self.remaining.set_state(step, State.IMPORTED)
+        for message_id, outcome in judgement.outcomes.items():
+            if outcome.state is State.REJECTED:
+                self.remaining.refuse(message_id, outcome.reason)
+                continue
+            self.remaining.states[message_id] = outcome.state
+            self.remaining.refused[message_id] = outcome.refused
+            if outcome.dixa_id:
+                self.new_messages.add(outcome.dixa_id)
+
+    async def _settle(self, step: Step, first_at: float, judgement: Judgement) -> tuple[Judgement, Step]:
+        """Created, or `again` where not all of it was, or still in doubt with the evidence; and what is still
+        to be sent."""
+        self.doubtful = self.open_doubt = True
+        self.remaining.set_state(step, State.IN_DOUBT)
+        known = self.new_messages.union(record.dixa_id for record in self.memory.steps if record.dixa_id)
+        doubt = Doubt(
+            step.kind, step.ticket_id, step.key, step.expected, first_at, judgement.sent_at, frozenset(known)
+        )
+        if step.kind is StepKind.CONVERSATION:
+            doubt = replace(doubt, first_at=self.creation.first_at) if self.creation else doubt
+            self.creation = doubt
+        await self.context.exchange.pace.pause(self.context.options.grace_seconds)
+        await self.context.journal.flush()
+        try:
+            settlement = await self.context.settler.settle(doubt, [c.key for c in step.carries])
+        except NotRead as error:
+            return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
+        self.open_doubt = settlement.found is Found.AMBIGUOUS
+        reason = f"{judgement.reason}; {settlement.evidence}"
+        there, rest = record_settlement(self.context.journal, step, doubt, settlement, reason)
+        if settlement.found is Found.AMBIGUOUS:
+            return Judgement(Verdict.IN_DOUBT, reason=reason), step
+        self._clear_state(step)
+        if there:
+            self._apply(there, settlement.judgement)
+        if rest:
+            return Judgement(Verdict.AGAIN, reason=judgement.reason), rest
+        return settlement.judgement, step
+
+    async def _read_back(self) -> tuple[str, ...] | None:
+        """What stands twice, in a conversation of which something was once in doubt; None where it cannot be
+        read now, so that the next run does."""
+        done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
+        sent = {message_id for message_id, state in self.remaining.states.items() if state in done}
+        identities = self.context.target.identities(self.job, self.ids, sent)
+        async with self.context.lock(self.ids[self.job.requester.key or ""]):
+            await self.context.journal.flush()
+            try:
+                return await self.context.settler.doubles(self.ids["conversation"], identities, self.creation)
+            except NotRead:
+                return None
+
+    def _expected(self, message_id: str) -> dict[str, Any]:
+        """By what a message of this job is known again, however it came in."""
+        step = Step(StepKind.MESSAGE, self.job.ticket_id, message_id)
+        request = self.context.target.request(step, self.job, self.ids)
+        return self.context.target.expected(step, request, self.ids)
+
+    async def _resolve_people(self) -> tuple[State, str] | None:
+        """The ids of the requester and of every author; what to say where one cannot be had."""
+        agents = {m.author.key for m in self.job.messages if m.by_agent and m.author and m.author.key}
+        for agent in sorted(agents):
+            if agent not in self.context.agents:
+                return State.REJECTED, f"author_unknown: Dixa knows no agent {agent.partition(':')[2]}"
+            self.ids[AGENT + agent] = self.context.agents[agent]
+        authors = (m.author for m in self.job.messages if m.author and not m.by_agent)
+        for contact in (self.job.requester, *authors):
+            if (key := contact.key) is None or key in self.ids:
+                continue
+            person = await self.context.people.get_or_create(contact)
+            if person.dixa_id is None:
+                return person.state, f"person {key}: {person.reason}"
+            self.ids[key] = person.dixa_id
+        return None
+
+    def _clear_state(self, step: Step) -> None:
+        for carried in step.carries:
+            self.remaining.states.pop(carried.key, None)
+
+    def _result(
+        self,
+        state: State,
+        reason: str,
+        *,
+        ended: bool = True,
+        doubles: tuple[str, ...] | None = None,
+    ) -> TicketResult:
+        dixa_id = self.ids.get("conversation")
+        # What has changed is listed at every run, so it gets no hash by which it would be skipped.
+        source_hash = None if self.remaining.changed else self.job.source_hash
+        if ended and state is not State.LEFT:
+            kept = state
+            if state is State.ALREADY_THERE:
+                kept = State.PARTIAL if self.remaining.lacks else State.IMPORTED
+            self.context.journal.end(
+                self.job.ticket_id,
+                kept,
+                dixa_id=dixa_id,
+                reason=reason,
+                doubles=doubles,
+                source_hash=source_hash,
+            )
+        # The untried messages of a ticket that is refused or failed share its fate.
+        rest = state if state in (State.REJECTED, State.FAILED) else State.LEFT
+        messages: Counter[State] = Counter()
+        attachments: Counter[State] = Counter()
+        for message in self.job.messages:
+            place = self.remaining.states.get(message.message_id, rest)
+            messages[place] += 1
+            refused = self.remaining.refused[message.message_id]
+            attachments[State.REJECTED] += refused
+            attachments[State.IMPORTED if place is State.PARTIAL else place] += (
+                len(message.attachments) - refused
+            )
+        return TicketResult(
+            self.job.ticket_id, state, dixa_id, messages, attachments, reason, tuple(self.remaining.changed)
+        )
+
+
+def _halves(step: Step) -> list[Step]:
+    middle = len(step.carries) // 2
+    parts = (step.carries[:middle], step.carries[middle:])
+    return [replace(step, key=part[0].key, carries=part) for part in parts]
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    more = len(reasons) - REASONS_SHOWN
+    shown = "; ".join(reasons[:REASONS_SHOWN])
+    return f"{shown}; and {more} more" if more > 0 else shown
