@@ -389,7 +389,7 @@ class Migration(Section):
     @property
     def agents_file(self) -> Path:
         """Where agents whom Dixa does not know are named, to be filled in by hand."""
-        return self._folder / f"{self.name}.people.csv"
+        return self._folder / f"{self.name}.agents.csv"
 
     @property
     def report(self) -> Path:

@@ -41,7 +41,7 @@ def is_ours(file: Path, folder: Path) -> bool:
     """Whether this program wrote the file, and it is no export: it belongs to a report below the folder, or
     lists agents."""
     reports = [up for up in file.parents if up.is_relative_to(folder) and up.suffix == ".report"]
-    return file.name.endswith(".people.csv") or any((up / "report.json").exists() for up in reports)
+    return file.name.endswith(".agents.csv") or any((up / "report.json").exists() for up in reports)
 
 
 def _is_table(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""`NAME.people.csv`: the agents of the export whom Dixa does not know, to be filled in by hand.
+"""`NAME.agents.csv`: the agents of the export whom Dixa does not know, to be filled in by hand.
 
 The last column, `agent`, is the user's: the e-mail address of the agent in Dixa who shall stand for that
 person. It is read back by every later command, and kept when the file is written again.

@@ -61,7 +61,7 @@ def contact_key(email: str, phone: str, external: str | None = None) -> pl.Expr:
 
 
 def agent_name(email: str, phone: str, name: str) -> pl.Expr:
-    """What an agent is called in people.csv."""
+    """What an agent is called in agents.csv."""
     return pl.coalesce(pl.col(email).str.to_lowercase(), phone, name)
 
 

@@ -11,7 +11,7 @@ RULES: Mapping[str, str] = {
     "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail or "
     "phone; people.default_requester would stand in",
     "author_unknown": "an agent without an e-mail, or whom Dixa does not know; people.default_agent would "
-    "stand in, or an agent whom the people.csv beside the migration names",
+    "stand in, or an agent whom NAME.agents.csv names",
     "message_rejected": "one of its messages is rejected, so the ticket is held back whole (--with-holes "
     "imports it all the same)",
     "attachment_rejected": "one of its attachments is rejected, so the ticket is held back whole",

@@ -372,14 +372,14 @@ def test_what_this_program_wrote_is_no_export(here: Here, tmp_path: Path) -> Non
     (tmp_path / "export" / "odd.csv").write_text("id,title,status\n1,a,nonsense\n")
     told(here("init", "export", "--into", "export/m.toml", "--timezone", "UTC"))
     told(here("validate", "export/m.toml"))
-    (tmp_path / "export" / "m.people.csv").write_text("person,name,agent\nlene,Lene,\n")
+    (tmp_path / "export" / "m.agents.csv").write_text("person,name,agent\nlene,Lene,\n")
     rejects = tmp_path / "export" / "m.report" / "rejects" / "tickets.csv"
     assert rejects.exists()
     out = told(here("init", "export", "--into", "again.toml"))
     assert toml(tmp_path / "again.toml")["source"]["tickets"]["files"] == ["export/odd.csv"]
     assert "rejects" not in out
-    out = told(here("init", "export/odd.csv", "export/m.people.csv", rejects, "--into", "third.toml"))
-    assert "  export/m.people.csv: written by this program and no part of the export, left out" in out
+    out = told(here("init", "export/odd.csv", "export/m.agents.csv", rejects, "--into", "third.toml"))
+    assert "  export/m.agents.csv: written by this program and no part of the export, left out" in out
     assert "  export/m.report/rejects/tickets.csv: written by" in out.replace(f"{tmp_path}/", "")
 
 

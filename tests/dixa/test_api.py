@@ -220,7 +220,7 @@ def test_who_stands_for_whom_does_not_change_what_a_message_is(run, migration, s
     with serving(api=api_of(into)) as sandbox:
         assert run(path, sandbox).books.clean
         before = held(sandbox)
-        file = path.with_name("minimal.people.csv")
+        file = path.with_name("minimal.agents.csv")
         file.write_text("person,agent\nlene@old.example,migration@nordlys.example\n")
         ran = run(path, sandbox)
         assert (ran.books.clean, ran.changed, ran.partial) == (True, [], 0)

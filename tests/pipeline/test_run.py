@@ -273,7 +273,7 @@ def test_unknown_agents_are_filled_in_by_hand_and_read_back(dixa_import, migrati
         options = ("--base-url", sandbox.url, "--rate", 500)
         # The bot has no address, so the ticket stays before anything is asked.
         assert dixa_import("run", path, *options).code == 3
-        file = path.parent / "minimal.people.csv"
+        file = path.parent / "minimal.agents.csv"
         assert dixa_import("validate", path).code == 6
         with file.open(newline="") as stream:
             assert [row["person"] for row in csv.DictReader(stream)] == ["Night Bot"]
@@ -414,15 +414,15 @@ def test_notes_not_tried_yet_are_not_remembered_as_refused(run, migration, servi
 
 def test_an_agent_filled_in_by_name_is_no_address(dixa_import, migration) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES, into="email")
-    path.with_name("minimal.people.csv").write_text("person,agent\n,\nGone,Lene Hansen\n")
+    path.with_name("minimal.agents.csv").write_text("person,agent\n,\nGone,Lene Hansen\n")
     done = dixa_import("plan", path)
     assert done.code == 2
-    assert "minimal.people.csv:3: agent: 'Lene Hansen' is no e-mail address" in done.err
+    assert "minimal.agents.csv:3: agent: 'Lene Hansen' is no e-mail address" in done.err
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
 def test_agents_are_read_in_the_encoding_of_a_spreadsheet(migration, encoding: str) -> None:
-    people = migration(tickets=TICKETS).with_name("minimal.people.csv")
+    people = migration(tickets=TICKETS).with_name("minimal.agents.csv")
     people.write_text("person;name;agent\nSøren Østergård;Søren Østergård;soren@b.example\n", encoding)
     assert agents.read(people) == {"søren østergård": "soren@b.example"}
 

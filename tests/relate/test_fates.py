@@ -117,7 +117,7 @@ def test_an_agent_of_whom_there_is_but_an_id_is_called_by_it(prepare, migration:
         tickets="ticket_id,requester_email\n1,ann@b.example\n",
         messages="ticket_id,author_id,direction,text\n1,5b10,outbound,x\n1,5b11,outbound,y\n1,5b11,inbound,z\n",
     )
-    path.with_suffix(".people.csv").write_text("person,name,agent\n5b10,,lene@b.example\n", "utf-8")
+    path.with_suffix(".agents.csv").write_text("person,name,agent\n5b10,,lene@b.example\n", "utf-8")
     (job,) = prepare(path, people__default_agent="m@b.example").parts.jobs()
     assert [(m.text, m.author_name, m.author.email) for m in job.messages] == [
         ("x", "5b10", "lene@b.example"),
@@ -263,6 +263,6 @@ def test_agents_are_named_by_any_letters(prepare, migration: Migration, name: st
         tickets="ticket_id,requester_email\n1,a@b.example\n",
         messages=f"ticket_id,direction,text,author_name\n1,outbound,hello,{name}\n",
     )
-    path.with_name("minimal.people.csv").write_text(f"person,agent\n{name},agent@b.example\n", "utf-8")
+    path.with_name("minimal.agents.csv").write_text(f"person,agent\n{name},agent@b.example\n", "utf-8")
     (job,) = prepare(path).parts.jobs()
     assert [message.author.email for message in job.messages] == ["agent@b.example"]

@@ -282,7 +282,7 @@ def test_an_agent_whom_the_user_has_named_is_known(migration: Migration, prepare
         messages="ticket_id,author_id,author_name,author_role,direction,text\n"
         "A,7,Lene,agent,outbound,x\nA,8,Xi,agent,outbound,y\n",
     )
-    path.with_suffix(".people.csv").write_text("person,name,agent\nLene,,lene@nordlys.example\n", "utf-8")
+    path.with_suffix(".agents.csv").write_text("person,name,agent\nLene,,lene@nordlys.example\n", "utf-8")
     ready = prepare(path, people__default_agent="migration@nordlys.example")
     found = [f for f in findings(ready) if f.name == "unknown_people"]
     assert [(f.table, f.count, [p.record for p in f.places]) for f in found] == [("messages", 1, [1])]
