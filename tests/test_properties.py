@@ -1,4 +1,4 @@
-"""What holds for every export, whatever stands in it."""
+"""Properties that hold for every export, whatever it contains."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ default_agent = "migration@nordlys.example"
 few = settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 many = settings(max_examples=400, derandomize=True, deadline=None)
 
-# NUL is no text, and a mark of the byte order within a cell is a finding in CSV alone.
+# NUL is not text, and a byte order mark inside a cell is an ambiguity in CSV only.
 letters = st.characters(exclude_categories=("Cs",), exclude_characters="\0\ufeff")
 pieces = st.sampled_from(
     ['"', '""', ",", ";", "\n", "\r\n", "\r", "'", "=1+1", "\\", '\\"', " ", "\u2028", "🙂", "a"]
@@ -62,13 +62,16 @@ exports = st.lists(st.one_of(rows, rows, rows, blank), min_size=1, max_size=6)
 
 @dataclass
 class Judged:
-    """`good` are cells by row, `fates` state and rules by row, `rejects` the rows of the file of rejects without
-    the reasons that name the file itself."""
+    """The result of judging tickets."""
 
     read: int
+    # Cells by row.
     good: dict[tuple[int, int], dict[str, Any]]
+    # States and rules by row.
     fates: dict[tuple[int, int], list[tuple[str, str]]]
+    # The rows of the file of rejects, without the reason columns that depend on the file itself.
     rejects: list[dict[str, str]]
+    # The file of rejects.
     path: Path
 
 
@@ -79,7 +82,7 @@ def folder() -> Iterator[Path]:
 
 
 def judged(place: Path, *names: str) -> Judged:
-    """The tickets of these files, as a dry run judges them alone."""
+    """The tickets of these files, judged as in a dry run."""
     path = place / "properties.toml"
     path.write_text(MIGRATION.format(files=list(names)), "utf-8")
     migration = config.load_migration(path)
@@ -166,7 +169,7 @@ def balanced(table: list[tuple[str, ...]]) -> None:
         assert all(len({state for state, _ in fates}) == 1 for fates in found.fates.values())
 
 
-# -- the proof
+# -- structure checks
 
 soup = st.lists(
     st.sampled_from([b"a", b"b", b",", b",", b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b" "])
@@ -177,7 +180,7 @@ soup = st.lists(
 
 @many
 @given(soup, st.sampled_from([64, 128, 1 << 19]))
-def test_what_is_proved_has_one_reading(data: bytes, chunk: int) -> None:
+def test_a_file_that_passes_its_structure_check_has_one_reading(data: bytes, chunk: int) -> None:
     data = b"a,b\n" + data
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("importer.read.csv.structure.CHUNK", chunk)
@@ -188,7 +191,7 @@ def test_what_is_proved_has_one_reading(data: bytes, chunk: int) -> None:
     try:
         frame = pl.scan_csv(io.BytesIO(data), infer_schema=False).collect()
     except pl.exceptions.PolarsError:
-        assert any(len(row) > 2 for row in table)  # which polars refuses itself
+        assert any(len(row) > 2 for row in table)  # polars itself refuses these
         return
     assert {len(row) for row in table} == {2}
     assert [tuple(cell or "" for cell in row) for row in frame.rows()] == [tuple(row) for row in table[1:]]
@@ -201,7 +204,9 @@ def test_what_is_proved_has_one_reading(data: bytes, chunk: int) -> None:
     st.sampled_from([64, 1 << 19]),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_rfc_4180_allows_is_proved(table: list[tuple[str, str]], chunk: int, newline: str) -> None:
+def test_what_rfc_4180_allows_passes_the_structure_check(
+    table: list[tuple[str, str]], chunk: int, newline: str
+) -> None:
     out = io.StringIO()
     csv.writer(out, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *table])
     with pytest.MonkeyPatch.context() as patch:
@@ -218,7 +223,7 @@ def test_what_rfc_4180_allows_is_proved(table: list[tuple[str, str]], chunk: int
     st.booleans(),
     st.data(),
 )
-def test_records_of_a_proved_file_are_found_in_its_bytes(
+def test_records_of_a_checked_file_are_found_in_its_bytes(
     table: list[tuple[str, str]], chunk: int, newline: str, ends: bool, data: st.DataObject
 ) -> None:
     out = io.StringIO()
@@ -250,7 +255,7 @@ def test_a_guarded_cell_comes_back_as_it_was(cell: str) -> None:
 @few
 @example([("", "", "a\rb", "", "", "=1", "\r")])
 @given(exports)
-def test_rejects_fed_in_unchanged_are_rejected_alike_and_double_nothing(table: list[tuple[str, ...]]) -> None:
+def test_unchanged_rejects_are_rejected_again_and_duplicate_nothing(table: list[tuple[str, ...]]) -> None:
     with folder() as place:
         (place / "t.csv").write_bytes(as_csv(table))
         first = judged(place, "t.csv")
@@ -264,13 +269,13 @@ def test_rejects_fed_in_unchanged_are_rejected_alike_and_double_nothing(table: l
 @few
 @example([("", "", "a\rb", "", "", "=1", "\r")])
 @given(exports)
-def test_mended_rejects_become_good(table: list[tuple[str, ...]]) -> None:
+def test_corrected_rejects_become_good(table: list[tuple[str, ...]]) -> None:
     with folder() as place:
         (place / "t.csv").write_bytes(as_csv(table))
         first = judged(place, "t.csv")
         if not first.rejects:
             return
-        mend(first.path)
+        correct(first.path)
         again = judged(place, "t.csv", str(first.path))
         assert again.rejects == []
         assert len(again.good) == len(first.good) + len(first.rejects)
@@ -282,18 +287,22 @@ def test_mended_rejects_become_good(table: list[tuple[str, ...]]) -> None:
 
 
 def same_blanks(text: str | None) -> str | None:
-    """Blanks at the edges as polars takes them off."""
+    """The text without surrounding blanks, as polars strips them."""
     return pl.Series([text], dtype=pl.String).str.strip_chars().replace("", None).item()
 
 
-def mend(path: Path) -> None:
-    """As its owner would: valid cells where they were not, an id of its own for each row."""
+def correct(path: Path) -> None:
+    """Correct all rows as a user would: with valid cells, and a distinct id for each row."""
     with path.open(encoding="utf-8", newline="") as stream:
         header, *table = csv.reader(stream, strict=True)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(header)
         for number, row in enumerate(table):
-            mended = dict(zip(header, row, strict=True))
-            mended |= {"ticket_id": f"mended {number}", "requester_email": "m@b.example", "status": "open"}
-            writer.writerow((mended | {"created_at": "2024-03-31T09:15:00Z"}).values())
+            corrected = dict(zip(header, row, strict=True))
+            corrected |= {
+                "ticket_id": f"corrected {number}",
+                "requester_email": "m@b.example",
+                "status": "open",
+            }
+            writer.writerow((corrected | {"created_at": "2024-03-31T09:15:00Z"}).values())

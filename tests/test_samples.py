@@ -1,4 +1,4 @@
-"""Each sample with one defect is caught by the rule it is named after, on the right line."""
+"""Each sample with one defect breaks the rule that it is named after, on the right line."""
 
 import csv
 import io
@@ -18,17 +18,17 @@ from importer.resources import SAMPLES
 BROKEN = sorted((SAMPLES / "broken").glob("*.csv"))
 SHAPES = {
     "messages.missing-column.csv": "1 column(s) of messages missing: ticket_id (required)",
-    "tickets.binary.csv": "tickets.binary.csv: is no CSV text",
+    "tickets.binary.csv": "tickets.binary.csv: is not CSV text (it contains NUL bytes)",
     "tickets.workbook.csv": "tickets.workbook.csv: is a ZIP archive or a workbook (.xlsx, .ods)",
-    "tickets.json-lines.csv": "tickets.json-lines.csv: is JSON, and CSV or Parquet is expected",
+    "tickets.json-lines.csv": "tickets.json-lines.csv: is JSON, but CSV or Parquet is expected",
     "tickets.no-header.csv": "tickets.no-header.csv:1: its first line looks like a row, not like a header "
     "(ann@example.com, 2024-01-02T10:00:00Z)",
-    "tickets.damaged.parquet": "tickets.damaged.parquet: is a damaged Parquet file",
-    "tickets.duplicate-header.csv": "1 header(s) stand more than once: 'Status'",
-    "tickets.empty.csv": "tickets.empty.csv: is empty",
-    "tickets.no-parquet.parquet": "tickets.no-parquet.parquet: is no Parquet file",
+    "tickets.damaged.parquet": "tickets.damaged.parquet: is a damaged or unsupported Parquet file",
+    "tickets.duplicate-header.csv": "1 header(s) occur more than once: 'Status'",
+    "tickets.empty.csv": "tickets.empty.csv: is empty; a header line is expected",
+    "tickets.no-parquet.parquet": "tickets.no-parquet.parquet: is not a Parquet file",
 }
-# Rows without a record: how many of each kind. A blank row stands before the footer of a report.
+# Rows without a record: how many of each kind. A blank row precedes the footer of a report.
 HARMLESS = {
     "messages.blank_row.csv": {"blank_row": 1},
     "messages.repeated_header.csv": {"repeated_header": 1},
@@ -40,7 +40,7 @@ HARMLESS = {
 
 
 def first_broken_line(broken: Path, table: str) -> int:
-    """The line, as an editor counts, on which the row begins whose bytes are the first to differ."""
+    """The line in an editor on which the first row with different bytes begins."""
     good = (SAMPLES / "export" / f"{table}.csv").read_bytes()
     pairs = zip_longest(broken.read_bytes().splitlines(), good.splitlines())
     differs = next(number for number, (has, should) in enumerate(pairs, 1) if has != should)
@@ -50,7 +50,7 @@ def first_broken_line(broken: Path, table: str) -> int:
 
 
 def first_different_line(broken: Path, table: str) -> int:
-    """The line, as an editor counts, on which the first row begins that the good sample does not have."""
+    """The line in an editor on which the first row begins that the good sample does not have."""
     if ".row." in broken.name:
         return first_broken_line(broken, table)
     good = list(csv.reader(io.StringIO((SAMPLES / "export" / f"{table}.csv").read_text("utf-8"), newline="")))
@@ -76,7 +76,7 @@ def test_a_defect_is_caught_by_its_rule(path: Path, prepare, tmp_path: Path) -> 
     rejected = [p for p in problems if p.state is State.REJECTED and p.rule not in WAITING]
     assert [p.rule for p in rejected if p.table == table] == [rule]
     problem = next(p for p in rejected if p.table == table)
-    # Two rows that share an id are both to blame.
+    # Of two rows that share an id, both are rejected.
     doubled = rule.endswith(".unique")
     assert problem.count == (2 if doubled else 1)
     if not doubled:
@@ -85,7 +85,7 @@ def test_a_defect_is_caught_by_its_rule(path: Path, prepare, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (SAMPLES / "broken" / "shape").iterdir()))
-def test_a_wrong_shape_stops_at_once(name: str, prepare) -> None:
+def test_a_file_with_a_wrong_structure_is_refused(name: str, prepare) -> None:
     path = SAMPLES / "broken" / "shape" / name
     with pytest.raises(SourceError) as caught:
         prepare(SAMPLES / "helpdesk.toml", **{f"source__{name.split('.')[0]}__files": [str(path)]})
@@ -109,7 +109,7 @@ def plan(ready: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", sorted((SAMPLES / "broken" / "harmless").iterdir()), ids=lambda p: p.stem)
-def test_a_row_without_a_record_is_left_out_and_counted(path: Path, prepare, tmp_path: Path) -> None:
+def test_a_row_without_a_record_is_skipped_and_counted(path: Path, prepare, tmp_path: Path) -> None:
     table, _, rule = path.stem.partition(".")
     good = prepare(SAMPLES / "helpdesk.toml")
     ready = prepare(SAMPLES / "helpdesk.toml", **{f"source__{table}__files": [str(path)]})
@@ -126,10 +126,10 @@ def test_a_row_without_a_record_is_left_out_and_counted(path: Path, prepare, tmp
 
 
 @pytest.mark.parametrize("path", sorted((SAMPLES / "broken" / "readable").iterdir()), ids=lambda p: p.name)
-def test_another_way_to_write_the_same_gives_the_same_plan(path: Path, prepare, tmp_path: Path) -> None:
+def test_another_dialect_of_the_same_data_gives_the_same_plan(path: Path, prepare, tmp_path: Path) -> None:
     good = plan(prepare(SAMPLES / "helpdesk.toml"))
     ready = prepare(SAMPLES / "helpdesk.toml", source__tickets__files=[str(path)])
-    if "cp1252" in path.name:  # an emoji has no place in it
+    if "cp1252" in path.name:  # it has no emoji
         good = [(id_, _in_cp1252(subject), *rest) for id_, subject, *rest in good]
     assert plan(ready) == good
     problems, _ = rejects.write(ready.tables, ready.related.fates, tmp_path)
@@ -141,8 +141,8 @@ def _in_cp1252(text: str | None) -> str | None:
     return None if text is None else text.encode("cp1252", "replace").decode("cp1252")
 
 
-def test_a_broken_line_is_told_where_an_editor_shows_it(prepare, tmp_path: Path) -> None:
-    """Spelt out for one file, since the other lines are worked out."""
+def test_a_broken_row_has_its_line_in_an_editor(prepare, tmp_path: Path) -> None:
+    """An explicit line for one file, since the other lines are computed."""
     path = SAMPLES / "broken" / "messages.row.quotes.csv"
     ready = prepare(SAMPLES / "helpdesk.toml", source__messages__files=[str(path)])
     problems, _ = rejects.write(ready.tables, ready.related.fates, tmp_path)

@@ -1,10 +1,11 @@
-"""Attachments that Dixa cannot fetch, as far as their address tells: it fetches without a login."""
+"""Recognise by their URL attachments that Dixa cannot fetch, because they need a login."""
 
 import re
 
-# Paths under which helpdesks keep attachments for those who are logged in, or for whom a token is sent:
-# Jira (/secure/attachment/, /rest/api/3/attachment/), Front (api2.frontapp.com), Help Scout and Freshdesk
-# attachments by API, Zendesk with private attachments (/attachments/token/ stays open where they are not).
+# URLs of attachments that helpdesks serve only after a login or with a token: Jira (/secure/attachment/,
+# /rest/api/3/attachment/), Front (api2.frontapp.com), Help Scout's API, Salesforce
+# (/servlet/servlet.FileDownload), and Zendesk with private attachments (without them, /attachments/token/
+# needs no login).
 _BEHIND_LOGIN = re.compile(
     r"^https?://(?:[^/]*\.atlassian\.net/|[^/]*/secure/attachment/|[^/]*/rest/api/\d+/attachment/"
     r"|api\d?\.frontapp\.com/|api\.helpscout\.net/|[^/]*/servlet/servlet\.FileDownload"
@@ -14,5 +15,5 @@ _BEHIND_LOGIN = re.compile(
 
 
 def needs_login(url: str) -> bool:
-    """Whether an address is known to answer only those who are logged in."""
+    """Whether a URL is known to need a login."""
     return _BEHIND_LOGIN.match(url) is not None

@@ -1,0 +1,1 @@
+"""Parse the text of a cell to a value. Pure."""

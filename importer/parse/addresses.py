@@ -1,4 +1,5 @@
-"""E-mail addresses and URLs in cells: what one is, and how to find it in a name, a list or a link. Pure."""
+"""E-mail addresses and URLs in cells: their syntax, and how to extract them from names, lists and links.
+Pure."""
 
 import re
 
@@ -8,7 +9,7 @@ from importer.parse.distinct import Cells, map_distinct
 from importer.parse.fastpath import CellTransform
 from importer.parse.lists import cell_items
 
-# The addr-spec of RFC 5321 without its quoted and literal forms; in ASCII, since Dixa says nothing of others.
+# The addr-spec of RFC 5321 without its quoted and literal forms; ASCII only, since Dixa documents no others.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 
 
@@ -21,13 +22,13 @@ EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+$"
 URL = r"^https?://[^\s/?#]+[^\s]*$"
 
 
-# One address with the name that it may have in front: quoted, or without signs that could part two of them.
+# One address with an optional name in front: quoted, or without characters that could separate two addresses.
 _NAMED = r"""^\s*(?:"[^"]*"\s*|[^<>@]*|[^<>,;]*)<\s*(?:mailto:)?([^<>\s,;]+@[^<>\s,;]+)\s*>[\s,;]*$"""
 
 
 def _address(cells: pl.Series) -> pl.Series:
-    """The address out of `Name <a@b.c>` or `mailto:a@b.c`; a cell of several stays as it is."""
-    # Most columns hold bare addresses, and the pattern is dear.
+    """The address in `Name <a@b.c>` or `mailto:a@b.c`. Cells with several addresses stay unchanged."""
+    # Most columns contain only bare addresses, and the pattern is expensive.
     if _is_bare(cells).all():
         return cells
     inner = cells.str.extract(_NAMED, 1)
@@ -51,13 +52,13 @@ def _addresses(cells: pl.Series) -> pl.Series:
 _SIGNS = re.compile("""[<",;|]|mailto:""")
 
 
-# What stands between two separators, which within quotes and angle brackets are none.
+# The text between two separators. Inside quotes and angle brackets, these characters do not separate.
 _PIECE = re.compile(r"""(?:"[^"]*"|<[^<>]*>|[^,;|\n])+""")
 
 
 def _listed(cell: str) -> str:
-    """The addresses of a cell, a line each. What has no `@` is a part of the name behind it, or else an item
-    that is no address."""
+    """The addresses of a cell, one per line. Text without an `@` is part of the name that follows it, or else
+    an item that is not an address."""
     bracketed = cell.strip().startswith("[") and cell.strip().endswith("]")
     items = cell_items(cell) if bracketed else _PIECE.findall(cell)
     if items is None:
@@ -74,20 +75,21 @@ def _listed(cell: str) -> str:
     return "\n".join(_address(pl.Series(kept, dtype=pl.String)))
 
 
-# Addresses of a cell, however they are parted and named.
+# All addresses of a cell, one per line, without names.
 ADDRESSES = CellTransform(
     lambda cells: map_distinct(cells, _addresses), lambda cell: ~cell.str.contains("""[<",;|]|mailto:""")
 )
 
 
 def _first(lists: pl.Series) -> pl.Series:
-    """The first line with an `@`, and of several addresses on it the first; else the first line."""
+    """The first line with an `@`, or the first address if that line has several; else the first line."""
     line = lists.str.extract(r"(?m)^([^\r\n]*@[^\r\n]*)$", 1)
     several = line.str.contains(r"@.*\s.*@|^\[").fill_null(value=False)
     address = line.str.extract(r"""([^\s,;\[\]"'<>]+@[^\s,;\[\]"'<>]+)""", 1).zip_with(several, line)
     return address.zip_with(address.is_not_null(), lists.str.extract(r"^([^\n]+)", 1))
 
 
+# The first address of a cell, without its name.
 FIRST_ADDRESS = CellTransform(
     lambda cells: map_distinct(map_distinct(cells, _addresses), _first),
     lambda cell: ~cell.str.contains("""[<",;|\\s\\[]|mailto:"""),

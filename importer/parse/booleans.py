@@ -1,4 +1,4 @@
-"""Words for yes and no → booleans. Pure."""
+"""Words for true and false in cells. Pure."""
 
 import polars as pl
 

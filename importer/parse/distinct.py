@@ -1,5 +1,5 @@
-"""Work on a column's cells, done where it has to be done: on the different ones of many that are alike, on
-those that a cheap look leaves over. Pure; the results are those of the work on every cell."""
+"""Do expensive work only on those cells of a column that need it: on its distinct values, or on cells that a
+cheap test leaves over. Pure. The results equal those of the work on every cell."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,15 +9,16 @@ import polars as pl
 Change = Callable[[pl.Series], pl.Series]
 Cells = TypeVar("Cells", pl.Series, pl.Expr)
 
+# So many first cells show whether values repeat. Shorter columns are not worth the test.
 _SAMPLE = 2_000
-# Where a text that begins with a blank stands in the order of bytes: before the first sign of ASCII, or
-# among Unicode's other blanks.
+# Texts that begin with a blank sort before the first visible character of ASCII, or among Unicode's other
+# blanks.
 _FIRST_SIGN = "!"
 _WIDE_BLANKS = (("\u0085", "\u00a1"), ("\u1680", "\u1681"), ("\u2000", "\u2060"), ("\u3000", "\u3001"))
 
 
 def map_distinct(cells: pl.Series, change: Change) -> pl.Series:
-    """Every cell changed; `change` looks at each alone, and leaves null what is null."""
+    """The cells after `change`, which must treat each cell independently of others and keep nulls."""
     if not _are_alike(cells):
         return change(cells)
     different = cells.drop_nulls().unique()
@@ -28,7 +29,8 @@ def map_distinct(cells: pl.Series, change: Change) -> pl.Series:
 
 
 def test_distinct(cells: pl.Series, test: Change) -> pl.Series:
-    """Which cells the test is true for; it looks at each alone, and a null is none."""
+    """Whether `test` is true for each cell; it must treat each cell independently of others. False for
+    nulls."""
     if not _are_alike(cells):
         return test(cells).fill_null(value=False)
     different = cells.drop_nulls().unique()
@@ -37,8 +39,8 @@ def test_distinct(cells: pl.Series, test: Change) -> pl.Series:
 
 
 def rows_where_all(rows: pl.Series, test: Callable[[str, pl.Series], pl.Series]) -> pl.Series:
-    """Which rows (structs) pass the test in every column; it takes a column's name and its cells. In most
-    files the first column alone says that no row does."""
+    """Whether each row (a struct) passes `test` in every column; `test` takes the name and the cells of a
+    column. In most files no row passes in the first column, so the others are not tested."""
     found = ~all_false(rows)
     for name in rows.struct.fields:
         found &= test(name, rows.struct.field(name)).fill_null(value=False)
@@ -55,12 +57,12 @@ def all_false(cells: Cells) -> Cells:
 
 
 def strip_cells(cells: pl.Series) -> pl.Series:
-    """Without blanks at the edges; null where nothing is left."""
+    """The cells without surrounding blanks; null where nothing is left."""
     return map_distinct(cells, _stripped)
 
 
 def null_if_blank(texts: pl.Series) -> pl.Series:
-    """Null for texts of blanks alone; the others stay as they are."""
+    """The texts, with null for those that contain only blanks."""
     suspects = may_be_blank(texts)
     if not suspects.any():
         return texts
@@ -70,7 +72,7 @@ def null_if_blank(texts: pl.Series) -> pl.Series:
 
 
 def may_be_blank(texts: Cells) -> Cells:
-    """False for texts that begin with a sign that one can see."""
+    """False for texts that begin with a visible character."""
     found = texts < _FIRST_SIGN
     for first, after in _WIDE_BLANKS:
         found |= (texts >= first) & (texts < after)

@@ -1,14 +1,14 @@
-"""Two ways to evaluate the same rows: with all work on every cell, or with none where polars alone shows
-that there is nothing to do. Pure.
+"""Two ways to evaluate the same rows: do all work on every cell, or do none where polars alone shows that
+none is needed. Pure.
 
-Most cells of an export need no work: no blanks at their edges, spelled as the schema has them, no rule
-broken. Work that passes through Python costs several times what polars needs to read such cells. So the
-expressions of a table are built twice. Those of `FullEvaluator` do all work. Those of `FastEvaluator` do
-none, and show for which rows that is right. The other rows then go through the full expressions. The result
-is the same either way.
+Most cells of an export need no work: they have no surrounding blanks, are spelled as in the schema, and break
+no rule. Work in Python takes several times as long as polars needs to read such cells. So the expressions of
+a table are built twice. Those of `FullEvaluator` do all work. Those of `FastEvaluator` do none, and show for
+which rows that is correct. The other rows then go through the full expressions. Both ways give the same
+result.
 
-Measured with tests/bench/judge.py on 5 million messages (medians of three, processor seconds, with the fast
-way and without): CSV 14.3 and 16.6, CSV with defects 18.3 and 22.8, Parquet 14.5 and 17.6.
+Measured with tests/bench/judge.py on 5 million messages (medians of three runs, processor seconds, with the
+fast path and without it): CSV 14.3 and 16.6, CSV with defects 18.3 and 22.8, Parquet 14.5 and 17.6.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,19 +26,21 @@ def _same(cell: pl.Expr) -> pl.Expr:
 
 @dataclass(frozen=True, slots=True)
 class CellTransform:
-    """What is done to each cell of a column, independent of other cells. Null stays null."""
+    """A transform of each cell of a column, independent of other cells. Null stays null."""
 
-    # Does it.
+    # The transform, in full.
     apply: Change
-    # True for cells of which polars alone can tell what becomes of them (`passthrough`). It may be false for
-    # such cells too, and must be false for all others.
+    # True only for cells for which `passthrough` gives the result of `apply`. It may be false for some of
+    # them.
     already_clean: Callable[[pl.Expr], pl.Expr]
-    # What becomes of an already clean cell, without Python: mostly the cell itself.
+    # The result for an already clean cell, without Python: usually the cell itself.
     passthrough: Callable[[pl.Expr], pl.Expr] = _same
+    # The type of the result.
     dtype: pl.DataType | type[pl.DataType] = pl.String
 
 
 Columns = Sequence[str] | Sequence[pl.Expr]
+# The value of `Evaluator.rows` where nothing is found.
 NO = pl.lit(value=False)
 
 
@@ -46,8 +48,8 @@ class Evaluator(Protocol):
     """Builds expressions on cells."""
 
     def transform(self, cell: pl.Expr, transform: CellTransform, *, checked_later: bool = False) -> pl.Expr:
-        """The transformed cell. With `checked_later` some later transform or rule already fails to pass every
-        cell that this one would change, so that this one need not look."""
+        """The transformed cell. `checked_later` says that a later transform or rule fails for every cell that
+        this one would change, so that this one need not test it."""
         ...
 
     def test(self, cell: pl.Expr, test: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
@@ -55,26 +57,29 @@ class Evaluator(Protocol):
         ...
 
     def rows(self, columns: Columns, found: Change, *, none: pl.Expr, value: pl.Expr = NO) -> pl.Expr:
-        """What is found in rows (structs of these columns). Where `none` is true it is `value`."""
+        """The result of `found` on rows (structs of these columns). It must be `value` where `none` is
+        true."""
         ...
 
     def learned(
         self, frame: pl.LazyFrame, name: str, learn: Callable[[pl.Series], CellTransform]
     ) -> CellTransform:
-        """The transform of a column, learned from some of its cells; the others are assumed to be alike."""
+        """The transform of a column, learned from some of its cells."""
         ...
 
     def plain(self) -> list[pl.Expr]:
-        """`_plain`: whether a row needs none of the work that was asked for up to now."""
+        """`_plain`: whether a row needs none of the work requested so far. Empty where all work is done."""
         ...
 
 
+# The column that says whether a row needs no work.
 PLAIN = "_plain"
+# A transform is learned from so many cells.
 _EXAMPLES = 200
 
 
 class FullEvaluator:
-    """Does all work."""
+    """Builds expressions that do all work."""
 
     def transform(self, cell: pl.Expr, transform: CellTransform, *, checked_later: bool = False) -> pl.Expr:
         del checked_later
@@ -104,8 +109,8 @@ class FullEvaluator:
 
 @dataclass(slots=True)
 class FastEvaluator:
-    """Does no work on one frame, and collects the conditions under which that is right for a row. `known` is
-    what earlier frames have taught."""
+    """Builds expressions that do no work on one frame, and collects the conditions under which that is
+    correct for a row. `known` are the transforms learned from earlier frames."""
 
     known: dict[str, CellTransform] = field(default_factory=dict)
     _conditions: list[pl.Expr] = field(default_factory=list)

@@ -1,8 +1,8 @@
-"""ISO 8601 as text → instants in UTC, with what is wrong where there is none. Pure.
+"""Parse ISO 8601 texts to instants in UTC, with a state for those that fail. Pure.
 
-Most cells of a column are written alike: nineteen characters of date and clock, then a fraction and a zone of
-which few are different. These are read with a fixed format, which is several times faster than the pattern
-that reads all forms; the pattern reads the others.
+Most cells of a column have the same form: 19 characters of date and time, then one of a few fractions and
+zones. These are parsed with a fixed format, which is several times faster than the pattern for all forms. The
+pattern parses the others.
 """
 
 import re
@@ -19,8 +19,10 @@ _DIGITS = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}"
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
 _FRACTION = r"(?P<fraction>[.,]\d{1,9})?"
 _TAIL = rf"^{_FRACTION}\s*{_ZONE}$"
+# Python's calendar ends with the year 9999; the last year is left as a margin for time zones.
 _YEARS = (1, 9998)
-_LOOKED_AT = 200  # cells
+# The commonest form is that of so many first cells.
+_LOOKED_AT = 200
 _FIRST, _LAST = map(datetime.fromisoformat, ("0001-01-01", "9998-12-31T23:59:59"))
 _WHOLE = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})"
@@ -29,8 +31,9 @@ _WHOLE = (
 
 
 class InstantState(IntEnum):
-    """What became of a cell: an instant (or nothing stood there), no time at all, or a time that is no
-    instant, since its zone is not known or the clock of its zone skips it."""
+    """The result for a cell: READ for an instant or an empty cell, NO_TIME for a text that is not a time,
+    NO_INSTANT for a time whose zone is not known, or that does not exist in its zone because the clock goes
+    forward."""
 
     READ = 0
     NO_TIME = 1
@@ -41,8 +44,8 @@ DTYPE = pl.Struct({"at": pl.Datetime("us", "UTC"), "state": pl.UInt8, "twice": p
 
 
 def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
-    """`at`, `state` (State) and `twice`, whether the clock of `timezone` shows this time twice (it is read as
-    the earlier one). `timezone` is that of times that name none."""
+    """`at`, `state` (InstantState) and `twice`, as structs: `twice` says that the clock of `timezone` shows
+    this time twice, and `at` is the earlier one. `timezone` applies to times without a zone."""
     if (pattern := _pattern(cells, timezone)) is not None:
         cell = pl.col("cell")
         alike = (
@@ -53,7 +56,6 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
         if alike["all"].all():
             return alike["read"].alias(cells.name)
     frame = _alike(cells)
-    # No calendar that this program hands times to goes further.
     years = pl.col("naive").dt.year()
     in_reach = pl.when(years.is_between(*_YEARS)).then("naive")
     others = frame.filter(pl.col("naive").is_null() & pl.col("cell").is_not_null())
@@ -81,7 +83,8 @@ def instants(cells: pl.Series, timezone: str | None) -> pl.Series:
 
 
 def reading(timezone: str | None, examples: pl.Series) -> CellTransform:
-    """The work of reading a column; cells that are written like the examples are spared."""
+    """The transform of a column to instants. Cells in the commonest form of the examples count as already
+    clean."""
     pattern = _pattern(examples, timezone)
 
     def exact(cells: pl.Series) -> pl.Series:
@@ -94,12 +97,15 @@ def reading(timezone: str | None, examples: pl.Series) -> CellTransform:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """How most times of a column are written: `form` for polars, the `tail` behind date and clock, and what
-    that says of the zone: `minutes` east of Greenwich, or the times are those of `timezone`."""
+    """The form in which most times of a column are written."""
 
+    # The format for polars, with the tail.
     form: str
+    # The text after date and time: a zone, or nothing.
     tail: str
+    # The offset of the zone, in minutes east of Greenwich.
     minutes: int
+    # The time zone of times without a zone.
     timezone: str | None = None
 
     def _naive(self, cell: pl.Expr) -> pl.Expr:
@@ -116,7 +122,7 @@ class _Pattern:
         return _read(at)
 
     def fits(self, cell: pl.Expr) -> pl.Expr:
-        """Times of this pattern that are there once in their zone."""
+        """Whether a cell has this form, and its time exists exactly once in its zone."""
         naive = self._naive(cell)
         digits = _DIGITS.replace("[T ]", self.form[8])
         fits = cell.str.contains(f"^{digits}{re.escape(self.tail)}$") & naive.is_between(_FIRST, _LAST)
@@ -132,7 +138,7 @@ def _read(at: pl.Expr) -> pl.Expr:
 
 
 def _pattern(cells: pl.Series, timezone: str | None) -> _Pattern | None:
-    """The commonest among the first cells; None where these have a fraction, or are no times."""
+    """The commonest form among the first cells; None where they have fractions, or are not times."""
     there = cells.drop_nulls().head(_LOOKED_AT)
     if there.is_empty():
         return None
@@ -147,8 +153,8 @@ def _pattern(cells: pl.Series, timezone: str | None) -> _Pattern | None:
 
 
 def _alike(cells: pl.Series) -> pl.DataFrame:
-    """`row`, `cell`, and of cells in the commonest form `naive` (with its fraction) and `minutes` of the
-    zone."""
+    """`row` and `cell`, and for cells that the fixed format reads `naive` (with its fraction) and the
+    `minutes` of the zone."""
     cell = pl.col("cell")
     frame = cells.alias("cell").to_frame().with_row_index("row")
     head = cell.str.slice(0, _FIXED_LENGTH).str.replace(" ", "T", literal=True)
@@ -166,7 +172,7 @@ def _alike(cells: pl.Series) -> pl.DataFrame:
 
 
 def _odd(cells: pl.Series) -> pl.Series:
-    """Cells that a fixed format would take, blanks for digits and all, and the pattern would not."""
+    """Cells that the fixed format would accept by mistake, such as cells with blanks for digits."""
     return ~cells.str.contains(f"^{_DIGITS}")
 
 
@@ -191,7 +197,7 @@ def _micros(fraction: pl.Expr) -> pl.Expr:
 
 
 def _minutes(zone: pl.Expr) -> pl.Expr:
-    """East of Greenwich; null without a zone."""
+    """The offset in minutes east of Greenwich; null without a zone."""
     sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
     digits = zone.str.replace_all(r"[^0-9]", "")
     hours, minutes = (digits.str.slice(n, 2).cast(pl.Int64, strict=False).fill_null(0) for n in (0, 2))

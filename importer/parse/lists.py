@@ -1,4 +1,4 @@
-"""Lists in cells: JSON, Python literals, or text with separators → lists of texts. Pure."""
+"""Parse lists in cells: JSON, Python literals, or text with separators. Pure."""
 
 from functools import lru_cache
 
@@ -10,7 +10,8 @@ from importer.parse.nested import parsed
 
 def cell_items(cell: str) -> list[str] | None:
     """The items of a list in a cell: JSON (`["a"]`), Python (`['a']`), or text between commas, semicolons,
-    bars or line ends; a blank between two URLs parts them too. None for brackets that hold no list."""
+    bars or line ends. Blanks separate URLs too. None for brackets that do not contain a list of texts or
+    numbers."""
     cell = cell.strip()
     if cell.startswith("[") and cell.endswith("]"):
         return _bracketed(cell)
@@ -30,7 +31,7 @@ def _bracketed(cell: str) -> list[str] | None:
 
 
 def _urls(cell: str) -> list[str]:
-    """URLs may hold commas, semicolons and bars: only one of these before the next `http` parts them."""
+    """Split URLs. They may contain commas, semicolons and bars, which separate only in front of `http`."""
     items: list[str] = []
     for part in cell.split():
         start = 0
@@ -43,8 +44,8 @@ def _urls(cell: str) -> list[str]:
 def _lists(cells: pl.Series) -> pl.Series:
     there = cells.is_not_null()
     given = cells.filter(there)
-    # Most cells hold one item, and most columns of lists are mostly empty: the empty ones all take the null
-    # behind the last list.
+    # Most cells have one item, and most columns of lists are mostly empty: all empty cells take the null
+    # after the last list.
     several = given.str.contains(_SEVERAL) | (given == "")
     lists = given.to_frame("x").select(pl.concat_list("x")).to_series()
     if several.any():
@@ -58,10 +59,11 @@ def _lists(cells: pl.Series) -> pl.Series:
     return lists.gather(places)
 
 
-# What parts the items of a list, or stands around them.
+# Characters that separate the items of a list or enclose them.
 _SEVERAL = r"[\n|;,\s]|^\["
 
 
+# Lists such as tags repeat, so their items are cached.
 _known_items = lru_cache(1 << 16)(cell_items)
 
 

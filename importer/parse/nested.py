@@ -1,4 +1,4 @@
-"""Values inside of cells of JSON or of Python literals, reached by a path. Pure."""
+"""Values inside cells of JSON or Python literals, found by path. Pure."""
 
 import ast
 import json
@@ -9,12 +9,12 @@ import polars as pl
 
 
 def as_json(value: pl.Expr) -> pl.Expr:
-    """A list or struct as JSON. polars encodes structs alone, so it is wrapped in one and taken out."""
+    """A list or struct as JSON. polars only encodes structs, so the value is wrapped in one."""
     return pl.struct(value.alias("x")).struct.json_encode().str.slice(len('{"x":')).str.head(-1)
 
 
 def inside(cell: pl.Expr, steps: Sequence[str]) -> pl.Expr:
-    """What a path leads to in a cell of JSON (or of Python's way of writing it), as text; lists as JSON."""
+    """The value at a path in a JSON or Python cell as text, and lists as JSON; null where there is none."""
 
     def read(cells: pl.Series) -> pl.Series:
         return pl.Series(cells.name, [text_inside(text, steps) for text in cells], dtype=pl.String)
@@ -23,6 +23,8 @@ def inside(cell: pl.Expr, steps: Sequence[str]) -> pl.Expr:
 
 
 def text_inside(cell: str | None, steps: Sequence[str]) -> str | None:
+    """The value at a path in one cell, as text. The step `[]` collects the rest of the path from all items of
+    a list, as a JSON list. None where there is no value."""
     value = parsed(cell)
     for number, step in enumerate(steps):
         if step == "[]":
@@ -48,7 +50,7 @@ def _inside_value(value: Any, steps: Sequence[str]) -> str | None:
 
 
 def _dotted(value: Mapping[str, Any], steps: Sequence[str]) -> str | None:
-    """What stands under a key that has dots itself."""
+    """The value under a key that contains dots itself."""
     for count in range(len(steps), 1, -1):
         if (key := ".".join(steps[:count])) in value:
             return _inside_value(value[key], steps[count:])
@@ -56,7 +58,7 @@ def _dotted(value: Mapping[str, Any], steps: Sequence[str]) -> str | None:
 
 
 def parsed(cell: str | None) -> Any:
-    """The value that a cell of JSON or of a Python literal holds; None for other texts."""
+    """The list or object that a cell contains as JSON or Python literal; None for other texts."""
     if not cell or cell.lstrip()[:1] not in ("{", "["):
         return None
     for parse in (json.loads, ast.literal_eval):
@@ -68,6 +70,7 @@ def parsed(cell: str | None) -> Any:
 
 
 def as_text(value: Any) -> str | None:
+    """A parsed value as the text of a cell; None for an empty one."""
     if value is None or value == "":
         return None
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Phone numbers as people write them → E.164. Pure."""
+"""Convert phone numbers to E.164. Pure."""
 
 import re
 
@@ -9,7 +9,8 @@ from importer.parse.fastpath import CellTransform
 
 
 def phone(region: str | None) -> CellTransform:
-    """E.164, where the number can be read; `region` is the country of those without a country code."""
+    """The transform to E.164. Numbers that cannot be parsed stay unchanged. `region` is the country of
+    numbers without a country code."""
 
     def read(cells: pl.Series) -> pl.Series:
         known = {text: _phone(text, region) for text in cells.unique() if text is not None}

@@ -1,7 +1,7 @@
-"""Times in the forms that exports give them → ISO 8601 as text. Pure.
+"""Convert times in the formats of exports to ISO 8601 text. Pure.
 
-A form is decided for a whole column, by what its cells show, and never for a single cell: `04-08-15` reads
-the same in all rows. Where no cell shows which of day and month comes first, it is not decided here at all.
+The format is decided for a complete column, never for a single cell: `04-08-15` means the same in all rows.
+Where no cell shows whether day or month comes first, the column stays undecided.
 """
 
 import re
@@ -16,6 +16,8 @@ from polars.expr.struct import ExprStructNameSpace
 
 
 class Form(StrEnum):
+    """A format of times, by its name in the migration file."""
+
     ISO = "iso"
     DMY = "dmy"
     MDY = "mdy"
@@ -29,19 +31,20 @@ class Form(StrEnum):
 
 ORDERS = (Form.DMY, Form.MDY)
 
+# How messages describe the formats.
 IN_WORDS = {
     Form.ISO: "ISO 8601",
     Form.DMY: "day before month",
     Form.MDY: "month before day",
     Form.YMD: "year, month, day",
-    Form.NAMED: "with the month's name",
+    Form.NAMED: "dates with month names",
     Form.EPOCH_S: "seconds since 1970",
     Form.EPOCH_MS: "milliseconds since 1970",
     Form.EPOCH_US: "microseconds since 1970",
-    Form.EXCEL: "days as a spreadsheet counts them",
+    Form.EXCEL: "day numbers of a spreadsheet",
 }
 
-# Languages whose month names are known; a name that means different months in two of them is left out.
+# Languages of month names. A name that means different months in two of them is not used.
 _LANGUAGES = ("en", "da", "sv", "nb", "de", "nl", "fr", "es", "pt", "it", "fi", "pl", "cs", "is")
 
 _CLOCK = (
@@ -64,36 +67,42 @@ _MONTH_FIRST = _WEEKDAY + _MONTH + r"\s*" + _DAY + r",?\s+(?P<year>\d{4})" + _CL
 _ISO = r"^\s*\d{4}-\d{2}-\d{2}(?:[T ]+\d{2}:\d{2}|\s*$)"
 _EPOCHS = {Form.EPOCH_S: 10, Form.EPOCH_MS: 13, Form.EPOCH_US: 16}
 _PER_SECOND = {Form.EPOCH_S: 1, Form.EPOCH_MS: 1_000, Form.EPOCH_US: 1_000_000}
-_EXCEL_DAYS = (20_000, 80_000)  # 1954 to 2119
+# Day numbers of the years 1954 to 2119; others are taken for plain numbers.
+_EXCEL_DAYS = (20_000, 80_000)
 _YEAR_FIRST = _NUMERIC.replace(r"\d{1,4}", r"\d{4}", 1)
 _MONTHS, _DAYS = 12, 31
-_YEARS = 20  # longer than any export, shorter than a month
-_SLIPS = 10  # cells of one order beside which a single one of the other is taken for a slip
-# Two digits of a year: up to 69 they are of this century (POSIX strptime, %y).
+# More years than an export covers, and fewer than the days of a month.
+_YEARS = 20
+# A column has an order of day and month if more than this many cells show it for each that shows another
+# order.
+_SLIPS = 10
+# Years of two digits from this one on are 19.., others 20.. (POSIX strptime, %y).
 _CENTURY = 69
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The form of a column, and how many cells of those looked at have it. For an order of day, month and
-    year: `shown_by` cells that can only be this one, `contrary` counts those that can only be another, and
-    `unclear` are the orders that are left where the cells do not decide."""
+    """The format of a column of times."""
 
     form: Form
+    # How many of the cells that were looked at have this format.
     matching: int
     looked_at: int
+    # Examples of cells that only fit this order of day, month and year (of both orders, where they conflict).
     shown_by: tuple[str, ...] = ()
+    # How many cells only fit another order.
     contrary: int = 0
+    # The possible orders where the cells do not decide; empty where they do.
     unclear: tuple[Form, ...] = ()
 
 
 def decide(cells: Sequence[str]) -> Decision:
-    """The form of a column by its cells, empty ones left out."""
+    """The format of a column by its cells. Empty cells are ignored."""
     column = pl.Series("cell", cells, dtype=pl.String).drop_nulls()
     is_iso = column.str.contains(_ISO)
     iso = int(is_iso.sum())
     if iso * 2 >= len(column):
-        # Hours or days of one digit are no ISO 8601; what reads those reads the others too.
+        # Hours or days of one digit are not ISO 8601. YMD reads both.
         short = int(column.filter(~is_iso).str.contains(_YEAR_FIRST).sum())
         return Decision(Form.YMD if short else Form.ISO, iso + short, len(column))
     counts = {
@@ -114,7 +123,7 @@ def decide(cells: Sequence[str]) -> Decision:
 
 
 def _order(column: pl.Series, numeric: int) -> Decision:
-    """Which of year, day and month comes first, by the cells in which only one can be."""
+    """The order of year, month and day, by the cells that fit only one order."""
     parts = (
         column.to_frame("cell")
         .select("cell", part=pl.col("cell").str.extract_groups(_NUMERIC))
@@ -138,8 +147,9 @@ def _order(column: pl.Series, numeric: int) -> Decision:
 
 
 def _place_of_year(parts: pl.DataFrame) -> Decision:
-    """Where all parts have two digits: YMD if the year comes first, else any other form. A day runs through
-    the month, and no export through as many years."""
+    """The position of the year where all parts have two digits: YMD if it comes first, else another form.
+    Cells that fit only one order decide. Otherwise the part with many different values is the day, since no
+    export covers as many years."""
     no_day = {name: ~pl.col(name).is_between(1, _DAYS) for name in "ac"}
     last = ~no_day["a"] & (no_day["c"] | (pl.col("b") > _MONTHS))
     shown = _between(parts, {Form.DMY: last, Form.YMD: no_day["a"] & ~no_day["c"]})
@@ -155,8 +165,8 @@ def _place_of_year(parts: pl.DataFrame) -> Decision:
 
 
 def _between(parts: pl.DataFrame, only: Mapping[Form, pl.Expr]) -> Decision:
-    """One of two orders, by the cells that can only be it; those that can only be the other have to be few,
-    as slips are."""
+    """One of two orders, by the cells that fit only that one. Few cells may fit only the other one, as
+    errors."""
     cells = {form: parts.filter(proof)["cell"] for form, proof in only.items()}
     more = max(only, key=lambda form: len(cells[form]))
     (fewer,) = only.keys() - {more}
@@ -170,7 +180,7 @@ def _between(parts: pl.DataFrame, only: Mapping[Form, pl.Expr]) -> Decision:
 
 
 def to_iso(cell: pl.Expr, form: Form) -> pl.Expr:
-    """The cells as ISO 8601; one that is not of this form stays as it is."""
+    """The cells in ISO 8601. Cells in another format stay unchanged."""
     if form is Form.ISO:
         return cell
     if form is Form.NAMED:
@@ -197,7 +207,7 @@ def _numeric(cell: pl.Expr, form: Form) -> pl.Expr:
         Form.YMD: ("a", "b", "c"),
     }[form]
     read = _iso(part, part.field(year), part.field(month), part.field(day))
-    # What begins with a year of four digits is of no other order.
+    # A cell that begins with a year of four digits has the order YMD only.
     return read if form is Form.YMD else pl.when(part.field("a").str.len_chars() <= 2).then(read)
 
 
@@ -212,7 +222,7 @@ def _named(cell: pl.Expr) -> pl.Expr:
 
 
 def _iso(part: ExprStructNameSpace, year: pl.Expr, month: pl.Expr, day: pl.Expr) -> pl.Expr:
-    """The parts put together; null where one of them is missing."""
+    """The text in ISO 8601 from its parts; null where the date lacks one."""
     century = (
         pl.when(year.cast(pl.Int64, strict=False) >= _CENTURY).then(pl.lit("19")).otherwise(pl.lit("20"))
     )
@@ -242,7 +252,7 @@ def _iso(part: ExprStructNameSpace, year: pl.Expr, month: pl.Expr, day: pl.Expr)
 
 @cache
 def _months() -> dict[str, str]:
-    """Month names and their short forms in lower case → two digits (CLDR, by Babel)."""
+    """Two digits for each month name and abbreviation, in lower case (CLDR, from Babel)."""
     found: dict[str, set[int]] = {}
     for language in _LANGUAGES:
         for width in ("wide", "abbreviated"):

@@ -1,6 +1,6 @@
-"""Export files become lazy frames of the canonical columns, every cell text.
+"""Export files become lazy frames of the canonical columns. Every cell is text.
 
-The only folder that knows CSV from Parquet. A wrong *shape* (no such file, no such column, a duplicate
-header, something that is no table) raises SourceError, with everything that is wrong named at once. Wrong
-*data* is passed on as it is, for `validate` to judge.
+This is the only folder that distinguishes CSV from Parquet. A wrong structure (a missing file, a missing
+column, a duplicate header, a file that is not a table) raises one SourceError that lists all problems. Wrong
+data is passed on unchanged; `validate` judges it.
 """

@@ -1,4 +1,5 @@
-"""One table on its way from files to frames: provenance, skip reason, and the canonical columns as text."""
+"""Assemble one table from its files: provenance, skip reason and the canonical columns, as lazy frames of
+text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -9,11 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from importer.errors import SourceError
-from importer.migration.file import LookupTable, Source, Table
 from importer.migration.presets import Part
+from importer.migration.source import LookupTable, Source, Table
 from importer.parse.fastpath import Evaluator, FullEvaluator
 from importer.parse.time_formats import Form, to_iso
-from importer.read import corrections as mended
+from importer.read import corrections
 from importer.read.csv.structure import Structure
 from importer.read.frames import raw_frame, source_frame, with_flaw
 from importer.read.mapping import canonical as shape
@@ -38,12 +39,20 @@ from importer.tables.schema import TABLES, TableSchema, load
 
 @dataclass(slots=True)
 class _Entry:
+    """One file that contributes rows to the table."""
+
     ready: Readable
+    # The kind of file that it is read as.
     part: Part
+    # Its columns, and the names under which values from inside its cells are found.
     header: Header
+    # The canonical columns that it has.
     mapped: ColumnMapping
+    # The time format of each canonical column of times.
     forms: dict[str, Form] = field(default_factory=dict)
+    # For rejected rows: the time formats of the files that they came from, by file name.
     originals: Mapping[str, Mapping[str, Form]] = field(default_factory=dict)
+    # What was detected, for the user.
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -61,12 +70,15 @@ class _Entry:
 
 @dataclass(slots=True)
 class Assembly:
-    """One table on its way from files to a frame."""
+    """Assembles one table from its files, once."""
 
     source: Source
+    # The files of the migration, in the mode in which they are read.
     files: Files
     schema: TableSchema
+    # Everything that is wrong with the files; reported together.
     problems: list[str] = field(default_factory=list)
+    # The structure checks of the files that are read without a copy.
     checks: list[Future[Structure]] = field(default_factory=list)
 
     @property
@@ -78,6 +90,12 @@ class Assembly:
         return self.source.table(self.name) or Table()
 
     def scanned(self) -> Scanned | None:
+        """The table; None where the migration has no such table.
+
+        Raises SourceError that lists all problems of the files. Raises SourceError too where rejected rows
+        are looked up in a file whose structure check fails; reading the files in ReadMode.CHECKED avoids
+        that.
+        """
         parts = self.source.parts(self.name)
         self.problems += [*unknown_names(self.schema, self.own), *wrong_values(self.schema, self.own)]
         is_named = self.name != "tickets" and self.source.table(self.name) is not None
@@ -92,12 +110,12 @@ class Assembly:
         custom = sorted({name for entry in entries for name in entry.columns if name.startswith("custom.")})
         names = [*self._given(entries), *custom]
         if any(entry.file.is_rejects for entry in entries) and not self.is_unambiguous():
-            raise SourceError("rows of a file are looked up in it before its structure has been checked")
-        superseded = mended.superseded([entry.file for entry in entries])
+            raise SourceError("rejected rows are looked up in a file whose structure check failed")
+        superseded = corrections.superseded([entry.file for entry in entries])
         self._decide_times(entries)
-        unmended = mended.unmended([entry.file for entry in entries])
+        uncorrected = corrections.uncorrected([entry.file for entry in entries])
         guesses = shape.guessed(entry.part for entry in entries)
-        making = _Making(self.schema, names, guesses, superseded, unmended, self.source.region)
+        making = _Making(self.schema, names, guesses, superseded, uncorrected, self.source.region)
         alone = [(n, entry) for n, entry in enumerate(entries) if _stands_alone(entry.part)]
         frames: dict[int, list[pl.LazyFrame]] = {}
         for number, entry in enumerate(entries):
@@ -119,12 +137,13 @@ class Assembly:
         )
 
     def _given(self, entries: Sequence[_Entry]) -> list[str]:
-        """The canonical columns that some file has or some word of the migration fills."""
+        """The canonical columns that a file has, or that a default or a lookup of the migration fills."""
         given = {name for e in entries for name in (*e.columns, *e.part.defaults, *e.part.lookups)}
         return [name for name in self.schema.columns if name in given or name in self.schema.required]
 
     def _unused(self, entries: Sequence[_Entry]) -> tuple[str, ...]:
-        """Headers of the table's own files that nothing takes; tickets keep them all, unless gathered."""
+        """Headers of the table's own files that nothing uses. Tickets keep all columns, unless they are
+        gathered from messages."""
         if self.name == "tickets" and not any(entry.part.gather for entry in entries):
             return ()
         own = [entry for entry in entries if entry.part.read is None]
@@ -135,7 +154,7 @@ class Assembly:
         return tuple(sorted(unused))
 
     def _used_by_others(self, entry: _Entry) -> set[str]:
-        """The headers that other tables take which are made of this one's files."""
+        """The headers used by other tables that are made from the files of this one."""
         used: set[str] = set()
         for name in TABLES:
             other = replace(self, schema=load(name), problems=[], checks=[])
@@ -145,10 +164,10 @@ class Assembly:
         return used
 
     def is_unambiguous(self) -> bool:
-        """Whether the structure of all files that are being checked has one reading only; waits for it."""
+        """Whether all structure checks have passed. Waits for them."""
         return all(check.exception() is None and not check.result().ambiguities for check in self.checks)
 
-    # -- which files, and what stands where in them
+    # -- files and their columns
 
     def _ready(self, table: Table | LookupTable) -> Iterator[Readable | str]:
         for ready in self.files.of(table):
@@ -169,8 +188,8 @@ class Assembly:
             yield from self._entry(ready, part)
 
     def _fits(self, part: Part, file: SourceFile) -> bool:
-        """Whether a file is of this kind. Of one that a preset does not know the migration names columns, and
-        all that the table must have is there."""
+        """Whether a file is of this kind. A file that the preset does not know fits if the migration maps at
+        least one of its columns and it has all required ones."""
         if part.headers or self.source.preset is None:
             return part.fits(file.titles)
         header = Header(file.header, file.repeats)
@@ -179,7 +198,7 @@ class Assembly:
         return any(named.values()) and there.issuperset(self.schema.required)
 
     def _other_tables_files(self, parts: Sequence[Part]) -> Iterator[_Entry]:
-        """Rows that come out of the rows of another table."""
+        """The files of other tables from whose rows this table's rows are made."""
         for part in parts:
             other = self.source.table(part.read) if part.read else None
             if other is None or (part.gather and self.own.files):
@@ -205,7 +224,7 @@ class Assembly:
         yield _Entry(ready, part, header, found)
 
     def _inside(self, header: Header) -> Iterator[str]:
-        """The further columns of tickets in whose cells rows of other tables stand."""
+        """The custom columns of tickets whose cells contain rows of other tables."""
         parts = (part for name in TABLES for part in self.source.parts(name) if part.read == "tickets")
         for part in parts if self.name == "tickets" else ():
             if part.each:
@@ -218,10 +237,11 @@ class Assembly:
         is_known = self.source.preset is not None and bool(part.headers or part.read)
         return MappingRules(self.schema, self.own, is_known, tickets)
 
-    # -- what the cells are
+    # -- values of cells
 
     def _decide_times(self, entries: Sequence[_Entry]) -> None:
-        """The form of each column of times, decided over all files of a part together."""
+        """Decide the format of each column of times, for all files of a part together. Raises SourceError
+        where a format stays ambiguous."""
         times = [f.name for f in self.schema.fields if f.type == "datetime"]
         for part in {id(e.part): e.part for e in entries}.values():
             of_part = [entry for entry in entries if entry.part is part]
@@ -244,12 +264,12 @@ class Assembly:
             if table is None or not table.files or on is None:
                 if name in self.schema.required and name not in entry.columns:
                     raise SourceError(
-                        f"{entry.file.path}: {name} is looked up in another file, and none is named: set "
+                        f"{entry.file.path}: {name} comes from a lookup file, and none is configured; set "
                         f"source.lookups.{lookup.source}.files"
                     )
                 entry.notes.append(
-                    f"{name} of {self.name}: is not looked up, since no file of source.lookups."
-                    f"{lookup.source} is named"
+                    f"{name} of {self.name}: not looked up, because source.lookups.{lookup.source}.files "
+                    "is not set"
                 )
                 continue
             found = self._lookup_frame(table, lookup.source, lookup.key, lookup.value, name)
@@ -288,7 +308,7 @@ class Assembly:
             )
         return shape.by_key(pl.concat(frames), is_list=is_list, name=f"lookup.{name}") if frames else None
 
-    # -- the rows of a part together
+    # -- all rows of a part
 
     def _part_frame(self, part: Part, frames: Sequence[pl.LazyFrame], guesses: Sequence[str]) -> pl.LazyFrame:
         frame = pl.concat(frames)
@@ -298,7 +318,7 @@ class Assembly:
 
 
 def _alike(table: str, entries: Sequence[_Entry]) -> Iterator[str]:
-    """Files of one name where the name shall tell records apart."""
+    """Files with the same name in a column whose template uses the name to make ids unique."""
     for column in {name for entry in entries for name in entry.part.columns}:
         named = [e for e in entries if any("{_file}" in source for source in e.part.columns.get(column, ()))]
         paths: dict[str, list[str]] = {}
@@ -309,18 +329,18 @@ def _alike(table: str, entries: Sequence[_Entry]) -> Iterator[str]:
             if len(set(several)) > 1:
                 both = " and ".join(sorted(set(several)))
                 yield (
-                    f"source.{table}.columns.{column}: {{_file}} cannot tell {both} apart; give one another "
-                    "name before the first run"
+                    f"source.{table}.columns.{column}: {{_file}} is the same for {both}; rename one of them "
+                    "before the first run"
                 )
 
 
 def _stands_alone(part: Part) -> bool:
-    """Whether a row of its files becomes a row of the table, whatever other rows say."""
+    """Whether each row of its files becomes a row of the table independently of other rows."""
     return not (part.each or part.gather or part.newest_by or part.lookups)
 
 
 def _rows(entry: _Entry, frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The file's own columns, every cell text, with `_record`, `_flaw` and, out of cells, `each…`."""
+    """The file's own columns as text, with `_record`, `_flaw` and, where rows come from cells, `each…`."""
     raw = shape.cleaned(frame, entry.file.header, entry.part)
     return items.explode(raw, entry.part.each, entry.header) if entry.part.each else raw
 
@@ -336,13 +356,18 @@ def _clock(entry: _Entry, names: Sequence[str]) -> FileTimes:
 
 @dataclass(frozen=True, slots=True)
 class _Making:
-    """Makes a file's rows rows of the table, whose columns are `names`."""
+    """Converts the rows of a file to rows of the table."""
 
     schema: TableSchema
+    # The columns of the table.
     names: Sequence[str]
+    # See mapping.canonical.guessed.
     guesses: Sequence[str]
+    # See corrections.superseded.
     superseded: Mapping[Path, Sequence[int]]
-    unmended: Mapping[Path, Mapping[int, str]]
+    # See corrections.uncorrected.
+    uncorrected: Mapping[Path, Mapping[int, str]]
+    # The country of phone numbers without a country code.
     region: str | None
 
     def piece(self, number: int, entry: _Entry, source: pl.LazyFrame, evaluator: Evaluator) -> pl.LazyFrame:
@@ -377,7 +402,7 @@ class _Making:
         return rows.select(
             pl.lit(number, pl.UInt16).alias("_file"),
             pl.col("_record").cast(pl.UInt64),
-            shape.flaw(part, self.unmended.get(entry.file.path)),
+            shape.flaw(part, self.uncorrected.get(entry.file.path)),
             skip.alias("_skip"),
             *((newest.value if newest else pl.lit(None, pl.String)).alias("_newest"),),
             *(final.get(name, pl.lit(None, pl.String)).alias(name) for name in self.names),
@@ -389,7 +414,7 @@ def _origin(entry: _Entry) -> Origin:
     ready, dialect = entry.ready, entry.file.dialect
     notes = list(dialect.notes)
     if ready.why:
-        notes.append(f"read row by row, since it has {', '.join(ready.why)}")
+        notes.append(f"read row by row because it has {', '.join(ready.why)}")
     if dialect.delimiter != ",":
         notes.append(f"delimiter: {dialect.delimiter_name}")
     notes += entry.notes

@@ -1,4 +1,4 @@
-"""Rejected rows that come back: which rows of which file a mended row stands for."""
+"""Rejected rows that are read again: which source row each corrected row replaces."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +9,14 @@ from importer.read.fetch import fetch
 from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.source_file import SourceFile
 
-# What stands behind a short row among rows of files with other headers, so that it has a wrong width still.
+# Written after the cells of a short row, where the file of rejects has more columns than the row's own file:
+# so the row still has a wrong width when it is read again.
 TOO_WIDE = "?"
 
 
 def source_label(file: SourceFile, number: int, cells: Sequence[str]) -> str:
-    """What `_source` says of a row: its file, its number, and what stood in it. Of a row that was rejected
-    before, first the file and the number that it had in the export."""
+    """The `_source` of a rejected row: `file#number#digest`, with a digest of its cells. If the row was
+    rejected before, `file#number|` of its row in the export comes first."""
     own = f"{file.path.name}#{number}#{_digest(cells)}"
     place = REASON_COLUMNS.index("_source")
     before = cells[place] if file.reasons > place and len(cells) > place else ""
@@ -25,14 +26,14 @@ def source_label(file: SourceFile, number: int, cells: Sequence[str]) -> str:
 
 
 def _digest(cells: Sequence[str]) -> str:
-    """Empty cells at the end aside, which a spreadsheet adds and takes."""
+    """A hash of the cells. Empty cells at the end do not count, since spreadsheets add and remove them."""
     text = "\x1f".join(cells).rstrip("\x1f").encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=6).hexdigest()
 
 
 def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
-    """By file, the rows (0-based) for which a mended one stands. A row that is not the one that was rejected
-    any more stays."""
+    """By file, the numbers (0-based, ascending) of the rows that a corrected row replaces. A row whose cells
+    have changed since it was rejected is not replaced."""
     wanted = set(_sources(file for file in files if file.is_rejects))
     found: dict[Path, list[int]] = {}
     for file in {file.path: file for file in files}.values():
@@ -48,10 +49,13 @@ def superseded(files: Sequence[SourceFile]) -> Mapping[Path, list[int]]:
     return found
 
 
-def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
-    """By file of rejects, the rows (0-based) whose shape was wrong and that say what they said then, with
-    what was wrong. Saved by a spreadsheet they are as wide as all others, so only their cells tell. Whoever
-    empties `_rule` takes the row as it is."""
+def uncorrected(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
+    """By file of rejects, the rows (0-based) that were rejected for their structure and still have the same
+    cells, with the rule that they broke.
+
+    Once a spreadsheet has saved such a row, it is as wide as the others, so only its cells show that it is
+    the same. A row with an empty `_rule` is accepted unchanged.
+    """
     place, rule = REASON_COLUMNS.index("_source"), REASON_COLUMNS.index("_rule")
     origins: dict[str, list[SourceFile]] = {}
     broken: dict[Path, dict[int, Sequence[str]]] = {}
@@ -66,11 +70,11 @@ def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
     def is_still(
         cells: Sequence[str], file: SourceFile, origin: SourceFile, number: int, digest: str
     ) -> bool:
-        """Whether a row says what the row said that it came from."""
+        """Whether a row has the same cells as the row that it came from."""
         was = _as_it_was(cells, file, origin.header[origin.reasons :])
         if not origin.is_rejects:
             return _digest(was) == digest
-        # The digest is of its reasons too, which this row does not have.
+        # The digest covers the reason columns too, and this row has other reasons.
         came_from = broken[origin.path].get(number, ())
         return _digest(came_from) == digest and _digest(came_from[origin.reasons :]) == _digest(was)
 
@@ -85,8 +89,8 @@ def unmended(files: Sequence[SourceFile]) -> Mapping[Path, dict[int, str]]:
 
 
 def _as_it_was(cells: Sequence[str], file: SourceFile, header: Sequence[str]) -> Sequence[str]:
-    """A row of rejects in the order of the file that it came from. What it had beyond that file's columns
-    stands beyond those of the rejects, or in columns without a title that a spreadsheet gave it."""
+    """A row of rejects, with the cells in the order of the file that it came from. Cells beyond that file's
+    columns follow the columns of the rejects, or are in untitled columns that a spreadsheet added."""
     own, titles = file.header[file.reasons :], file.titles[file.reasons :]
     by_name = dict(zip(own, cells, strict=False))
     untitled = [name for name, title in zip(own, titles, strict=True) if not title and name not in header]
@@ -104,6 +108,6 @@ def _sources(files: Iterable[SourceFile]) -> Iterable[tuple[str, str, str]]:
 
 
 def _told(source_label: str) -> tuple[str, str, str] | None:
-    """File, number and digest of the row that a `_source` names last."""
+    """File, number and digest of the last row that a `_source` names; None where it names no row."""
     parts = source_label.rpartition("|")[2].rsplit("#", 2)
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[1].isdecimal() else None

@@ -1,5 +1,7 @@
-"""What the first bytes of a CSV file tell: encoding, line ends, delimiter, header. Pure, and never a guess of
-ours: an encoding is what a byte order mark, UTF-8 itself or charset-normalizer say, and `notes` say which."""
+"""Detect the encoding, line ends, delimiter and escapes of a CSV file from its first bytes. Pure.
+
+The encoding comes from a byte order mark, from valid UTF-8 or from charset-normalizer; `notes` say which.
+"""
 
 import codecs
 import csv
@@ -12,7 +14,7 @@ from typing import Literal
 
 from charset_normalizer import from_bytes
 
-# A cell may be as long as a mail with its whole history; the csv module would stop at 128 KiB.
+# A cell may contain an e-mail with its complete history; the default limit of the csv module is 128 KiB.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 UTF8 = "utf-8-sig"  # with a byte order mark or without
@@ -23,23 +25,26 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# In order of preference, where two part the rows equally well.
+# In order of preference, for delimiters that split the rows equally well.
 _DELIMITERS = (",", ";", "\t", "|", "^", "~", "¤", "\x1f", "\x01")
+# Delimiters are compared on this many records, which is enough to show the usual width.
 _RECORDS_LOOKED_AT = 400
+# The preferred encoding, and how much more chaos (charset-normalizer's measure, 0 to 1) than the best it may
+# have.
 _COMMON, _ABOUT_AS_LIKELY = "cp1252", 0.15
 _NAMES = {"\t": "tab", "\x1f": "unit separator", "\x01": "SOH"}
 
 
 # A backslash that escapes a quote: the last of an odd number of them.
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
-# Stands for such a quote while the csv module reads; no text that was decoded has a lone surrogate like this.
+# Replaces such a quote while the csv module reads; decoded text never contains this lone surrogate.
 _HIDDEN_QUOTE = "\ud801"
 Escape = Literal["quotes", "all"]
 _UNDECODED = "importer.undecoded"
 
 
 def _undecoded(error: UnicodeError) -> tuple[str, int]:
-    """What surrogateescape is for encodings of one byte, for those of two and four."""
+    """An error handler like surrogateescape, for encodings with two or four bytes per character."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udc80", error.end
@@ -52,21 +57,24 @@ _UNDECODED_SIGN = re.compile("[\udc80-\udcff]")
 
 
 def has_undecoded(text: str) -> bool:
-    """Whether bytes that are no text stand in it."""
+    """Whether the text contains bytes that could not be decoded."""
     return not text.isascii() and _UNDECODED_SIGN.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a CSV file is written. `encoding` is a codec's name, `newline` what ends its lines (a bare CR, or
-    LF with or without CR), `escape` what a backslash escapes (quotes, or itself too), `preamble` the lines
-    before the header."""
+    """How a CSV file is written."""
 
+    # The name of a codec.
     encoding: str = UTF8
     delimiter: str = ","
+    # What ends its lines: a bare CR, or LF with or without CR.
     newline: str = "\n"
+    # What a backslash escapes: quotes only, or backslashes too. None where it escapes nothing.
     escape: Escape | None = None
+    # How many lines precede the header.
     preamble: int = 0
+    # What was detected, for the user.
     notes: tuple[str, ...] = ()
 
     @property
@@ -75,12 +83,13 @@ class Dialect:
 
     @property
     def is_wide(self) -> bool:
-        """Whether a character is two or four bytes."""
+        """Whether a character takes two or four bytes."""
         return "16" in self.encoding or "32" in self.encoding
 
     @property
     def errors(self) -> str:
-        """How bytes that are no text are kept: as lone surrogates, which no text has."""
+        """The error handler that keeps undecodable bytes as lone surrogates, which decoded text never
+        contains."""
         return _UNDECODED if self.is_wide else "surrogateescape"
 
     @property
@@ -101,34 +110,36 @@ class Dialect:
 
 
 def with_encoding(sample: bytes, wanted: str | None) -> Dialect:
-    """The encoding: the one that is wanted, else what is found out. Raises LookupError for an encoding that
-    does not exist, UnicodeError for bytes that are text in none."""
+    """A dialect with the wanted encoding, or with the detected one. Raises LookupError for an encoding that
+    does not exist, and UnicodeError for bytes that are not text in any known encoding."""
     if wanted is not None:
         codecs.lookup(wanted)
         plain = wanted.lower().replace("_", "-") in ("utf-8", "utf8")
         return Dialect(UTF8 if plain else wanted)
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
-            return Dialect(encoding, notes=() if encoding == UTF8 else (f"byte order mark: {encoding}",))
+            return Dialect(
+                encoding, notes=() if encoding == UTF8 else (f"encoding {encoding} (byte order mark)",)
+            )
     if wide := _wide(sample):
-        return Dialect(wide, notes=(f"{wide}, found out by its zero bytes",))
+        return Dialect(wide, notes=(f"encoding {wide} (detected from its zero bytes)",))
     return Dialect() if _mostly_utf8(sample) else other_encoding(sample)
 
 
 def _mostly_utf8(sample: bytes) -> bool:
-    """Whether most lines with characters beyond ASCII are UTF-8: then the others are damaged, and
-    it is not the encoding that is another one."""
+    """Whether at least half of the non-ASCII lines are UTF-8: then the others are damaged, and the encoding
+    is UTF-8."""
     *whole, last = re.split(rb"[\r\n]+", sample)
     # The last line may end in the middle of a character.
     whole.append(last if _is_utf8(last) else re.sub(rb"[\xc2-\xf4][\x80-\xbf]{0,2}$", b"", last))
     bad = no_utf8(whole)
-    # In a file of rejects, rows that were rejected for their bytes are what they are.
+    # In a file of rejects, rows that were rejected for their bytes still contain them.
     bad = [line for line in bad if b"row.encoding" not in line]
     return len(bad) * 2 <= sum(not line.isascii() for line in whole)
 
 
 def no_utf8(lines: Iterable[bytes]) -> list[bytes]:
-    """The lines that are no UTF-8."""
+    """The lines that are not UTF-8."""
     return [line for line in lines if not line.isascii() and not _is_utf8(line)]
 
 
@@ -141,29 +152,32 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def other_encoding(sample: bytes) -> Dialect:
-    """The encoding of bytes that are no UTF-8, as charset-normalizer finds it. Raises UnicodeError where none
-    fits.
+    """The encoding of bytes that are not UTF-8, as charset-normalizer detects it. Raises UnicodeError where
+    no encoding fits.
 
-    Where it holds cp1252 for about as likely as another, that is taken: in small samples it cannot tell the
-    Western languages from the Central European ones, and most exports that are no Unicode come from a Windows
-    of the West."""
+    cp1252 is preferred where it is about as likely as the best one: small samples do not distinguish Western
+    from Central European languages, and most exports that are not Unicode come from Western Windows systems.
+    """
     matches = from_bytes(sample, chunk_size=4096)
     likely = {name: match.chaos for match in matches for name in match.could_be_from_charset}
     best = matches.best()
     if best is None:
-        raise UnicodeError("its bytes are text in no known encoding")
+        raise UnicodeError("its bytes are not text in any known encoding")
     is_common = likely.get(_COMMON, 1.0) <= best.chaos + _ABOUT_AS_LIKELY
     encoding = _COMMON if is_common else best.encoding
     count = len(re.findall(rb"[\x80-\xff]", sample))
     others = [name for name in likely if name != encoding and likely[name] <= best.chaos + _ABOUT_AS_LIKELY]
-    rest = f"; {', '.join(others[:3])} would fit too" if others else ""
-    note = f"{encoding}, found out by charset-normalizer from {count:,} bytes that are no ASCII{rest}"
+    rest = f"; {', '.join(others[:3])} also possible" if others else ""
+    note = (
+        f"encoding {encoding} (guessed by charset-normalizer from {count:,} non-ASCII bytes{rest}); set the "
+        "table's encoding if names look wrong"
+    )
     return Dialect(encoding, notes=(note,))
 
 
 def _wide(sample: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte order mark: most of its ASCII stands beside zero bytes, that of its
-    header too."""
+    """UTF-16 or UTF-32 without a byte order mark, detected by zero bytes: they surround most of its ASCII
+    characters, those of the header included."""
     start = sample[:4096]
     if start.count(0) * 3 < len(start) or 0 not in start[:64]:
         return None
@@ -177,50 +191,55 @@ def _wide(sample: bytes) -> str | None:
 
 
 def with_shape(dialect: Dialect, start: str, delimiter: str | None) -> Dialect:
-    """Line ends, preamble, delimiter and escapes, from the beginning of the text."""
+    """The dialect with line ends, preamble, delimiter and escapes as the beginning of the text shows them. A
+    given `delimiter` is kept."""
     if _ends_with_return(start):
-        dialect = replace(dialect, newline="\r", notes=(*dialect.notes, "its lines end with CR alone"))
+        dialect = replace(dialect, newline="\r", notes=(*dialect.notes, "lines end with CR without LF"))
         start = start.replace("\r\n", "\n").replace("\r", "\n")
     if match := re.match(r"sep=(.)\r?\n", start):
         dialect = replace(
-            dialect, preamble=1, delimiter=delimiter or match[1], notes=(*dialect.notes, "first line: sep=")
+            dialect,
+            preamble=1,
+            delimiter=delimiter or match[1],
+            notes=(*dialect.notes, "first line is a sep= line"),
         )
         start, delimiter = start[match.end() :].lstrip("\ufeff"), delimiter or match[1]
     if delimiter is None:
         delimiter = max(_DELIMITERS, key=lambda d: _fit(replace(dialect, delimiter=d), start))
         if not _fit(replace(dialect, delimiter=delimiter), start)[0]:
-            dialect = replace(dialect, notes=(*dialect.notes, "no delimiter parts its header"))
+            dialect = replace(dialect, notes=(*dialect.notes, "no known delimiter splits its header"))
     dialect = replace(dialect, delimiter=delimiter)
-    # Who escapes backslashes too leaves none alone, but before a quote, and doubles no quotes.
+    # A writer that escapes backslashes too leaves single ones only before quotes, and does not double quotes.
     edge = rf"[{re.escape(delimiter)}\r\n]"
     bare = re.sub(r"\\.", "__", start, flags=re.DOTALL)
     doubled = re.search(rf'(?<!^)(?<!{edge})""|""(?!{edge}|$)', bare)
     alone = re.search(r'(?<!\\)(?:\\\\)*\\(?![\\"])', start)
     escaped = replace(dialect, escape="quotes" if alone or doubled else "all")
     if '\\"' in start and not _is_sound(start, edge) and _fit(escaped, start) > _fit(dialect, start):
-        others = "so are backslashes" if escaped.escape == "all" else "backslashes themselves are not"
+        others = "backslashes too" if escaped.escape == "all" else "backslashes are not"
         note = rf"quotes are escaped with backslashes (\"), {others}"
         return replace(escaped, notes=(*dialect.notes, note))
     return dialect
 
 
 def _ends_with_return(start: str) -> bool:
-    """Whether the first line, the quotes in it aside, ends with a carriage return alone."""
+    """Whether the first line, without its quoted cells, ends with a carriage return alone."""
     outside = re.sub(r'"[^"]*"', lambda quoted: "_" * len(quoted[0]), start[: 1 << 16])
     end = re.search(r"\r\n|\r|\n", outside)
     return end is not None and end[0] == "\r" and end.end() < len(start)
 
 
 def _is_sound(start: str, edge: str) -> bool:
-    """Whether every quote stands where RFC 4180 has it: around cells, doubled within them. The last cell may
-    be cut."""
+    """Whether every quote is where RFC 4180 allows it: around a cell, or doubled inside it. The last cell may
+    be cut off."""
     cell = r'"[^"]*(?:""[^"]*)*'
     bare = re.sub(rf'(?:^|(?<={edge})){cell}(?:"(?={edge}|$)|$)', "", start)
     return '"' not in bare
 
 
 def _fit(dialect: Dialect, start: str) -> tuple[bool, float, int]:
-    """How well a dialect parts the records: into more than one column, as many as the header, many."""
+    """How well a dialect splits the records: whether into more than one column, the share of records as wide
+    as the header, and the width."""
     records = list(_records(dialect, start))
     width = len(records[0]) if records else 0
     same = sum(len(record) == width for record in records[1:])
@@ -229,7 +248,7 @@ def _fit(dialect: Dialect, start: str) -> tuple[bool, float, int]:
 
 
 def _records(dialect: Dialect, start: str) -> Iterator[list[str]]:
-    """The first records that hold anything, without the last, which the sample may have cut."""
+    """The first records that are not empty, without the last one, which the sample may have cut off."""
     found: list[list[str]] = []
     whole = True
     try:
@@ -239,7 +258,7 @@ def _records(dialect: Dialect, start: str) -> Iterator[list[str]]:
             if len(found) > _RECORDS_LOOKED_AT:
                 break
     except csv.Error:
-        # What comes after a broken quote parts into nothing.
+        # Text after a broken quote counts as an empty record, so that this dialect fits worse.
         found.append([])
         whole = False
     return iter(found[:-1] if whole and len(found) > 2 else found)

@@ -1,6 +1,6 @@
-"""Single source rows again, by number: with the line an editor shows and the cells as the file has them.
+"""Fetch single source rows by number, with their line in an editor and their original cells.
 
-Only asked when something is wrong with a row, so it may read a file a second time.
+Rows are fetched only where something is wrong with them, so a file may be read a second time.
 """
 
 import csv
@@ -19,7 +19,7 @@ from importer.read.source_file import SourceFile
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`line` is the 1-based line on which the row begins (in Parquet, the 1-based row)."""
+    """A source row. `line` is the 1-based line on which it begins (in Parquet, the 1-based row)."""
 
     number: int
     line: int
@@ -27,7 +27,7 @@ class Record:
 
 
 def fetch(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
-    """The rows of these numbers (0-based, ascending, header not counted)."""
+    """The rows with these numbers (0-based, ascending, header not counted), in order."""
     if file.kind == "parquet":
         yield from _from_parquet(file, numbers)
     elif file.is_copy:
@@ -37,7 +37,7 @@ def fetch(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
 
 
 def find_fault(file: SourceFile) -> str | None:
-    """What makes a CSV file unreadable, `path:line: …`, or None where nothing is found."""
+    """What makes a CSV file unreadable, as `path:line: …`; None where nothing is found, or for Parquet."""
     if file.kind != "csv":
         return None
     try:
@@ -45,12 +45,12 @@ def find_fault(file: SourceFile) -> str | None:
             if row.flaw is not None and row.flaw not in HARMLESS:
                 return f"{file.path}:{row.line}: {FLAWS[row.flaw]}"
     except (OSError, EOFError) as error:
-        return f"{file.path}: cannot be read on: {error}"
+        return f"{file.path}: cannot be read further: {error}"
     return None
 
 
 def _from_csv(file: SourceFile, numbers: Sequence[int]) -> Iterator[Record]:
-    """Out of a file that has one reading only, so that any reader of CSV has the same cells."""
+    """From a file that has passed its structure check, so that every CSV reader finds the same cells."""
     with file.plain_bytes() as stream:
         found = records(stream, [number + 1 for number in numbers])
         for number, (line, data) in zip(numbers, found, strict=True):

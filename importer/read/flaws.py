@@ -1,11 +1,11 @@
-"""What can be wrong with the shape of a row, and which of it needs no correction."""
+"""Flaws in the structure of a row, and which of them need no correction."""
 
 from enum import StrEnum
 
 
 class Flaw(StrEnum):
-    """What is wrong with the shape of a row. The first five are for its owner to mend; rows with one of the
-    others hold no record."""
+    """What is wrong with the structure of a row. The user corrects the first five; rows with one of the
+    others contain no record."""
 
     WIDTH = "row.width"
     QUOTES = "row.quotes"
@@ -17,17 +17,17 @@ class Flaw(StrEnum):
     FOOTER = "report_footer"
 
 
-# With what each says. Rules about a row as a whole have no word in the Table Schema standard.
+# The message of each. The Table Schema standard has no names for rules about a complete row.
 FLAWS = {
     Flaw.WIDTH: "has more or fewer cells than the header",
-    Flaw.QUOTES: "has a quote too many or too few, so where its cells end cannot be told",
-    Flaw.ENCODING: "has bytes that are no text in the file's encoding",
-    Flaw.NUL: "holds NUL bytes, as of a file that was torn",
-    Flaw.CUT_OFF: "is the last one, and the file ends in the middle of it",
+    Flaw.QUOTES: "has unbalanced quotes, so it cannot be split into cells",
+    Flaw.ENCODING: "has bytes that are not text in the file's encoding",
+    Flaw.NUL: "contains NUL bytes, which are typical of a damaged file",
+    Flaw.CUT_OFF: "is incomplete, because the file ends in the middle of it",
     Flaw.BLANK: "every cell is empty",
-    Flaw.HEADER: "is the header once more",
-    Flaw.FOOTER: "is a line of the report that wrote the file, behind its last record",
+    Flaw.HEADER: "repeats the header",
+    Flaw.FOOTER: "is a footer line that the export wrote after its last record",
 }
 
-
+# Rows that are skipped, and not rejected.
 HARMLESS = frozenset({Flaw.BLANK, Flaw.HEADER, Flaw.FOOTER})

@@ -1,4 +1,4 @@
-"""A file's own columns as a LazyFrame of text, CSV and Parquet alike."""
+"""The columns of a file as a lazy frame of text, for CSV and Parquet alike."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,16 @@ from importer.read.flaws import Flaw
 from importer.read.parquet.frame import parquet_frame
 from importer.read.source_file import SourceFile
 
-_ROWS, _BYTES = 100_000, 1 << 26  # of a batch: what comes first
+# A batch ends at so many rows or bytes, whichever comes first.
+_ROWS, _BYTES = 100_000, 1 << 26
 
 
 def batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """The rows of a file many at a time, in order: polars reads a CSV in pieces of a few thousand rows, and
-    what Python has to say of each would cost more than the work on it. Where texts are long, fewer rows; a
-    row group of Parquet comes as it is."""
+    """The rows of a file in large batches, in order.
+
+    polars reads a CSV in pieces of a few thousand rows, and the overhead of Python on each would exceed the
+    work on it. Where texts are long, a batch has fewer rows. A row group of Parquet is never split.
+    """
     held: list[pl.DataFrame] = []
     rows = size = 0
     for piece in frame.collect_batches(maintain_order=True, engine="streaming"):
@@ -32,7 +35,7 @@ def batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
 
 def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The same rows with `_record`, their number, handed on in batches."""
+    """The same rows in batches, with their number as `_record` (0-based)."""
 
     def handed_on(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
@@ -43,20 +46,20 @@ def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:
             yield batch if predicate is None else batch.filter(predicate)
 
     source = register_io_source(handed_on, schema=frame.collect_schema(), is_pure=True)
-    # Filters must not go past the number: polars would have to carry our functions into the source.
+    # The number keeps polars from pushing filters, and with them our Python functions, into the source.
     return source.with_row_index("_record")
 
 
 def source_frame(file: SourceFile) -> pl.LazyFrame:
-    """`_record` (0-based, the header not counted) and the file's columns, every cell text, an empty one null;
-    of a copy also `_flaw`."""
+    """`_record` (0-based, header not counted) and the file's columns as text, with null for empty cells. A
+    copy has `_flaw` too."""
     if file.kind == "parquet":
         return parquet_frame(file.readable, file.header)
     return _csv(file, number="_record")
 
 
 def raw_frame(file: SourceFile) -> pl.LazyFrame:
-    """The same with `_flaw`."""
+    """The same columns with `_flaw`, in batches for CSV."""
     frame = source_frame(file) if file.kind == "parquet" else in_batches(_csv(file))
     return with_flaw(frame, file, FullEvaluator())
 
@@ -74,7 +77,7 @@ def _csv(file: SourceFile, number: str | None = None) -> pl.LazyFrame:
 
 
 def with_flaw(frame: pl.LazyFrame, file: SourceFile, evaluator: Evaluator) -> pl.LazyFrame:
-    """`_flaw`: what is wrong with a row's shape, or null."""
+    """The frame with `_flaw`: what is wrong with the structure of a row, or null."""
     if file.is_copy:
         return frame.with_columns(_flaw=pl.when(pl.col("_flaw") != "").then("_flaw"))
     flaw = pl.lit(None, pl.String) if file.kind == "parquet" else _header_again(file, evaluator)
@@ -82,7 +85,7 @@ def with_flaw(frame: pl.LazyFrame, file: SourceFile, evaluator: Evaluator) -> pl
 
 
 def _header_again(file: SourceFile, evaluator: Evaluator) -> pl.Expr:
-    """A header inside a file, as of several that were put one behind the other."""
+    """The flaw of a header inside a file, as in files that were concatenated."""
     titles = {name: title for name, title in zip(file.header, file.titles, strict=True) if title}
     if not titles:
         return pl.lit(None, pl.String)

@@ -1,4 +1,4 @@
-"""The beginning of a file → what it is: kind, compression, dialect, header."""
+"""Detect the kind, compression, dialect and header of a file from its beginning."""
 
 import csv
 import io
@@ -21,20 +21,21 @@ from importer.read.source_file import SourceFile
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
-# What is often taken for a table, with what to do.
+# Files that are often mistaken for CSV, with what to do.
 _OTHERS = {
     b"PK\x03\x04": "is a ZIP archive or a workbook (.xlsx, .ods): unpack it, or save each sheet as CSV UTF-8",
     b"\xd0\xcf\x11\xe0": "is an old Excel workbook (.xls): save each sheet as CSV UTF-8",
 }
 
 
+# Encoding, dialect and header are detected from this many bytes.
 _SAMPLE_BYTES = 1 << 20
 
 
 def look(path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> SourceFile:
-    """Open a file far enough to know its kind, dialect and header.
+    """Detect the kind, dialect and header of a file. A given `encoding` or `delimiter` is not detected.
 
-    Raises SourceError for what is no table: empty, unreadable, binary, damaged Parquet.
+    Raises SourceError for a file that is not a table: empty, unreadable, binary or damaged Parquet.
     """
     try:
         with path.open("rb") as stream:
@@ -42,7 +43,7 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
     if not start:
-        raise SourceError(f"{path}: is empty, not even a header stands in it")
+        raise SourceError(f"{path}: is empty; a header line is expected")
     if start == b"PAR1":
         titles, rows, nested = parquet_header(path)
         _refuse_our_names(path, titles)
@@ -50,13 +51,16 @@ def look(path: Path, *, encoding: str | None = None, delimiter: str | None = Non
     if start in _OTHERS:
         raise SourceError(f"{path}: {_OTHERS[start]}")
     if ".parquet" in path.suffixes:
-        raise SourceError(f"{path}: is no Parquet file, although its name says so (it must begin with PAR1)")
+        raise SourceError(
+            f"{path}: is not a Parquet file, although its name contains .parquet (it must begin with PAR1)"
+        )
     compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
     return _look_csv(SourceFile(path, "csv", (), (), compression, readable=path), encoding, delimiter)
 
 
 def is_rejects(path: Path) -> bool:
-    """Whether a file is one of rejects, in however many hands it has been since."""
+    """Whether a file is a file of rejects, also after other programs have saved it. False for unreadable
+    files."""
     try:
         return look(path).is_rejects
     except SourceError:
@@ -64,7 +68,10 @@ def is_rejects(path: Path) -> bool:
 
 
 def with_encoding_of(file: SourceFile, bad: bytes, delimiter: str | None) -> SourceFile:
-    """The file again, in the encoding of these lines of it, which are no UTF-8."""
+    """The file in another encoding, detected from `bad`: lines of it that are not UTF-8.
+
+    Raises SourceError where no encoding fits, or where the file has no valid header in it.
+    """
     try:
         return _with_header(file, dialects.other_encoding(bad), delimiter)
     except UnicodeError as error:
@@ -80,7 +87,9 @@ def _look_csv(file: SourceFile, encoding: str | None, delimiter: str | None) -> 
     try:
         dialect = dialects.with_encoding(sample, encoding)
     except LookupError:
-        raise SourceError(f"{file.path}: {encoding!r} is no known encoding") from None
+        raise SourceError(
+            f"{file.path}: unknown encoding {encoding!r}; set a name that Python knows, e.g. cp1252"
+        ) from None
     except UnicodeError as error:
         raise SourceError(f"{file.path}: {error}; CSV or Parquet is expected") from None
     return _with_header(file, dialect, delimiter)
@@ -93,15 +102,15 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
             goes_on = bool(stream.read(1))
     except UnicodeError as error:
         raise SourceError(
-            f"{file.path}: is no {dialect.encoding_name} text: {error}; set the table's encoding"
+            f"{file.path}: is not {dialect.encoding_name} text: {error}; set the table's encoding"
         ) from None
     start = start.lstrip("\ufeff")
     if not start.strip("\0 \t\r\n\ufeff"):
-        raise SourceError(f"{file.path}: is empty, not even a header stands in it")
+        raise SourceError(f"{file.path}: is empty; a header line is expected")
     if _is_json(start):
         name, stem = file.path.name, file.path.stem
         raise SourceError(
-            f"{file.path}: is JSON, and CSV or Parquet is expected; of JSON Lines this makes Parquet:\n"
+            f"{file.path}: is JSON, but CSV or Parquet is expected; convert JSON Lines to Parquet with:\n"
             '  python -c "import polars; '
             f"polars.read_ndjson('{name}').write_parquet('{stem}.parquet')\""
         )
@@ -114,52 +123,51 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
         titles = tuple(name.strip("\ufeff \t\r\n") for name in next(dialect.reader(lines, strict=True)))
     except (csv.Error, StopIteration):
         raise SourceError(
-            f"{file.path}:{dialect.preamble + 1}: its header has a quote too many or too few, so its columns "
-            "cannot be told"
+            f"{file.path}:{dialect.preamble + 1}: its header has unbalanced quotes, so its columns cannot be "
+            "read; correct the header"
         ) from None
     if goes_on and not lines.read(1) and not start.endswith(("\n", "\r")):
         raise SourceError(
             f"{file.path}:{dialect.preamble + 1}: its first line is longer than {len(start):,} characters, "
-            "so it is no header; are its encoding and its line ends what they seem?"
+            "so it cannot be a header; check the encoding and the line ends of the file"
         )
     if like := [title for title in titles if _VALUE.match(title)]:
         raise SourceError(
             f"{file.path}:{dialect.preamble + 1}: its first line looks like a row, not like a header "
-            f"({', '.join(like[:3])}); put the columns' names above it, or remove what stands above them"
+            f"({', '.join(like[:3])}); add a header above it, or delete the lines above the header"
         )
     if any(not title.isprintable() for title in titles) and "\0" in start:
-        raise SourceError(f"{file.path}: is no CSV text (it holds NUL bytes); CSV or Parquet is expected")
+        raise SourceError(f"{file.path}: is not CSV text (it contains NUL bytes); CSV or Parquet is expected")
     reasons = replace(file, titles=titles).reasons
     titles = (*titles[:reasons], *(unguarded(title) if reasons else title for title in titles[reasons:]))
     if any(dialects.has_undecoded(title) for title in titles):
         raise SourceError(
-            f"{file.path}:{dialect.preamble + 1}: its header has bytes that are no {dialect.encoding_name} "
+            f"{file.path}:{dialect.preamble + 1}: its header has bytes that are not {dialect.encoding_name} "
             "text; set the table's encoding"
         )
     _refuse_our_names(file.path, titles)
     if not any(titles):
-        raise SourceError(f"{file.path}: its first line names no column; a header is expected")
+        raise SourceError(f"{file.path}: its first line contains no column name; a header is expected")
     return replace(file, dialect=dialect, titles=titles, header=_distinct(titles))
 
 
 def _refuse_our_names(path: Path, titles: Sequence[str]) -> None:
     if ours := sorted(_OUR_NAMES & {*titles}):
         raise SourceError(
-            f"{path}: a column is called {' and '.join(ours)}, as one of this program's own; call it "
-            "something else"
+            f"{path}: this program reserves the column name {' and '.join(ours)}; rename the column"
         )
 
 
-# What rows are numbered and marked by while they are read.
+# Columns that reading adds to those of a file.
 _OUR_NAMES = frozenset({"_record", "_flaw"})
 
 
-# An e-mail address or a time is the name of no column.
+# A header that is an e-mail address or a time shows that the first line is a row.
 _VALUE = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
 def _is_json(start: str) -> bool:
-    """Whether a text is JSON, or begins with a line that is."""
+    """Whether a text is JSON, or its first line is."""
     for text in (start.lstrip().partition("\n")[0], start):
         try:
             return isinstance(json.loads(text), dict | list)
@@ -169,7 +177,7 @@ def _is_json(start: str) -> bool:
 
 
 def _distinct(titles: Sequence[str]) -> tuple[str, ...]:
-    """A repeated title gets a number; it must not become the name of another column."""
+    """The titles, with a number added to repeated ones such that no two are equal."""
     seen: Counter[str] = Counter()
     names: list[str] = []
     taken = set(titles)

@@ -1,4 +1,4 @@
-"""Source files become files that polars reads right: checked as they are, or copied row by row."""
+"""Prepare source files for polars: unchanged after a structure check, or copied row by row."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from importer.errors import SourceError
-from importer.migration.file import LookupTable, Table
+from importer.migration.source import LookupTable, Table
 from importer.read.csv.exact_rows import exact_rows
 from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, Structure
 from importer.read.csv.structure_checks import StructureChecks
@@ -22,8 +22,8 @@ from importer.read.source_file import SourceFile
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file that polars can read, if the check of its `structure` (where there is one) finds no ambiguity.
-    `why` says what made a copy necessary."""
+    """A file that polars reads correctly if its structure check (where there is one) finds no ambiguity.
+    `why` lists what made a copy necessary."""
 
     file: SourceFile
     structure: Future[Structure] | None = None
@@ -33,17 +33,17 @@ class Readable:
 class ReadMode(Enum):
     """How the files of a table are read, the fastest way first."""
 
-    # A CSV file is taken to have one reading only, while its structure is still being checked.
+    # Every CSV file is assumed to be unambiguous while its structure is still being checked.
     ASSUMED = "assumed"
-    # As the structure checks say: as it is where it has one reading only, else by a copy made row by row.
+    # A file that passes its structure check is read unchanged; others are copied row by row.
     CHECKED = "checked"
-    # By a copy made row by row, whatever the checks say.
+    # Every CSV file is copied row by row.
     EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading a file needs: where copies go, the structure checks, and the mode."""
+    """How files are read: the folder for copies, the structure checks, and the mode."""
 
     workdir: Path
     checks: StructureChecks
@@ -51,8 +51,11 @@ class Reading:
 
 
 def readable(file: SourceFile, reading: Reading, *, delimiter: str | None, found_out: bool) -> Readable:
-    """What polars shall read of a file. `found_out` says that nobody set its encoding, so that another may be
-    taken where its bytes turn out to be no UTF-8. Raises SourceError for what cannot be read to its end."""
+    """The file that polars reads in place of `file`.
+
+    `found_out` says that the encoding was detected: another one is detected where the file turns out not to
+    be UTF-8. Raises SourceError for a file that cannot be read to its end.
+    """
     if file.kind == "parquet":
         return Readable(file)
     plain, copied = _is_plain(file), reading.mode is ReadMode.EXACT or _must_be_copied(file)
@@ -70,7 +73,7 @@ def readable(file: SourceFile, reading: Reading, *, delimiter: str | None, found
                 return readable(other, reading, delimiter=delimiter, found_out=False)
             if not copied and not structure.ambiguities:
                 return Readable(source, future)
-            # Of a file that is copied for its first lines the rest is news.
+            # A file that is copied anyway has notes of its own; only quotes inside cells are additional.
             why = structure.ambiguities & {QUOTES_INSIDE} if copied else structure.ambiguities
         copy, marked = _copied(file, reading.workdir / f"{name}.rows.csv")
         why |= {BOM_INSIDE} if marked else set()
@@ -81,14 +84,14 @@ def readable(file: SourceFile, reading: Reading, *, delimiter: str | None, found
 
 @dataclass(slots=True)
 class Files:
-    """Files that were looked at, each once."""
+    """The files of a migration. Each is opened once for each pair of encoding and delimiter."""
 
     folder: Path
     reading: Reading
     known: dict[tuple[Path, str | None, str | None], Readable] = field(default_factory=dict)
 
     def of(self, table: Table | LookupTable) -> Iterator[Readable | str]:
-        """The files of a table, ready for polars; a text says what is wrong with one."""
+        """The files of a table, ready for polars. For a file with a problem, a text that describes it."""
         for found in find(table.files, self.folder):
             if isinstance(found, str):
                 yield found
@@ -102,7 +105,7 @@ class Files:
                 yield str(error)
 
     def _ready(self, path: Path, encoding: str | None, delimiter: str | None) -> Readable:
-        # Rejects are written by us, whatever the source was written in.
+        # This program writes the rejects, so the encoding and delimiter of the source do not apply.
         if (encoding or delimiter) and is_rejects(path):
             encoding = delimiter = None
         file = look(path, encoding=encoding, delimiter=delimiter)
@@ -114,18 +117,18 @@ def _is_plain(file: SourceFile) -> bool:
 
 
 def _must_be_copied(file: SourceFile) -> bool:
-    """What polars has no words for."""
+    """Whether polars cannot read the file unchanged."""
     dialect = file.dialect
     return bool(dialect.preamble or dialect.escape or not dialect.delimiter.isascii() or file.is_rejects)
 
 
 def _can_be_checked(file: SourceFile) -> bool:
-    """Whether its bytes can be looked at without what polars has no words for, some first lines aside."""
+    """Whether the structure check understands the file. Lines before the header do no harm."""
     return not (file.dialect.escape or not file.dialect.delimiter.isascii() or file.is_rejects)
 
 
 def _transcoded(file: SourceFile, path: Path) -> SourceFile:
-    """A copy in UTF-8 with line ends that polars knows. What is no text stays no text."""
+    """A copy in UTF-8 in which no line ends with a bare CR. Undecodable bytes stay undecodable."""
     with file.text() as source, path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         while chunk := source.read(1 << 20):
             out.write(chunk)
@@ -133,8 +136,8 @@ def _transcoded(file: SourceFile, path: Path) -> SourceFile:
 
 
 def _copied(file: SourceFile, path: Path) -> tuple[SourceFile, bool]:
-    """A copy whose rows all have the header's width, each with its flaw in front; and whether byte order
-    marks stood in it."""
+    """A copy whose rows all have the width of the header, with the flaw of each as first column; and whether
+    the rows contained byte order marks."""
     width = len(file.header)
     marked = False
     with path.open("w", encoding="utf-8", newline="") as out:

@@ -1,4 +1,4 @@
-"""The first rows of a file: enough to tell what its columns hold before all of it is read."""
+"""The first rows of a file: enough to recognise its columns without reading all of it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,32 +11,35 @@ from importer.read.csv.exact_rows import exact_rows
 from importer.read.frames import raw_frame
 from importer.read.source_file import SourceFile
 
-_ROWS, _BYTES = 20_000, 1 << 24  # what comes first
-_CELLS = 200  # of a column are looked into
+# A sample ends at so many rows or bytes, whichever comes first.
+_ROWS, _BYTES = 20_000, 1 << 24
+# So many cells of a column are searched for JSON.
+_CELLS = 200
+# A column contains JSON if at least this share of its cells do; the others may be damaged.
 _MIN_SHARE_OF_OBJECTS = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`frame` has the file's columns, every cell text without blanks at its edges, an empty one null.
+    """`frame` has the file's columns as text without surrounding blanks, with null for empty cells.
     `is_whole` says that the file has no more rows."""
 
     frame: pl.DataFrame
     is_whole: bool
 
     def cells(self, header: str) -> pl.Series:
-        """What stands in a column; nothing where the file does not have it."""
+        """The non-empty cells of a column; none where the file does not have it."""
         if header not in self.frame.columns:
             return pl.Series(header, [], dtype=pl.String)
         return self.frame[header].drop_nulls()
 
     def nested(self) -> tuple[str, ...]:
-        """The paths into cells of JSON, as SourceFile.nested has those into structs of Parquet."""
+        """The paths into JSON cells, in the form of SourceFile.nested."""
         return tuple(path for name in self.frame.columns for path in _paths(name, self.cells(name)))
 
 
 def sample(file: SourceFile) -> Sample:
-    """Rows whose shape is right; none of a file that cannot be read, of which others say why."""
+    """The first rows without flaws in their structure; none of a file that cannot be read."""
     frame = _of_csv(file) if file.kind == "csv" else _of_parquet(file)
     tidy = frame.head(_ROWS).with_columns(pl.all().str.strip_chars())
     kept = tidy.with_columns(pl.when(pl.all() != "").then(pl.all()))
@@ -73,7 +76,7 @@ def _nothing(file: SourceFile) -> pl.DataFrame:
 
 
 def _paths(name: str, cells: pl.Series) -> Iterator[str]:
-    """`name.key` of JSON objects, `name[].key` of lists of them."""
+    """`name.key` for the keys of JSON objects, `name[].key` for those of lists of objects."""
     some = [parsed(cell) for cell in cells.head(_CELLS)]
     objects = [value for value in some if isinstance(value, dict)]
     lists = [value for value in some if isinstance(value, list)]

@@ -1,4 +1,4 @@
-"""Source files become the tables of a migration, on the best assumption first: that all are as they seem."""
+"""Scan the tables of a migration. The fastest mode of reading comes first; callers fall back to others."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from importer.errors import SourceError
-from importer.migration.file import Source
+from importer.migration.source import Source
 from importer.read.assemble import Assembly
 from importer.read.csv.structure import Structure
 from importer.read.csv.structure_checks import StructureChecks
@@ -19,15 +19,15 @@ from importer.tables.schema import TABLES, TableSchema, load
 
 @dataclass(frozen=True, slots=True)
 class TableReader:
-    """One table of a migration, which can be read in every mode."""
+    """Reads one table of a migration, in any mode."""
 
     source: Source
     schema: TableSchema
     files: Mapping[ReadMode, Files]
 
     def scan(self, mode: ReadMode) -> "TableScan | None":
-        """The table; None where the migration has no such table. Raises SourceError that names all that is
-        wrong with its files."""
+        """The table; None where the migration has no such table. Raises SourceError that lists all problems
+        of its files."""
         assembly = Assembly(self.source, self.files[mode], self.schema)
         try:
             table = assembly.scanned()
@@ -40,19 +40,22 @@ class TableReader:
 
 @dataclass(frozen=True, slots=True)
 class TableScan:
-    """A table as one mode of reading gives it. `checks` are the structure checks of its files."""
+    """A table as read in one mode."""
 
+    # Reads the same table in other modes.
     reader: TableReader
     mode: ReadMode
     table: Scanned
+    # The structure checks of its files; files that are Parquet or copies have none.
     checks: tuple[Future[Structure], ...]
 
     def is_unambiguous(self) -> bool:
-        """Whether all its files have one reading only; waits for the checks."""
+        """Whether all its structure checks have passed. Waits for them."""
         return all(check.exception() is None and not check.result().ambiguities for check in self.checks)
 
     def again(self, mode: ReadMode) -> "TableScan":
-        """The same table, read in another mode. Raises SourceError."""
+        """The same table, read in another mode. Raises SourceError that lists all problems of its files, and
+        AssertionError where the mode is the same."""
         scan = self.reader.scan(mode)
         if scan is None or mode is self.mode:
             raise AssertionError(f"{self.table.schema.name}: cannot be read again as {mode.value}")
@@ -60,8 +63,11 @@ class TableScan:
 
 
 def scan(source: Source, folder: Path, workdir: Path) -> dict[str, TableScan]:
-    """Every table that the migration names, while the structure of its files is still being checked. Raises
-    one SourceError that names all that is wrong."""
+    """Every table that the migration names, by name. The structure checks of their files may still be
+    running.
+
+    Copies of files go to `workdir`. Raises one SourceError that lists the problems of all tables.
+    """
     checks = StructureChecks()
     files = {mode: Files(folder, Reading(workdir, checks, mode)) for mode in ReadMode}
     problems: list[str] = []
@@ -83,5 +89,5 @@ def _first(reader: TableReader) -> TableScan | None:
     try:
         return reader.scan(ReadMode.ASSUMED)
     except SourceError:
-        # What is wrong may come of reading a file that has more than one reading.
+        # The problem may be that an ambiguous file was read before its structure check.
         return reader.scan(ReadMode.CHECKED)

@@ -1,7 +1,7 @@
-"""Paths become source files whose kind, dialect and header are known, and that polars can read.
+"""A source file with its kind, dialect and header, and the file that polars reads in place of it.
 
-A CSV file is read by polars as it is where its bytes prove that it has one reading only (proof.py). Another
-one is copied first, row by row, into one that has (rows.py); what is broken in it is named there.
+polars reads a CSV file unchanged if it passes its structure check (csv/structure.py). Others are first copied
+row by row into an unambiguous CSV (csv/exact_rows.py, readable.py), with the flaw of each row.
 """
 
 import io
@@ -19,28 +19,31 @@ Kind = Literal["csv", "parquet"]
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One export file. `titles` are its column names as they stand there, `header` the same made distinct
-    (a second `Comment` is `Comment (2)`); `compression` is pyarrow's name for it.
-
-    `readable` is what polars reads: the file itself, or a copy. `is_copy` says that the copy was written row
-    by row, with a first column `_flaw`. `rows` are those of a Parquet file, `nested` the paths into its
-    structs (`a.b`) and lists of structs (`a[].b`).
-    """
+    """One file of an export."""
 
     path: Path
     kind: Kind
+    # The column names as the file has them.
     titles: tuple[str, ...]
+    # The same made distinct: a second `Comment` is `Comment (2)`.
     header: tuple[str, ...]
+    # pyarrow's name of the compression; None without one.
     compression: str | None = None
+    # How a CSV file is written.
     dialect: Dialect = field(default_factory=Dialect)
+    # What polars reads: the file itself, or a copy.
     readable: Path = Path()
+    # Whether the copy was written row by row, with a first column `_flaw`.
     is_copy: bool = False
+    # How many rows a Parquet file has; None for CSV.
     rows: int | None = None
+    # The paths into structs (`a.b`) and lists of structs (`a[].b`) of a Parquet file.
     nested: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> int:
-        """How many of the first columns are reasons: some, if it is a file of rejects that comes back."""
+        """How many of the first columns are reason columns: more than 0 for a file of rejects that is read
+        again. Only the last one, `_source`, may be missing."""
         if self.titles[: len(REASON_COLUMNS)] == REASON_COLUMNS:
             return len(REASON_COLUMNS)
         return len(REASON_COLUMNS) - 1 if self.titles[: len(REASON_COLUMNS) - 1] == REASON_COLUMNS[:-1] else 0
@@ -51,25 +54,25 @@ class SourceFile:
 
     @property
     def repeats(self) -> dict[str, list[str]]:
-        """The distinct names of each title that stands more than once."""
+        """For each title that occurs more than once, its distinct names in `header`."""
         found: dict[str, list[str]] = {}
         for title, name in zip(self.titles, self.header, strict=True):
             found.setdefault(title, []).append(name)
         return {title: names for title, names in found.items() if len(names) > 1 and title}
 
     def bytes(self) -> io.BufferedReader:
-        """The decompressed bytes."""
+        """The decompressed bytes of the file."""
         return io.BufferedReader(cast(Any, _Bytes(self)), 1 << 20)
 
     def plain_bytes(self) -> BinaryIO:
-        """The bytes that polars reads, decompressed."""
+        """The decompressed bytes of `readable`."""
         if self.readable == self.path and self.compression:
             return self.bytes()
         return cast(BinaryIO, self.readable.open("rb", buffering=0))
 
     def text(self) -> io.TextIOWrapper:
-        """The decompressed, decoded text. Lines end with LF or CR LF; a bare CR ends one only where all
-        lines end so."""
+        """The decompressed and decoded text. Lines end with LF or CR LF; a bare CR ends a line only where
+        `dialect.newline` says so."""
         newline = None if self.dialect.newline == "\r" else "\n"
         return io.TextIOWrapper(
             self.bytes(), encoding=self.dialect.encoding, errors=self.dialect.errors, newline=newline
@@ -77,7 +80,7 @@ class SourceFile:
 
 
 class _Bytes(io.RawIOBase):
-    """pyarrow's decompressing stream as a raw stream that io can wrap."""
+    """pyarrow's decompressing stream as a raw stream for the io module."""
 
     def __init__(self, file: SourceFile) -> None:
         self._stream = pa.input_stream(str(file.path), compression=file.compression)

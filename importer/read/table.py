@@ -1,4 +1,4 @@
-"""What a table is before it is judged: its files, and their rows as lazy frames of text."""
+"""A table before it is judged: its files, and their rows as lazy frames of text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,30 +16,34 @@ from importer.tables.schema import TableSchema
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A file as it became part of a table."""
+    """A file that contributes rows to a table."""
 
     file: SourceFile
     # The kind of file that it was read as.
     part: Part
-    # Canonical name → the headers of which the first that is not empty has the value.
+    # Canonical name → headers. The first one with a non-empty cell has the value.
     columns: Mapping[str, Sequence[str]]
-    # What its bytes show, once that has been checked; None where it was copied row by row or is Parquet.
+    # Its structure check; None where it was copied row by row or is Parquet.
     structure: Future[Structure] | None = None
-    # What was found out about it, for the user.
+    # What was detected, for the user.
     notes: tuple[str, ...] = ()
     # Whether each of its records is one row of the table.
     is_each: bool = True
 
     @property
     def rows(self) -> int | None:
-        """How many rows it must make of the table; None where that is not known."""
+        """How many rows of the table it must have; None where that is not known. Waits for the structure
+        check."""
         if not self.is_each:
             return None
         return self.structure.result().records - 1 if self.structure else self.file.rows
 
     def shown(self, canonical: str, record: int, cells: Mapping[str, str]) -> "Shown":
-        """What stands for a canonical value in the source row of a `_record`: of several headers the first
-        under which anything stands; of a row out of a cell the item in that."""
+        """The header and cell from which a canonical value of the source row of a `_record` comes.
+
+        Of several headers it is the first one with a non-empty cell. Where the row comes from a cell, the
+        value is its item in that cell.
+        """
         headers = self.columns.get(canonical, ())
         each = self.part.each
         if each and any(header in items.item_names(each, self.file.header) for header in headers):
@@ -51,7 +55,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A header and its cell; `of` says which part of the cell is meant, where it is not all of it."""
+    """A header and its cell. `of` says which part of the cell is meant, where it is not the complete cell."""
 
     header: str
     value: str
@@ -60,8 +64,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows of a table that know nothing of others: `read` makes them, with any care, out of `source`, a
-    file's rows as they stand there."""
+    """Rows of a table that do not depend on others. `read` makes them from `source`, the original rows of a
+    file, with a full or a fast evaluator."""
 
     source: pl.LazyFrame
     read: Callable[[pl.LazyFrame, Evaluator], pl.LazyFrame]
@@ -78,16 +82,16 @@ class Scanned:
     frames: tuple[pl.LazyFrame, ...]
     # The files; `_file` is an index into this.
     origins: tuple[Origin, ...]
-    # The headers that nothing takes.
+    # The headers that nothing uses.
     unused: tuple[str, ...]
-    # The rows of messages out of which tickets are gathered, with what each says of its ticket.
+    # The message rows from which tickets are gathered, with the values of the ticket in each.
     scattered: tuple[pl.LazyFrame, ...] = ()
-    # The canonical columns of which anything is known, then `custom.<name>`.
+    # The canonical columns that have values, then `custom.<name>`.
     given: tuple[str, ...] = ()
 
     @property
     def derived(self) -> bool:
-        """Whether the rows are tickets that were gathered out of messages."""
+        """Whether the rows are tickets that were gathered from messages."""
         return bool(self.scattered)
 
     @property
@@ -100,7 +104,7 @@ class Scanned:
 
     @property
     def frame(self) -> pl.LazyFrame:
-        """The table as one, for a look at it."""
+        """All rows of the table as one frame. Files are read again each time it is collected."""
         evaluator = FullEvaluator()
         pieces = [piece.read(piece.source, evaluator) for piece in self.pieces]
         return pl.concat([*pieces, *self.frames], how="diagonal")

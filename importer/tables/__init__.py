@@ -1,0 +1,1 @@
+"""The canonical tables: schemas, rules, types, and the frames that cross folders."""

@@ -1,7 +1,7 @@
-"""Names and dtypes of every frame that crosses from one folder to another. Pure.
+"""Names and dtypes of the columns of every frame that one folder passes to another. Pure.
 
-A frame may have more columns than its schema names: those of its table (schemas/tables/*.json), typed, and
-`custom.<name>`. tests/tables/test_frames.py holds the frames of a run to these schemas.
+A frame may have more columns than its schema names: the typed columns of its table (schemas/tables/*.json)
+and `custom.<name>`. tests/tables/test_frames.py checks the frames of a run against these schemas.
 """
 
 from collections.abc import Mapping
@@ -9,24 +9,24 @@ from collections.abc import Mapping
 import polars as pl
 
 _INSTANT = pl.Datetime("us", "UTC")
-# Where a row came from: `_file` is an index into the table's origins, `_record` counts the source's rows from
-# 0, the header not counted (see read.mapping.explode for rows that come out of a cell).
+# Where a row came from: `_file` is an index into the table's origins, `_record` the number of the source row
+# from 0, header not counted (see read.mapping.explode for rows that come from a cell).
 _PLACE = {"_file": pl.UInt16(), "_record": pl.UInt64()}
-# Rows know each other by 64 bit hashes of ids: `key` of their own, `parent` of the ticket they belong to (of
-# attachments: the message).
+# Rows refer to each other by 64 bit hashes of ids: `key` of their own id, `parent` of the ticket that they
+# belong to (for attachments: the message).
 _KEYS = {"key": pl.UInt64(), "parent": pl.UInt64()}
-# An opening message has the place of its ticket's row, so that alone does not tell them apart.
+# An opening message has the place of its ticket's row, so the place alone does not identify a message.
 _OPENING = {"_opening": pl.Boolean()}
 
-# read → validate. `_flaw` is what is wrong with the shape of a row, `_skip` why it is skipped; both mostly
-# null. All other columns are text.
+# read → validate. `_flaw` is what is wrong with the structure of a row, `_skip` the reason why it is skipped.
+# Both are mostly null. All other columns are text.
 SCANNED = pl.Schema({**_PLACE, "_flaw": pl.String(), "_skip": pl.String()})
 
-# validate → relate: rows that break no rule. `items` counts the attachments that a cell lists.
+# validate → relate: rows that break no rule. `items` is the number of attachments in its cell.
 GOOD = pl.Schema({**_PLACE, **_KEYS, "items": pl.UInt32()})
 
-# Every other row and every rule that it breaks; enough to find the row again and what depends on it. `state`
-# is a State, `ticket_id` that of a ticket's own row.
+# One line for every other row and each rule that it breaks, to find the row again and the rows that depend on
+# it. `state` is a State; `ticket_id` is null except for rows of tickets.
 FATES = pl.Schema(
     {
         **_PLACE,
@@ -38,15 +38,15 @@ FATES = pl.Schema(
     }
 )
 
-# Where texts stand. They are most of an export and no rule looks at them, so they have frames of their own.
+# The columns of texts. Texts are most of an export and no rule checks them, so they have separate frames.
 BODIES: Mapping[str, tuple[str, str]] = {
     "messages": ("text", "html"),
     "tickets": ("opening_text", "opening_html"),
 }
 BODIES_OF_ROWS = pl.Schema({**_PLACE, "parent": pl.UInt64(), "text": pl.String(), "html": pl.String()})
 
-# What shows who wrote a message to whom. Few of these are different, so that messages name theirs by a hash,
-# `signature`.
+# The columns that show who wrote a message to whom. Few combinations are distinct, so messages refer to
+# theirs by a hash, `signature`.
 AUTHOR_SIGNATURE: Mapping[str, pl.DataType] = {
     "author_id": pl.String(),
     "author_email": pl.String(),
@@ -57,10 +57,10 @@ AUTHOR_SIGNATURE: Mapping[str, pl.DataType] = {
     "public": pl.Boolean(),
 }
 
-# Before the name of a row signal: a trace of damage on a single row, true or false.
+# The prefix of a row signal: a boolean column that says whether a single row shows a kind of damage.
 SIGNAL = "damage."
 
-# relate → plan. Tickets that go, beside the columns of their table.
+# relate → plan. Tickets to import, with the columns of their table.
 TICKETS = pl.Schema(
     {
         **_PLACE,
@@ -75,8 +75,8 @@ TICKETS = pl.Schema(
     }
 )
 
-# Messages that go. `body.bytes` is the size of the text, null without any; `body.words` a hash of what it
-# says.
+# Messages to import. `body.bytes` is the size of the text, null without text; `body.words` a hash of its
+# words.
 GOING = pl.Schema(
     {
         **_OPENING,
@@ -90,33 +90,37 @@ GOING = pl.Schema(
     }
 )
 
-# The author of each signature. `_unsaid`: nothing says whether the message is public. `_sideless`: nothing
-# shows whether a customer wrote it. `_unknown`: the export has only an id of the author. `_written`: who
-# wrote it as the export has it, whoever replaces them. `person` is what an agent is called in agents.csv.
-# `messages` have this signature, from `first` to `last`, and `going` of them go.
+# The author of each signature.
 AUTHORS = pl.Schema(
     {
         "signature": pl.UInt64(),
         "direction": pl.String(),
         "is_agent": pl.Boolean(),
+        # The export does not say whether the message is public.
         "_unsaid": pl.Boolean(),
+        # The export does not show whether a customer or an agent wrote it.
         "_sideless": pl.Boolean(),
+        # The export has only an id of the author.
         "_unknown": pl.Boolean(),
+        # The author in the export, also where another one replaces them.
         "_written": pl.String(),
         "author_email": pl.String(),
         "author_phone": pl.String(),
         "author_name": pl.String(),
         "author_external": pl.String(),
+        # How many messages have this signature, and the times of the first and the last.
         "messages": pl.UInt32(),
         "first": _INSTANT,
         "last": _INSTANT,
+        # How many of them are imported.
         "going": pl.UInt32(),
         "key": pl.String(),
+        # The name of an agent in agents.csv.
         "person": pl.String(),
     }
 )
 
-# The different people whom tickets and messages name, by contact key (Contact.key).
+# The distinct people in tickets and messages, by contact key (Contact.key).
 CONTACTS = pl.Schema(
     {
         "key": pl.String(),
@@ -129,6 +133,7 @@ CONTACTS = pl.Schema(
     }
 )
 
-# How many messages a ticket (`parent`) has. `first_public` is the instant of its first public message in µs,
-# twice, plus one where an agent wrote it, so that of several in one instant the customer's counts.
+# The number of messages of a ticket (`parent`). `first_public` is twice the instant of its first public
+# message in µs, plus one where an agent wrote it: so of two messages at one instant the customer's is the
+# first.
 MESSAGES_BY_TICKET = pl.Schema({"parent": pl.UInt64(), "messages": pl.UInt32(), "first_public": pl.Int64()})

@@ -1,4 +1,5 @@
-"""The constraints of a Table Schema as named rules: polars expressions, true for rows that break the rule."""
+"""The constraints of a Table Schema as named rules: polars expressions that are true for rows that break
+them."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -15,27 +16,31 @@ from importer.tables.schema import Field, TableSchema
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`fails` is true for a row that breaks the rule; `message` says what would be right."""
+    """A rule about single rows."""
 
+    # `<column>.<constraint>`, or the name of a flaw.
     name: str
+    # Empty for a rule about the complete row.
     column: str
+    # What is wrong with a value, or what is expected.
     message: str
+    # True for a row that breaks the rule.
     fails: pl.Expr
 
 
 _TYPE_WORDS = {
-    "datetime": "no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
-    "boolean": "neither true nor false (values.{column} says which of both it means)",
-    "integer": "no whole number",
-    "array": "brackets without a list of texts in them",
+    "datetime": "is not an ISO 8601 time (e.g. 2024-03-31T09:15:00Z)",
+    "boolean": "is neither true nor false (map it in values.{column})",
+    "integer": "is not a whole number",
+    "array": "has brackets that do not contain a list of texts",
 }
 
 
 def row_rules(
     schema: TableSchema, given: Collection[str], timezone: str | None, evaluator: Evaluator
 ) -> list[Rule]:
-    """Every rule that looks at one row alone and at a given column; uniqueness and foreign keys are for
-    `validate` and `relate`."""
+    """All rules about single rows and the given columns, in the order of the schema. `validate` checks
+    uniqueness, and `relate` foreign keys."""
     fields = [field for field in schema.fields if field.name in given]
     return [
         rule
@@ -79,16 +84,16 @@ def _type_rules(
             rules.append(
                 rule(
                     "format",
-                    f"an item of the list is {message}",
+                    f"an item of the list {message}",
                     evaluator.transform(value, without(pattern)),
                 )
             )
         return rules
     state = pl.col(f"state.{field.name}")
     zoneless = (
-        "a time without a zone; set source.timezone"
+        "has no time zone; set source.timezone"
         if timezone is None
-        else f"a time that {timezone} skips (the clock goes forward)"
+        else f"does not exist in {timezone}, because the clock goes forward then"
     )
     return [
         rule("type", _TYPE_WORDS["datetime"], state == InstantState.NO_TIME.value),
@@ -97,7 +102,7 @@ def _type_rules(
 
 
 def without(pattern: str) -> CellTransform:
-    """Whether a list has an item without the pattern."""
+    """The transform of a list to whether one of its items does not match the pattern."""
 
     def found(cells: pl.Series) -> pl.Series:
         there = cells.is_not_null()
@@ -110,7 +115,8 @@ def without(pattern: str) -> CellTransform:
 
 
 def _length(limit: int) -> CellTransform:
-    """Whether a text is too long. It has no more characters than bytes, and those are counted at once."""
+    """The transform of a text to whether it is too long. Bytes are faster to count than characters, and never
+    fewer."""
 
     def too_long(cells: pl.Series) -> pl.Series:
         longest = cells.str.len_bytes().max()
@@ -122,15 +128,15 @@ def _length(limit: int) -> CellTransform:
 
 
 _FORMATS = {
-    "email": ("not one e-mail address", EMAIL),
-    "uri": ("no http(s) URL", URL),
+    "email": ("is not a single e-mail address", EMAIL),
+    "uri": ("is not an http(s) URL", URL),
 }
 
 
 _CONSTRAINTS: Mapping[str, Callable[[pl.Expr, Field, Any, Evaluator], tuple[str, pl.Expr]]] = {
     "required": lambda cell, *_: ("must not be empty", cell.is_null()),
     "enum": lambda cell, field, values, *__: (
-        f"must be one of {', '.join(values)} (values.{field.name} says which of them it means)",
+        f"must be one of {', '.join(values)} (map other values in values.{field.name})",
         ~cell.is_in(values),
     ),
     "pattern": lambda cell, field, pattern, evaluator: (

@@ -1,10 +1,10 @@
-"""A Table Schema (Frictionless) becomes typed columns and named rules, both polars expressions.
+"""Table Schemas (Frictionless) of the canonical tables. Typed columns and named rules are made from them.
 
-A rule's name is `column.constraint` in the schema's own words (`created_at.type`, `status.enum`), so that the
-words of a report are those of the schema. Expressions work on frames in which every cell is text and an
-empty cell is null; each column that is not text stands there once more, as `<column>` parsed beside
-`raw.<column>` as it came. Two more rules have no word in the standard: `<column>.timezone`, a time without a
-zone where none is configured, and `<column>.format`.
+The name of a rule is `<column>.<constraint>` in the terms of the schema (`created_at.type`, `status.enum`),
+so that reports use the same terms. Rules work on frames in which every cell is text and an empty cell is
+null. Each column that is not text exists twice there: as `<column>`, parsed, and as `raw.<column>`,
+unchanged. Two rules have no name in the standard: `<column>.timezone`, for times without a known zone, and
+`<column>.format`.
 """
 
 import json
@@ -27,19 +27,27 @@ FieldType = Literal["string", "datetime", "boolean", "integer", "array"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`beside` names a column in whose presence a cell that cannot be right does no harm: it does not go."""
+    """A column of a canonical table."""
 
     name: str
     type: FieldType
+    # The format of its texts, such as email.
     format: str | None
+    # By name, as in the schema.
     constraints: Mapping[str, Any]
+    # The format of the items of a list.
     item_format: str | None
+    # A valid value, for messages.
     example: str | None = None
+    # A column that makes this one dispensable: where it has a value, a cell without the right pattern is
+    # dropped instead of rejecting the row.
     beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
+    """A canonical table."""
+
     name: str
     fields: tuple[Field, ...]
 
@@ -53,7 +61,7 @@ class TableSchema:
 
     @property
     def primary(self) -> str | None:
-        """The column that tells records apart."""
+        """The column that identifies records; None where the table has none."""
         return next(iter(self.unique), None)
 
     @property
@@ -61,7 +69,7 @@ class TableSchema:
         return tuple(field.name for field in self.fields if field.constraints.get("unique"))
 
     def dtype(self, name: str) -> pl.DataType:
-        """What the column holds once it is typed."""
+        """The type of a column after parsing."""
         kind = next(field.type for field in self.fields if field.name == name)
         return _DTYPES.get(kind, pl.String())
 
@@ -74,7 +82,7 @@ def load(table: str, folder: Path = SCHEMAS / "tables") -> TableSchema:
 
 
 def fold(name: str) -> str:
-    """A header as it is compared: without case, blanks, `_` and `-`."""
+    """A header in the form in which headers are compared: without case, blanks, `_` and `-`."""
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 

@@ -1,4 +1,4 @@
-"""Columns of text → columns of the types that a Table Schema gives them. Pure."""
+"""Parse columns of text to the types of a Table Schema. Pure."""
 
 from collections.abc import Collection
 from functools import partial
@@ -19,9 +19,9 @@ def typed(
     timezone: str | None,
     evaluator: Evaluator,
 ) -> pl.LazyFrame:
-    """The frame with each of the given columns that is not text parsed, null where it cannot be, and as
-    it came in `raw.<column>`; for times also `state.<column>` (instants.State) and `twice.<column>`,
-    whether the clock shows this time twice."""
+    """The frame with each given column that is not text parsed, with null for cells that fail, and unchanged
+    as `raw.<column>`. Times also have `state.<column>` (InstantState) and `twice.<column>`: whether the clock
+    shows this time twice."""
     fields = [field for field in schema.fields if field.name in given and field.type != "string"]
     frame = frame.rename({field.name: f"raw.{field.name}" for field in fields})
     parsed = [_parsed(field, timezone, frame, evaluator).alias(field.name) for field in fields]

@@ -1,0 +1,1 @@
+"""Tables are judged: good rows, and a reason for every other row."""

@@ -1,5 +1,5 @@
-"""The rows of a table's files, judged batch by batch: those that are plain by polars alone, the others
-thoroughly (care.py says why)."""
+"""Judge the rows of a table's files batch by batch: with the fast evaluator where that is enough, with the
+full one for all other rows (parse/fastpath.py says why)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -13,15 +13,15 @@ from importer.read.table import Piece
 
 JudgeRows = Callable[[pl.LazyFrame, Evaluator], pl.LazyFrame]
 
-# How many rows, or bytes, of those that are not plain wait for each other.
+# So many rows or bytes that need the full evaluator are collected before they are judged.
 _OTHERS, _BYTES_OF_OTHERS = 40_000, 1 << 26
-# Where more rows than this are not plain, nothing is won by looking for those that are.
+# Where more rows than this need the full evaluator, the fast one saves no time.
 _MAX_SHARE_OF_OTHERS = 0.5
 
 
 def judged_in_batches(pieces: Sequence[Piece], judge: JudgeRows) -> pl.LazyFrame:
-    """What `judge` makes of the rows of all pieces, one piece after the other; in a piece, rows that are not
-    plain come later than others. Asked for rows to be told apart, `judge` gives PLAIN too."""
+    """The rows of all pieces after `judge`, piece by piece. Within a piece, rows that need the full evaluator
+    come after others. With a fast evaluator, `judge` must add the column PLAIN."""
 
     def handed_on(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
@@ -38,10 +38,10 @@ def judged_in_batches(pieces: Sequence[Piece], judge: JudgeRows) -> pl.LazyFrame
 
 
 def _apart(rows: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, without a hold on the batch out of which they come, whose texts polars would keep."""
+    """A copy of the rows, so that polars can free the texts of the batch from which they come."""
     copied = pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
     assert isinstance(copied, pl.DataFrame)
-    copied.columns = rows.columns  # a column without a title gets one on the way
+    copied.columns = rows.columns  # Arrow names columns without a title
     return copied
 
 

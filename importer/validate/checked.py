@@ -1,4 +1,4 @@
-"""A table after the rules that look at it alone."""
+"""A table after the rules about its own rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,27 +11,28 @@ from importer.tables.rules import Rule
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One table after the rules that look at it alone. Every row that was read is either in `good` or in
+    """A table after the rules about its own rows. Every row that was read is either in `good` or in
     `fates`."""
 
-    # The table as it was read.
+    # The table as read.
     scanned: Scanned
-    # Every rule that its rows had to pass, by name.
+    # All rules for its rows, by name.
     rules: Mapping[str, Rule]
-    # How many rows were read, and how many of each file (by its index in `scanned.origins`).
+    # How many rows were read.
     read: int
+    # The same by file (an index into `scanned.origins`).
     rows_by_file: Mapping[int, int]
-    # The rows that break no rule: GOOD (tables/frames.py), row signals, and all given columns, typed. Of
-    # messages that are not kept whole only `signature` and `created_at`. Texts are in `bodies`.
+    # The rows that break no rule: GOOD (tables/frames.py), row signals, and all given columns, typed.
+    # Messages that are not kept in full have only `signature` and `created_at`. Texts are in `bodies`.
     good: pl.LazyFrame
-    # One line for every other row and every rule that it breaks: FATES.
+    # One line for every other row and each rule that it breaks: FATES.
     fates: pl.LazyFrame
-    # Of tickets that are gathered out of messages: how many have rows that disagree, by column.
+    # How many tickets that are gathered from messages have rows with different values, by column.
     differing: Mapping[str, int]
-    # Of rejected tickets that are gathered out of messages: which of their rows break a rule themselves
-    # (`ticket_id`, `rule`, `_file`, `_record`).
+    # For rejected tickets that are gathered from messages: which of their rows break a rule (`ticket_id`,
+    # `rule`, `_file`, `_record`).
     at_fault: pl.LazyFrame | None = None
-    # The different author signatures among messages: `signature` and AUTHOR_SIGNATURE.
+    # The distinct author signatures of messages: `signature` and AUTHOR_SIGNATURE.
     signatures: pl.LazyFrame | None = None
-    # The texts of good rows, where they are kept: BODIES_OF_ROWS.
+    # The texts of good rows: BODIES_OF_ROWS. None where texts are not kept.
     bodies: pl.LazyFrame | None = None

@@ -1,4 +1,4 @@
-"""Rows that share an id: which they are, and what a rejected row says about a good one of the same id."""
+"""Find rows that share an id, and separate rejected rows from good ones with the same id."""
 
 import polars as pl
 
@@ -8,8 +8,8 @@ from importer.tables.frames import FATES
 
 
 def apart(fates: pl.LazyFrame, good: pl.LazyFrame) -> pl.LazyFrame:
-    """A row that is left out or rejected beside a good one of the same record (an older version, one that was
-    mended) says nothing about that record, so it has no id_hash."""
+    """The fates, without `key` and `ticket_id` where a good row has the same key: such a row (an older
+    version, or one that a corrected row replaces) must not affect rows that belong to the good one."""
     own = fates.select("key").drop_nulls()
     there = good.select("key").join(own, on="key", how="semi").unique().with_columns(_there=True)
     known = pl.col("_there").is_null()
@@ -21,7 +21,7 @@ def apart(fates: pl.LazyFrame, good: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def duplicates(scanned: Scanned, good: pl.LazyFrame) -> pl.DataFrame:
-    """The good rows that share an id with another, as fates. Keys find the few candidates, ids decide."""
+    """The good rows that share an id, as fates. Equal keys find the candidates, equal ids decide."""
     table, column = scanned.schema.name, scanned.schema.primary
     ordered = good.select(pl.col("key").drop_nulls()).collect(engine="streaming")["key"].sort()
     twice = ordered.filter(ordered == ordered.shift()).unique().to_frame()

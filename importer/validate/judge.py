@@ -1,12 +1,11 @@
-"""Tables × schemas → good rows, and every other row with the reason that keeps it out.
+"""Judge the rows of tables by their schemas: good rows, and all others with the rules that they break.
 
-One streaming pass a table: what is kept of the rows goes to Parquet files in a work folder, so memory does
-not grow with the export. Data never raises here; a file that cannot be read at all does (SourceError, with
-the line).
+Each table takes one streaming pass. The rows are written to Parquet files in a work folder, so memory does
+not grow with the export. Wrong data never raises; a file that cannot be read does (SourceError with the
+line).
 
-Rows are known to each other by keys, 64 bit hashes of their ids: of 10 million ids two share a key with a
-probability of one in 400,000. Uniqueness is decided by the ids themselves, and what is sent is joined by
-them.
+Rows refer to each other by keys, which are 64 bit hashes of their ids. Among 10 million ids, two share a key
+with a probability of one in 400,000. The ids themselves decide uniqueness, and join the data that is sent.
 """
 
 from collections.abc import Mapping
@@ -53,10 +52,10 @@ _FLAW_RULES = [
 def judge_table(
     scan: TableScan, *, timezone: str | None, workdir: Path, whole: bool = True, words: bool = False
 ) -> Checked:
-    """Judge one table, in the fastest mode of reading that turns out to be right for its files.
+    """Judge one table, in the fastest mode of reading that is correct for its files.
 
-    What is kept of it is written below `workdir`; texts and whole messages only where `whole`, hashes of
-    what texts say only where `words`. Raises SourceError for a file that cannot be read to its end.
+    The rows are written below `workdir`: texts and complete messages only if `whole`, hashes of the words of
+    texts only if `words`. Raises SourceError for a file that cannot be read to its end.
     """
     judging = _Judging(timezone, workdir, whole, words)
     while True:
@@ -64,7 +63,7 @@ def judge_table(
         if not scan.is_unambiguous():
             scan = scan.again(ReadMode.CHECKED)
         elif not could_read or judging.differs_from_bytes(scan.table):
-            # polars read other rows than the bytes have, or failed where it should not have.
+            # polars read other rows than the file has, or failed although the structure check passed.
             scan = scan.again(ReadMode.EXACT)
         else:
             return judging.checked(scan.table)
@@ -72,16 +71,20 @@ def judge_table(
 
 @dataclass(frozen=True, slots=True)
 class _Judging:
-    """The steps of judging one table, each on the rows that the one before has written."""
+    """The steps of judging one table. Each works on the rows that the previous one has written."""
 
+    # The time zone of times without a zone.
     timezone: str | None
+    # The folder for the written rows.
     workdir: Path
+    # Whether texts and complete messages are kept.
     whole: bool
+    # Whether hashes of the words of texts are kept.
     words: bool
 
     def write(self, scan: TableScan) -> bool:
-        """Judge the rows and write what is kept of them; False where polars cannot read the files and another
-        mode may. Raises SourceError where none may."""
+        """Judge the rows and write them. False where polars cannot read the files, and another mode of
+        reading may. Raises SourceError where no mode can."""
         table = scan.table
 
         def judge(rows: pl.LazyFrame, evaluator: Evaluator) -> pl.LazyFrame:
@@ -91,7 +94,7 @@ class _Judging:
         judged = [judge(frame, FullEvaluator()) for frame in table.frames]
         judged = [judged_in_batches(table.pieces, judge), *judged] if table.pieces else judged
         frame = pl.concat(judged, how="diagonal")
-        # Without texts most columns are hashes, which do not get smaller and are read several times.
+        # Without texts most columns are hashes, which do not compress and are read several times.
         has_texts = "text" in frame.collect_schema()
         compression: Literal["lz4", "uncompressed"] = "lz4" if has_texts else "uncompressed"
         try:
@@ -108,8 +111,8 @@ class _Judging:
         return True
 
     def differs_from_bytes(self, table: Scanned) -> bool:
-        """Whether a CSV file has made other rows than its bytes have. Raises SourceError for a Parquet file
-        that has, since there is no other way to read it."""
+        """Whether the number of rows read from a CSV file differs from that of its structure check. Raises
+        SourceError where it differs for a Parquet file, since there is no other way to read that."""
         rows = self._rows_by_file(table)
         differing = [n for n, origin in enumerate(table.origins) if _differs(origin, rows.get(n, 0))]
         if damaged := [n for n in differing if table.files[n].kind == "parquet"]:
@@ -117,7 +120,7 @@ class _Judging:
         return bool(differing)
 
     def checked(self, table: Scanned) -> Checked:
-        """The written rows, good ones apart from others."""
+        """The written rows, with good ones separated from others."""
         schema = table.schema
         rules = [*_FLAW_RULES, *row_rules(schema, table.given, self.timezone, FullEvaluator())]
         every = pl.scan_parquet(self._path(table), glob=False)
@@ -131,7 +134,7 @@ class _Judging:
         named = {rule.name: rule for rule in rules}
         for column in schema.unique:
             name = f"{column}.unique"
-            named[name] = Rule(name, column, "stands in more than one row", pl.lit(value=False))
+            named[name] = Rule(name, column, "occurs in more than one row", pl.lit(value=False))
         is_narrow = schema.name == "messages" and not self.whole
         texts = texts_of(table)
         narrowed = (*AUTHOR_SIGNATURE, "message_id") if is_narrow else ()
@@ -162,20 +165,20 @@ _JUDGED = ("_skip", "_flaw", "_broken", "_out", "_first")
 
 
 def _differs(origin: Origin, rows: int) -> bool:
-    """Whether a file has made other rows than its bytes say."""
+    """Whether the number of rows read from a file differs from the expected one."""
     return origin.rows is not None and rows != origin.rows
 
 
 def _unread(file: SourceFile, rows: int) -> str:
     return (
-        f"{file.path}: is a damaged Parquet file, or one that cannot be read rightly: of its {file.rows:,} "
-        f"rows {rows:,} could be read"
+        f"{file.path}: is a damaged or unsupported Parquet file: {rows:,} of its {file.rows:,} rows could be "
+        "read"
     )
 
 
 def _judged(scanned: Scanned, rows: pl.LazyFrame, timezone: str | None, evaluator: Evaluator) -> pl.LazyFrame:
-    """The rows with their typed columns; `_out` of one that is not good, and in `_broken` a bit for every
-    rule that it breaks. Plain rows break none."""
+    """The rows with typed columns and row signals. `_broken` has a bit for each rule that a row breaks, and
+    `_out` is true for rows that are not good. Plain rows break no rule."""
     schema = scanned.schema
     parsed = typed(schema, rows, scanned.given, timezone, evaluator)
     rules = row_rules(schema, scanned.given, timezone, evaluator)
@@ -196,7 +199,7 @@ def _judged(scanned: Scanned, rows: pl.LazyFrame, timezone: str | None, evaluato
 
 
 def _bits(fails: pl.Series) -> pl.Series:
-    """A bit for every rule that a row breaks."""
+    """A bit for each rule that a row breaks."""
     rules = fails.struct.unnest()
     if not rules.select(pl.any_horizontal(pl.all())).to_series().any():
         return pl.Series(fails.name, [0], dtype=pl.UInt64).new_from_index(0, len(fails))
@@ -204,13 +207,13 @@ def _bits(fails: pl.Series) -> pl.Series:
         pl.when(name).then(pl.lit(1 << i, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
         for i, name in enumerate(rules.columns)
     ]
-    # Of a row whose shape is broken nothing else can be said: its cells may stand in the wrong columns.
+    # The cells of a row with a broken structure may be in the wrong columns, so other rules do not count.
     of_shape, all_bits = pl.sum_horizontal(bits[: len(_FLAW_RULES)]), pl.sum_horizontal(bits)
     return rules.select(pl.when(of_shape != 0).then(of_shape).otherwise(all_bits)).to_series()
 
 
 def _fates(bad: pl.LazyFrame, table: str, rules: list[Rule]) -> pl.LazyFrame:
-    """A line for each broken rule; for a skipped row, one line with the reason."""
+    """One line for each broken rule. For a skipped row, one line with the reason."""
     bad = bad.with_columns(ticket_id=or_null("ticket_id" if table == "tickets" else None))
     identity = [name for name in FATES if name not in ("state", "rule")]
     skipped = bad.filter(pl.col("_skip").is_not_null()).select(
@@ -231,7 +234,7 @@ def _fates(bad: pl.LazyFrame, table: str, rules: list[Rule]) -> pl.LazyFrame:
 def _at_fault(
     scanned: Scanned, fates: pl.LazyFrame, timezone: str | None, rules: list[Rule]
 ) -> pl.LazyFrame | None:
-    """The same rules, on what each row of a rejected ticket says of it."""
+    """Each message row of a rejected ticket that breaks a rule of tickets, with the rule."""
     rejected = fates.filter(pl.col("state") == State.REJECTED).select("ticket_id").drop_nulls().unique()
     if not scanned.scattered or row_count(rejected) == 0:
         return None
@@ -244,7 +247,7 @@ def _at_fault(
 
 
 def _differing(scanned: Scanned, good: pl.LazyFrame) -> Mapping[str, int]:
-    """For tickets gathered out of message rows: how many have rows that disagree, by column."""
+    """How many tickets gathered from message rows have rows with different values, by column."""
     if not scanned.derived:
         return {}
     counts = (

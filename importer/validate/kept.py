@@ -1,4 +1,5 @@
-"""What is written of judged rows: keys, typed columns, and a trace of each text in place of the text."""
+"""The columns of judged rows that are written: keys, typed columns, and sizes and hashes that replace
+texts."""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
@@ -10,9 +11,10 @@ from importer.parse.fastpath import PLAIN
 from importer.read.table import Scanned
 from importer.tables.frames import AUTHOR_SIGNATURE, BODIES, SIGNAL
 
+# One for each column of AUTHOR_SIGNATURE, so that equal cells in different columns give different hashes.
 HASH_MULTIPLIERS = (31, 37, 41, 43, 47, 53, 59)
 
-
+# The columns with the ids of a table's own rows and of those that they belong to.
 _IDS: Mapping[str, tuple[str | None, str]] = {
     "tickets": ("ticket_id", "ticket_id"),
     "messages": ("message_id", "ticket_id"),
@@ -22,17 +24,17 @@ _IDS: Mapping[str, tuple[str | None, str]] = {
 
 
 def id_hash(name: str) -> pl.Expr:
-    """The id_hash of an id; null without one."""
+    """The 64 bit hash of an id; null without an id."""
     return pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash())
 
 
 def row_count(frame: pl.LazyFrame) -> int:
-    """How many rows there are."""
+    """The number of rows."""
     return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def author_signature(columns: Collection[str]) -> pl.Expr:
-    """A hash of those columns of AUTHOR_SIGNATURE that are there; one that is not counts as null."""
+    """The hash of AUTHOR_SIGNATURE. Missing columns count as null."""
     hashes = [
         pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash() * factor).otherwise(pl.lit(0, pl.UInt64))
         for name, factor in zip(AUTHOR_SIGNATURE, HASH_MULTIPLIERS, strict=True)
@@ -41,15 +43,18 @@ def author_signature(columns: Collection[str]) -> pl.Expr:
     return reduce(add, hashes, pl.lit(0, pl.UInt64))
 
 
+# The columns that identify a row of a table.
 PLACE = ["_file", "_record"]
 
 
 def texts_of(scanned: Scanned) -> list[str]:
+    """The columns of texts that the table has."""
     return [name for name in BODIES.get(scanned.schema.name, ()) if name in scanned.given]
 
 
 def kept(scanned: Scanned, judged: pl.LazyFrame, *, whole: bool, words: bool) -> pl.LazyFrame:
-    """What is written of the rows: of messages as little as relations need, unless they are kept whole."""
+    """The columns of judged rows that are written. Unless `whole`, those of messages are only what `relate`
+    needs."""
     table, given = scanned.schema.name, scanned.given
     extra = ("_differs", PLAIN)
     found = [n for n in judged.collect_schema().names() if n.startswith(SIGNAL) or n in extra]
@@ -72,8 +77,8 @@ def kept(scanned: Scanned, judged: pl.LazyFrame, *, whole: bool, words: bool) ->
 
 
 def _first(*, plain: bool) -> pl.Expr:
-    """Rows whose signature is the first of its kind in the batch, so that each signature is there at least
-    once. Where only plain rows stay, the first of those."""
+    """Whether the signature of a row is the first of its kind in the batch, so that each one is kept at least
+    once. Where only plain rows of the batch are kept, those that are not plain do not count."""
     signatures = pl.when(PLAIN).then("signature") if plain else pl.col("signature")
     return signatures.map_batches(
         lambda batch: batch.is_first_distinct(), return_dtype=pl.Boolean, is_elementwise=True
@@ -81,11 +86,13 @@ def _first(*, plain: bool) -> pl.Expr:
 
 
 def distinct_signatures(scanned: Scanned, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Each `signature` among the written rows, with its columns of AUTHOR_SIGNATURE that the table has."""
     named = [name for name in AUTHOR_SIGNATURE if name in scanned.given]
     return rows.filter(pl.col("_first")).group_by("signature").agg(pl.first(*named))
 
 
 def bodies(table: str, texts: list[str], good: pl.LazyFrame) -> pl.LazyFrame:
+    """BODIES_OF_ROWS: the texts of good rows that have one."""
     columns = {
         name: or_null(own if own in texts else None)
         for name, own in zip(("text", "html"), BODIES[table], strict=True)
@@ -95,7 +102,7 @@ def bodies(table: str, texts: list[str], good: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _traces(scanned: Scanned, *, whole: bool, words: bool) -> Iterator[pl.Expr]:
-    """What stands for a text where only its being there, its size and its sameness matter."""
+    """The columns that replace texts where only their existence, size and equality matter."""
     texts = [pl.col(name) for name in texts_of(scanned)]
     if not texts:
         return
@@ -112,11 +119,12 @@ def _traces(scanned: Scanned, *, whole: bool, words: bool) -> Iterator[pl.Expr]:
 
 
 def or_null(name: str | None) -> pl.Expr:
+    """The column with this name; nulls without a name."""
     return pl.col(name) if name else pl.lit(None, pl.String)
 
 
 def identity(table: str, given: Collection[str]) -> list[pl.Expr]:
-    """The keys of a row, and how many attachments its cell lists."""
+    """`key`, `parent` and `items` of GOOD (tables/frames.py)."""
     own, parent = _IDS[table]
     listed = pl.col("attachments").list.len().fill_null(0) if "attachments" in given else pl.lit(0)
     return [

@@ -1,4 +1,5 @@
-"""Marks of damage on single rows, as expressions: made while rows are judged, so that texts are read once."""
+"""Row signals: expressions that say whether a single row shows damage. They are evaluated while rows are
+judged, so that texts are read once."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -13,23 +14,25 @@ from importer.tables.frames import SIGNAL
 from importer.tables.rules import without
 from importer.tables.schema import Field, TableSchema
 
-# UTF-8 that was read as cp1252 or Latin-1, as it looks for the commonest letters and signs; and what stands
-# for bytes that somebody could not read.
+# What the commonest letters and punctuation look like in UTF-8 that was read as cp1252 or Latin-1, and
+# characters that replace undecodable bytes.
 _GARBLED_SIGNS = (
     *(f"Ã{second}" for second in "©¨¤¶¼¸¥¦±³¡ªº§´®¯²Ÿ"),
     "â€™", "â€œ", "â€“", "â€”", "â€¦", "â‚¬", "Â\u00a0", "Â°", "ï¿½", "\ufffd",
 )  # fmt: skip
 _GARBLED = "|".join(map(re.escape, _GARBLED_SIGNS))
+# Ids that a spreadsheet has turned into numbers, such as 3.7E+11 and 1000.0.
 _EATEN = r"^\d(?:[.,]\d+)?[eE]\+\d+$|^\d+\.0$"
+# Placeholders of templates that were not filled in.
 _HOLE = r"\{\{\s*[A-Za-z_][\w.\-]*\s*\}\}|\{%\s*\w|<%=\s*\w"
 _TEXTS = ("text", "html", "opening_text", "opening_html")
 
 
 def row_signals(schema: TableSchema, given: Collection[str], evaluator: Evaluator) -> Iterator[pl.Expr]:
-    """`damage.<mark>`, true or false, for the columns that the export has."""
+    """`damage.<name>`, a boolean column for each row signal whose columns the export has."""
     texts = [name for name in _TEXTS if name in given]
     if texts:
-        yield _signal("template_holes", texts, _HOLES, evaluator, checked_later=True)  # by mojibake
+        yield _signal("template_holes", texts, _HOLES, evaluator, checked_later=True)  # as part of mojibake
     read = [*texts, *(["subject"] if "subject" in given else [])]
     if read:
         yield _signal("mojibake", read, _MOJIBAKE, evaluator)
@@ -63,8 +66,8 @@ def _signal(
 
 
 def _rare(pattern: str, plain: Callable[[Any], Any]) -> CellTransform:
-    """Whether cells have a pattern, which is dear, and which most columns have nowhere: `plain` is a cheap
-    look that leaves some over."""
+    """The transform of a cell to whether it contains a pattern, which is expensive to search and rare.
+    `plain` is a cheap test that is true only for cells without it."""
 
     def found(cells: pl.Series) -> pl.Series:
         return all_false(cells) if plain(cells).all() else cells.str.contains(pattern).fill_null(value=False)
@@ -73,7 +76,7 @@ def _rare(pattern: str, plain: Callable[[Any], Any]) -> CellTransform:
 
 
 def _unlike(field: Field) -> CellTransform:
-    """Whether a cell has another form than its column's."""
+    """The transform of a cell to whether it does not match the pattern of its column."""
     pattern = f"^(?:{field.constraints['pattern']})$"
     return CellTransform(
         lambda cells: (~cells.str.contains(pattern)).fill_null(value=False),
@@ -83,11 +86,11 @@ def _unlike(field: Field) -> CellTransform:
     )
 
 
-# Signs that are rare in sound texts: those of both, so that one look does for both.
+# Characters of both patterns that are rare in undamaged texts, so that one test is enough for both.
 _SIGNS = "Ã|â€|â‚|Â|ï¿½|\ufffd|" + r"\{\{|\{%|<%="
 _HOLES = _rare(_HOLE, lambda texts: ~texts.str.contains(_SIGNS))
 _MOJIBAKE = _rare(_GARBLED, lambda texts: ~texts.str.contains(_SIGNS))
 _NO_ADDRESS = without(EMAIL)
-# Ids of signs without blanks; not as a spreadsheet rounds them (3.7E+11, 1000.0).
+# Ids without blanks that a spreadsheet cannot have rounded (3.7E+11).
 _ID = r"^\+*(?:[!-*,-DF-df-~]\+*|[eE])+$"
 _EATEN_ID = _rare(_EATEN, lambda ids: ids.str.contains(_ID) & ~ids.str.ends_with(".0"))

@@ -1,4 +1,4 @@
-"""Which input a seed stands for: an export, and what befell it."""
+"""The input of each seed: an export and its damages."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from exports import Case, encoded, fresh, packed, parquet, serialised
 
 UNDAMAGED = "undamaged"
 _CSV = (*OF_DIALECT, *OF_LINES, *OF_BYTES, *OF_PACKED)
-# By turns, so that every class comes up as often as another, whatever the seed.
+# In turn, so that every class comes up equally often for any seed.
 _TURNS = (
     *_CSV,
     *([UNDAMAGED] * 8),
@@ -19,6 +19,7 @@ SEEDS_OF_A_RUN = 1_000_000
 
 
 def case(seed: int) -> Case:
+    """The input of a seed. The same seed always gives the same input."""
     chance = random.Random(seed)
     first = _TURNS[seed % SEEDS_OF_A_RUN % len(_TURNS)]
     if first.startswith("parquet "):
@@ -30,7 +31,7 @@ def case(seed: int) -> Case:
 
 
 def label(case: Case) -> list[str]:
-    """The classes that an input counts for."""
+    """The classes that an input belongs to."""
     prefix = "parquet " if case.kind == "parquet" else ""
     return [f"{prefix}{name}" for name in case.damages or (UNDAMAGED,)]
 

@@ -1,4 +1,4 @@
-"""What befalls exports on their way: the classes of limits.md, each as a change to a draft or to bytes."""
+"""Damages of exports: the classes of limits.md, each as a change to a draft or to bytes."""
 
 import random
 import struct
@@ -13,7 +13,7 @@ OfBytes = Callable[[bytes, random.Random], bytes]
 _ODD = "^~\x1f\x01#:!* ¤¦"
 
 
-# -- of the dialect, before anything is written
+# -- the dialect, before anything is written
 
 
 def backslash_quotes(draft: Draft, chance: random.Random) -> None:
@@ -54,7 +54,7 @@ def repeated_title(draft: Draft, chance: random.Random) -> None:
             row.append(chance.choice(("", "x", "y z")))
 
 
-# -- of the rows, as text
+# -- rows, as text
 
 
 def short_rows(draft: Draft, chance: random.Random) -> None:
@@ -70,7 +70,7 @@ def long_rows(draft: Draft, chance: random.Random) -> None:
 
 
 def short_and_long_rows(draft: Draft, chance: random.Random) -> None:
-    """As many delimiters too many as too few."""
+    """One row has as many delimiters too many as another one lacks."""
     one, other = chance.choices(range(len(draft.rows)), k=2)
     draft.lines[one + 1] = serialised(draft.rows[one][:-1], draft.written)
     draft.lines[other + 1] = serialised([*draft.rows[other], "more"], draft.written)
@@ -123,7 +123,7 @@ def broken_quote_in_body(draft: Draft, chance: random.Random) -> None:
 
 
 def _with_broken_quote(line: str, draft: Draft, chance: random.Random) -> str:
-    """Opened and not closed, closed twice, closed too early, or within a cell that has none."""
+    """A quote that is not closed, closed twice, closed too early, or inside an unquoted cell."""
     sign, end = draft.written.delimiter, draft.written.newline
     body = line.removesuffix(end)
     places = [n for n, char in enumerate(body) if char == sign] or [0]
@@ -150,7 +150,7 @@ def one_escaped_quote(draft: Draft, chance: random.Random) -> None:
 
 
 def wrong_delimiter(draft: Draft, chance: random.Random) -> None:
-    """Some lines, or the header alone, are parted by another sign than the rest."""
+    """Some lines, or only the header, have another delimiter than the rest."""
     other = replace(
         draft.written, delimiter=chance.choice([d for d in ",;\t|" if d != draft.written.delimiter])
     )
@@ -187,7 +187,7 @@ def _insert(draft: Draft, chance: random.Random, line: str) -> None:
     draft.lines.insert(chance.randint(1, len(draft.lines)), line)
 
 
-# -- of the bytes
+# -- bytes
 
 
 def cut_in_the_last_row(draft: Draft, chance: random.Random) -> None:
@@ -238,7 +238,7 @@ def nul_block(draft: Draft, chance: random.Random) -> None:
 
 
 def concatenated(first: Draft, chance: random.Random) -> None:
-    """Another export of the same kind behind it, in its own dialect or in this one's."""
+    """Append another export of the same kind, in its own dialect or in that of this one."""
     other = fresh(chance)
     other.header, own = list(first.header), len(first.header)
     other.rows = [(row * own)[:own] for row in other.rows]
@@ -332,11 +332,11 @@ OF_BYTES: dict[str, OfRows] = {
 OF_PACKED: dict[str, OfBytes] = {"truncated_packing": truncated, "flipped_packing": flipped}
 
 
-# -- of Parquet files
+# -- Parquet files
 
 
 def _footer(data: bytes) -> int:
-    """Where the footer begins, or would."""
+    """The position at which the footer begins, or should begin."""
     return max(len(data) - 8 - struct.unpack("<I", data[-8:-4])[0], 4) if len(data) > 12 else 4
 
 
@@ -363,7 +363,7 @@ def nulled(data: bytes, chance: random.Random) -> bytes:
 
 
 def parquet_lengths(data: bytes, chance: random.Random) -> bytes:
-    """The length of the footer, or a number in a page's header, which begins each page."""
+    """Change the length of the footer, or a number in the header of a page."""
     if chance.random() < 0.4:
         size = chance.choice((0, 1, 7, 2**31 - 1, 2**32 - 1, chance.randrange(2 * len(data))))
         return data[:-8] + struct.pack("<I", size) + data[-4:]

@@ -1,4 +1,4 @@
-"""Small exports to be read: what was meant, and the bytes that say it, in any dialect."""
+"""Build small exports in any dialect: their rows, and the bytes of their file."""
 
 import codecs
 import csv
@@ -38,13 +38,13 @@ _FAR = (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How a CSV file is written. `escape` is "all" where backslashes stand before quotes and backslashes,
-    "quotes" where before quotes alone."""
+    """How a CSV file is written."""
 
     encoding: str = "utf-8"
     delimiter: str = ","
     newline: str = "\n"
     quote_all: bool = False
+    # What backslashes escape: "all" for quotes and backslashes, "quotes" for quotes only.
     escape: str | None = None
     preamble: int = 0
     packing: str | None = None
@@ -52,19 +52,23 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One input. `header` and `rows` are what was meant; `plain` are its bytes before they were packed, and
-    `data` the file's. `chunk` and `sample` say how long a file the reader shall take it for."""
+    """One input."""
 
     seed: int
     kind: str
     table: str
+    # The header and rows before any damage.
     header: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     written: Written
     damages: tuple[str, ...] = ()
+    # The bytes before compression.
     plain: bytes = b""
+    # The bytes of the file.
     data: bytes = b""
+    # The properties of `written` that the migration file sets.
     declared: tuple[str, ...] = ()
+    # Lower limits of the reader, so that it treats the file as a long one.
     chunk: int | None = None
     sample: int | None = None
     features: tuple[str, ...] = ()
@@ -78,7 +82,7 @@ class Case:
 
 @dataclass(slots=True)
 class Draft:
-    """A CSV export on its way to bytes. `lines` are its records as text, the header first."""
+    """A CSV export before it is complete. `lines` are its records as text, with the header first."""
 
     table: str
     header: list[str]
@@ -105,7 +109,7 @@ def fresh(chance: random.Random) -> Draft:
 
 
 def texts(chance: random.Random, written: Written) -> Callable[[], str]:
-    """Texts that the encoding has."""
+    """A function that returns a random text that the encoding can represent."""
     far = _FAR if written.encoding.startswith("utf") and chance.random() < 0.6 else ()
     words = [*_WORDS, *far] if chance.random() < 0.8 else ["plain", "words", "only here"]
     if written.encoding == "cp1252":
@@ -158,7 +162,7 @@ def serialised(row: Sequence[str], written: Written) -> str:
     csv.writer(
         out,
         delimiter=written.delimiter,
-        lineterminator="\r\n",  # so that both signs are quoted in cells, whatever ends the lines
+        lineterminator="\r\n",  # so that CR and LF in cells are quoted, whatever ends the lines
         quoting=csv.QUOTE_ALL if written.quote_all else csv.QUOTE_MINIMAL,
         escapechar="\\" if written.escape else None,
         doublequote=written.escape is None,
@@ -167,7 +171,8 @@ def serialised(row: Sequence[str], written: Written) -> str:
 
 
 def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
-    """What a damage put there and the encoding does not have: lone surrogates stand for bytes."""
+    """The bytes of text that a damage inserted and the encoding cannot represent. Lone surrogates replace
+    bytes."""
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return text.encode("utf-8", "surrogateescape"), error.end
@@ -197,7 +202,7 @@ def packed(data: bytes, packing: str | None) -> bytes:
 
 
 def parquet(seed: int, chance: random.Random) -> Case:
-    """A Parquet export; `rows` are for `reading` to work out, from the undamaged bytes."""
+    """A Parquet export. Its `rows` stay empty, since the oracle reads them from the bytes."""
     count = chance.choice((1, 2, chance.randint(1, 40)))
     columns: dict[str, pa.Array] = {
         "ticket_id": _ids(count, chance),

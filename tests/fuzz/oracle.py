@@ -1,9 +1,9 @@
-"""An independent reading of a file, and what speaks against the importer's.
+"""An independent reading of a file, and every difference between it and the importer's reading.
 
-CSV is read by Python's csv module in strict mode, in the dialect that the file was written in. Another dialect
-is accepted where a note of the importer names it. A row that has not the header's width, that holds NUL or
-bytes that are no text, or whose quotes are wrong must not be good. A broken row ends with its line, so that
-the rows behind it can still be told. Parquet is read by pyarrow.
+CSV is read by Python's csv module in strict mode, in the dialect in which the file was written. Another
+dialect is accepted where a note of the importer names it. A row with another width than the header, with NULs
+or undecodable bytes, or with wrong quotes must not be good. A broken row ends with its line, so that the next
+rows are still recognised. Parquet is read by pyarrow.
 """
 
 import codecs
@@ -30,13 +30,13 @@ from importer.read.rejects_format import guarded
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
-NO_TEXT = "\udcff"  # stands for bytes that are no text
+NO_TEXT = "\udcff"  # replaces undecodable bytes
 _BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
 _BODIES = ("text", "html", "opening_text", "opening_html")
 _LISTS = ("tags", "cc", "bcc", "attachments")
-# Columns whose cells the importer reads for their meaning, which is another matter.
+# Columns whose cells the importer interprets, so they are not compared.
 _OTHER = (
     "requester_email",
     "author_email",
@@ -59,11 +59,11 @@ codecs.register_error("no-text", _as_no_text)
 
 
 def judge(case: Case, reading: Reading) -> list[str]:
-    """Everything that is wrong with the reading."""
+    """Everything that is wrong with the reading; empty for a correct one."""
     if reading.escaped:
         return [f"escaped: {reading.escaped}"]
     if reading.refused is not None:
-        return [f"refused although whole: {reading.refused}"] if not case.damages else []
+        return [f"refused although undamaged: {reading.refused}"] if not case.damages else []
     wrong = list(_books(reading))
     if wrong:
         return wrong
@@ -112,7 +112,7 @@ def _of_csv(case: Case, reading: Reading) -> Iterator[str]:
 
 
 def _unpacked(case: Case) -> bytes | None:
-    """The bytes in the packing; None where it is broken."""
+    """The uncompressed bytes; None where the compression is damaged."""
     data = case.data
     if "truncated_packing" in case.damages:
         return case.plain
@@ -127,47 +127,48 @@ def _unpacked(case: Case) -> bytes | None:
 
 
 def _dialect(case: Case, reading: Reading, data: bytes) -> tuple[str | None, Written]:
-    """The dialect to read in: the file's own, or another that a note names."""
+    """The dialect to read in: that of the file, or another one that a note names; and what is wrong with
+    it."""
     own, seen, written = case.written, reading.dialect, case.written
     if _decoded(data, own.encoding) != _decoded(data, seen.encoding):
         name = seen.encoding.removesuffix("-sig")
-        # UTF-8 is what is taken where nothing is said; what is none in it must not be good.
+        # UTF-8 is the default; rows with other bytes must not be good.
         if not (name == "utf-8" and case.damages) and not _said(reading, name):
             return f"dialect: {own.encoding} is read as {seen.encoding}, and no note says so", written
         written = replace(written, encoding=seen.encoding)
     if own.delimiter != seen.delimiter:
         mixed = {"wrong_delimiter", "concatenated"} & set(case.damages) and seen.delimiter == ","
-        said = _said(reading, f"delimiter: {seen.delimiter_name}") or _said(reading, "no delimiter")
+        said = _said(reading, f"delimiter: {seen.delimiter_name}") or _said(reading, "no known delimiter")
         if not mixed and not said:
             return f"dialect: {own.delimiter!r} is read as {seen.delimiter!r}, and no note says so", written
         written = replace(written, delimiter=seen.delimiter)
     if (own.newline == "\r") != (seen.newline == "\r"):
-        if seen.newline == "\r" and not _said(reading, "CR alone"):
-            return "dialect: lines are parted at CR, and no note says so", written
+        if seen.newline == "\r" and not _said(reading, "CR without LF"):
+            return "dialect: lines are split at CR, and no note says so", written
         written = replace(written, newline=seen.newline)
     if seen.escape and not own.escape:
         if not _said(reading, "backslash"):
             return "dialect: backslashes are read as escapes, and no note says so", written
-        if seen.escape == "all" and not _said(reading, "so are backslashes"):
+        if seen.escape == "all" and not _said(reading, "backslashes too"):
             return "dialect: two backslashes are read as one, and no note says so", written
-        # The bytes of a single row cannot say more than that.
+        # The bytes of a single row show no more than that.
         written = replace(written, escape=seen.escape)
-    if seen.escape == "quotes" and own.escape == "all" and _said(reading, "themselves are not"):
+    if seen.escape == "quotes" and own.escape == "all" and _said(reading, "backslashes are not"):
         written = replace(written, escape="quotes")
     text = _decoded(data, written.encoding)
-    # Bytes that RFC 4180 allows have its reading too, and nothing in them says that it is the wrong one.
+    # Bytes that RFC 4180 allows can be read so too, and nothing in them shows that it is wrong.
     escapes = _ESCAPED_QUOTE.search(text) is not None and not _is_rfc(text, written)
     if own.escape and not seen.escape and (_said(reading, "quotes inside cells") or not escapes):
         written = replace(written, escape=None)
     return None, replace(written, preamble=seen.preamble if _said(reading, "sep=") else own.preamble)
 
 
-# The last of an odd number of backslashes escapes the quote behind it.
+# The last of an odd number of backslashes escapes the quote after it.
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*\\"')
 
 
 def _is_rfc(text: str, written: Written) -> bool:
-    """Whether its quotes are right without escapes, and all its rows as wide as the header."""
+    """Whether its quotes are correct without escapes, and all rows are as wide as the header."""
     lines = io.StringIO(re.sub(r"\r\n?", "\n", text), newline="")
     try:
         widths = {len(row) for row in csv.reader(lines, delimiter=written.delimiter, strict=True) if row}
@@ -188,7 +189,8 @@ def _decoded(data: bytes, encoding: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A record that begins on some line: its cells, None where the quotes are wrong, and its lines."""
+    """A record that begins on some line: its cells (None where its quotes are wrong) and its number of
+    lines."""
 
     cells: tuple[str, ...] | None
     count: int
@@ -203,7 +205,7 @@ class Text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         self.written = written
         self.lines = io.StringIO(text, newline="\n").readlines()
-        self._return, self._quote, self._backslash = _unused_signs(text)
+        self._return, self._quote, self._backslash = _unused_characters(text)
         self._known: dict[int, Parsed] = {}
         self.width = 0
 
@@ -216,7 +218,7 @@ class Text:
         written = self.written
         first, *others = self.lines[place:]
         reader = csv.reader(
-            # A byte order mark before a record is no part of it.
+            # A byte order mark in front of a record is not part of it.
             map(self._hidden, [first.lstrip("\ufeff"), *others]),
             delimiter=written.delimiter,
             strict=True,
@@ -228,15 +230,15 @@ class Text:
         return Parsed(tuple(map(self._shown, cells)), reader.line_num)
 
     def _hidden(self, line: str) -> str:
-        """A CR within a line belongs to its cell; the csv module would take it for the line's end."""
+        """The line with its CRs hidden: they are part of a cell, but end a line for the csv module."""
         end = next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "")
         body = line[: len(line) - len(end)]
         body = body.replace("\r", self._return)
-        # With escapes of its own the csv module is strict no more: it takes what stands behind a closing quote.
+        # The csv module is not strict with its own escapes: it accepts text after a closing quote.
         if self.written.escape == "all":
             body = body.replace("\\\\", self._backslash)
             return body.replace('\\"', self._quote) + end
-        # Where backslashes are not escaped, two before a quote still leave it alone.
+        # Where backslashes are not escaped, two in front of a quote do not escape it.
         escaped = re.sub(r'(?<!\\)((?:\\\\)*)\\"', rf"\1{self._quote}", body)
         return (escaped if self.written.escape else body) + end
 
@@ -244,7 +246,7 @@ class Text:
         return cell.replace(self._return, "\r").replace(self._quote, '"').replace(self._backslash, "\\")
 
 
-def _unused_signs(text: str) -> tuple[str, str, str]:
+def _unused_characters(text: str) -> tuple[str, str, str]:
     free = (chr(code) for code in range(0xF000, 0xF8FF) if chr(code) not in text)
     return next(free), next(free), next(free)
 
@@ -257,7 +259,7 @@ def _header(text: Text, reading: Reading) -> str | None:
         [title.replace("\ufeff", "").strip() for title in each] for each in (first.cells, reading.titles)
     )
     if any(NO_TEXT in title or "\0" in title for title in titles):
-        return f"header: {titles} are no text, but the file was read"
+        return f"header: {titles} are not text, but the file was read"
     if titles != seen:
         return f"header: is {titles}, was read as {list(reading.titles)}"
     kept = {*reading.columns.values(), *reading.unused}
@@ -268,16 +270,16 @@ def _header(text: Text, reading: Reading) -> str | None:
         if t and name not in kept and t not in repeated
     ]
     if lost:
-        return f"header: nobody takes or names {lost}"
+        return f"header: neither used nor reported as unused: {lost}"
     text.width = len(titles)
     return None
 
 
-# -- CSV: the importer's rows, one after the other, on the lines of the file
+# -- CSV: the importer's rows in order, on the lines of the file
 
 
 def _aligned(text: Text, reading: Reading) -> Iterator[str]:
-    """Every row must stand where the one before it ended, and the last must end where the file does."""
+    """Every row must begin where the previous one ends, and the last must end where the file does."""
     first = text.written.preamble
     start = first + text.record(first).count
     pending, seen = [(start, 0)], set()
@@ -292,7 +294,7 @@ def _aligned(text: Text, reading: Reading) -> Iterator[str]:
                 return
             reason, steps = f"rows: {text.lines[place][:60]!r} (line {place + 1}) is in no row", []
         elif place >= len(text.lines):
-            reason, steps = f"rows: row {number} stands nowhere in the bytes", []
+            reason, steps = f"rows: row {number} is not in the bytes", []
         else:
             reason, steps = _step(text, reading, place, number)
         pending += [(place + count, number + 1) for count in steps]
@@ -302,7 +304,7 @@ def _aligned(text: Text, reading: Reading) -> Iterator[str]:
 
 
 def _step(text: Text, reading: Reading, place: int, number: int) -> tuple[str, list[int]]:
-    """How many lines the row may take; none, with the reason, where it cannot stand here."""
+    """How many lines the row may take; empty, with the reason, where it cannot be here."""
     found = text.record(place)
     if number in reading.good:
         wrong = _not_good(text, reading, found, number)
@@ -314,7 +316,7 @@ def _step(text: Text, reading: Reading, place: int, number: int) -> tuple[str, l
     if found.cells is None or found.count == 1:
         return "", [found.count]
     swallows = len(found.cells) != text.width or any(r == "row.quotes" for _, r in reading.fates[number])
-    return "", [1, found.count] if swallows else [found.count]  # the last is tried first
+    return "", [1, found.count] if swallows else [found.count]  # the last one is tried first
 
 
 def _not_good(text: Text, reading: Reading, found: Parsed, number: int) -> str | None:
@@ -324,38 +326,38 @@ def _not_good(text: Text, reading: Reading, found: Parsed, number: int) -> str |
     if len(cells) != text.width and (len(cells) < text.width or any(cells[text.width :])):
         return f"has {len(cells)} cells, not {text.width}: {cells}"
     if any(NO_TEXT in cell for cell in cells):
-        return f"holds bytes that are no text: {cells}"
+        return f"has undecodable bytes: {cells}"
     if any("\0" in cell for cell in cells):
-        return f"holds NUL: {cells}"
+        return f"has NULs: {cells}"
     return _other_cells(dict(zip(reading.header, cells, strict=False)), reading, number)
 
 
 def _not_fated(text: Text, reading: Reading, found: Parsed, place: int, number: int) -> str | None:
-    """What a fate says of a row must be so."""
+    """The fate of a row must be true."""
     rules = [rule for _, rule in reading.fates[number]]
     cells = found.cells
     if number in reading.lines and reading.lines[number] != place + 1:
         return f"{rules}: the file of rejects says line {reading.lines[number]}"
     if rules == ["blank_row"]:
         blank = cells is not None and not any(cell.strip(_BLANKS + "\ufeff") for cell in cells)
-        return None if blank else f"is left out as blank: {cells}"
+        return None if blank else f"is skipped as blank: {cells}"
     if rules == ["repeated_header"]:
         same = cells is not None and [c.strip().lstrip("\ufeff") for c in cells] == list(reading.titles)
-        return None if same else f"is left out as a header: {cells}"
+        return None if same else f"is skipped as a header: {cells}"
     if rules == ["report_footer"]:
-        return f"is left out as a footer: {cells}" if cells is not None and len(cells) == text.width else None
+        return f"is skipped as a footer: {cells}" if cells is not None and len(cells) == text.width else None
     if number in reading.cells and cells is not None and not any(rule in _SHAPES for rule in rules):
         kept = tuple(map(guarded, cells))
         return (
             None
             if kept == reading.cells[number]
-            else f"{cells} stands in the file of rejects as {reading.cells[number]}"
+            else f"{cells} is {reading.cells[number]} in the file of rejects"
         )
     return None
 
 
 def harsh(case: Case, reading: Reading) -> list[str]:
-    """The rules of the shape by which rows are rejected that are whole. No fault, but worth a look."""
+    """The structure rules by which complete rows are rejected. Not an error, but worth a look."""
     data = _unpacked(case) if case.kind == "csv" and not reading.refused and not reading.escaped else None
     if data is None or reading.dialect is None:
         return []
@@ -380,14 +382,18 @@ def _other_cells(cells: Mapping[str, str], reading: Reading, number: int) -> str
         if name in _OTHER:
             continue
         should, has = _canonical(name, header, cells, reading), reading.good[number][name]
-        if isinstance(should, str) and isinstance(has, str) and _said(reading, "carriage returns alone"):
+        if (
+            isinstance(should, str)
+            and isinstance(has, str)
+            and _said(reading, "carriage returns without line feeds")
+        ):
             should, has = should.rstrip("\r"), has.rstrip("\r")
         if not _same(should, has):
             return f"its {name} is {should!r}, was read as {has!r}"
     return None
 
 
-_ANY = object()  # something, that the importer reads by rules of its own
+_ANY = object()  # any value, since the importer parses it by its own rules
 
 
 def _canonical(name: str, header: str, cells: Mapping[str, str], reading: Reading) -> Any:
@@ -400,7 +406,7 @@ def _canonical(name: str, header: str, cells: Mapping[str, str], reading: Readin
 
 
 def of_text(name: str, cell: str) -> Any:
-    """A cell as the canonical column has it."""
+    """The expected value of a cell in a canonical column."""
     tidy = cell.strip(_BLANKS)
     if not tidy:
         return None
@@ -439,7 +445,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Nanoseconds since 1970; without a zone in UTC."""
+    """Nanoseconds since 1970. Times without a zone are in UTC."""
 
     value: int
 
@@ -493,8 +499,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _whole(case: Case, reading: Reading, *, guessed: bool) -> Iterator[str]:
-    """Every row that was meant, good, and as it was meant. Where the encoding cannot be told from the bytes
-    and the importer says which it takes, the letters may be others."""
+    """Every written row must be good and have its cells. Where the importer had to guess the encoding and
+    says which one it used, the letters may differ."""
     if reading.fates:
         number, fates = next(iter(sorted(reading.fates.items())))
         yield f"whole: {len(reading.fates)} rows are not good, first {number}: {fates}"
@@ -539,12 +545,12 @@ def _of_parquet(case: Case, reading: Reading) -> Iterator[str]:
         if all(value in (None, "", []) for value in table.slice(n, 1).to_pylist()[0].values())
     ]
     if blank != empty:
-        yield f"parquet: row(s) left out as blank hold something: {sorted(set(blank) - set(empty))}"
+        yield f"parquet: row(s) skipped as blank have values: {sorted(set(blank) - set(empty))}"
 
 
 def _table(data: bytes) -> pa.Table | str:
     try:
-        # In nanoseconds, times that INT96 can hold and 64 bits cannot would be others.
+        # Nanoseconds in 64 bits cannot represent all times of INT96.
         table = pq.read_table(pa.BufferReader(data), partitioning=None, coerce_int96_timestamp_unit="us")
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -581,7 +587,7 @@ def _values(column: pa.ChunkedArray) -> Iterator[Any]:
 
 
 def _moment(nanoseconds: int) -> Any:
-    """Beyond the years of four digits there is no text to compare with."""
+    """Years with more than four digits have no text to compare with."""
     return Moment(nanoseconds) if -62135596800 * 10**9 < nanoseconds < 253402300799 * 10**9 else _ANY
 
 
@@ -602,9 +608,9 @@ def _value(value: Any, type_: pa.DataType) -> Any:
 
 
 def summary(reading: Reading) -> str:
-    """How a file came out, for the table of all."""
+    """The outcome of a file, for the table of all outcomes."""
     if reading.refused is not None:
         return "refused"
     if any(state == "rejected" for fates in reading.fates.values() for state, _ in fates):
         return "rejected in part"
-    return "left out in part" if reading.fates else "clean"
+    return "skipped in part" if reading.fates else "clean"

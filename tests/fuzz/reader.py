@@ -1,12 +1,12 @@
-"""Is any file read differently from what its bytes say, without a finding that names it?
+"""Search for files that the importer reads differently from their bytes without reporting it.
 
     python tests/fuzz/reader.py --inputs 20000 --seed 1           # --jobs 2 for two processes
-    python tests/fuzz/reader.py --only 1000017 --keep DIR         # one input again, its files kept
+    python tests/fuzz/reader.py --only 1000017 --keep DIR         # one input again, with its files kept
     python tests/fuzz/reader.py --self-check                      # wrong readings must be caught
 
-Builds small exports (exports.py), damages most of them by the classes of limits.md (damages.py), reads each as
-a dry run does, in a process of its own that may die or hang (reading.py), and compares what came out with an
-independent reading of the same bytes (oracle.py). Exit code 1 where anything is wrong.
+Builds small exports (exports.py), damages most of them by the classes of limits.md (damages.py), reads each
+as a dry run does, in a separate process that may die or hang (reading.py), and compares the result with an
+independent reading of the same bytes (oracle.py). Exits with code 1 where anything is wrong.
 """
 
 import argparse
@@ -35,10 +35,10 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 PATIENCE_SECONDS = 60.0
-# The importer may ask for this much; a damaged length must not take the machine with it.
+# The importer may use this many bytes; a damaged length must not use up the memory of the machine.
 _MEMORY = 12 << 30
 _SHOWN = 400
-_OUTCOMES = ("refused", "rejected in part", "left out in part", "clean")
+_OUTCOMES = ("refused", "rejected in part", "skipped in part", "clean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class Verdict:
 
 
 def serve(connection: Connection, keep: str | None) -> None:
-    """Read what the parent asks for, one input after the other."""
+    """Read the inputs that the parent sends, one after another."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     if keep is None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # panics write there; what they say is caught
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # panics write there; their messages are caught
     connection.send("ready")
     while (seed := connection.recv()) is not None:
         connection.send(_verdict(seed, connection, keep))
@@ -90,7 +90,7 @@ def _verdict(seed: int, connection: Connection, keep: str | None) -> Verdict:
 
 @dataclass(slots=True)
 class Reader:
-    """A process that reads, and another when it dies or hangs."""
+    """A process that reads; replaced when it dies or hangs."""
 
     keep: str | None = None
     _process: Any = None
@@ -119,7 +119,7 @@ class Reader:
         self._process.start()
         theirs.close()
         if self._connection.recv() != "ready":
-            raise AssertionError("the process that reads says something else than ready")
+            raise AssertionError("the process that reads is not ready")
 
     def _lost(self, seed: int, why: str) -> Verdict:
         self.stop()
@@ -133,7 +133,7 @@ class Reader:
 
 
 def verdicts(seeds: list[int], jobs: int, keep: str | None) -> Iterator[Verdict]:
-    """In the order in which they are ready."""
+    """The verdicts, in the order in which they are ready."""
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[Verdict | Exception] = queue.SimpleQueue()
     for seed in seeds:
@@ -155,7 +155,7 @@ def _work(
             done.put(reader.verdict(todo.get_nowait()))
     except queue.Empty:
         reader.stop()
-    except Exception as error:  # of the fuzz itself: the parent must not wait for ever
+    except Exception as error:  # an error of the fuzz itself: the parent must not wait forever
         done.put(error)
 
 
@@ -174,11 +174,11 @@ def _table(all_: list[Verdict]) -> str:
         ]
         for name, count in sorted(counts.items())
     ]
-    return tabulate(rows, ["class (an input counts for each of its own)", "inputs", *_OUTCOMES, "wrong"])
+    return tabulate(rows, ["class (an input counts for each of its classes)", "inputs", *_OUTCOMES, "wrong"])
 
 
 def _shown(made: Case) -> str:
-    """What the input is, in a line."""
+    """The input, in one line."""
     if made.kind == "parquet":
         return f"parquet, {', '.join(label(made))}"
     written = ", ".join(f"{name}={value!r}" for name, value in asdict(made.written).items() if value)
@@ -187,7 +187,7 @@ def _shown(made: Case) -> str:
 
 
 def _kind(wrong: str) -> str:
-    """What is wrong, without what it is wrong with."""
+    """The kind of error, without its values."""
     return re.sub(r"/\S+|'.*|\[.*|\d+", "…", wrong)[:100]
 
 
@@ -207,7 +207,7 @@ def _run(seeds: list[int], jobs: int, keep: str | None) -> int:
             sys.stdout.flush()
     print(f"\n{_table(all_)}\n")
     if harsh := Counter(rule for verdict in all_ for rule in verdict.harsh):
-        print("rows that are whole and yet rejected:", dict(harsh.most_common()))
+        print("complete rows that are rejected:", dict(harsh.most_common()))
     if keep:
         print("\n".join(filter(None, (verdict.word for verdict in all_))))
     for kind, count in Counter(_kind(verdict.wrong[0]) for verdict in all_ if verdict.wrong).most_common():
@@ -222,7 +222,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--inputs", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=1, help="of the run; its inputs have seeds of their own")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="the seed of the run; each input has its own seed"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", type=int, help="the seed of one input")
     parser.add_argument("--keep", help="a folder for the files of that input")

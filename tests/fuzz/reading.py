@@ -1,4 +1,4 @@
-"""What the importer made of a file, as plain values that an oracle can compare; and the reading itself."""
+"""Read a file with the importer, and return the result as plain values that the oracle can compare."""
 
 import csv
 import traceback
@@ -36,17 +36,17 @@ endpoint = "+4512345678"
 [people]
 default_agent = "migration@nordlys.example"
 """
-# What no input of the fuzz is long enough for, set so small that it is: (module, name) by what the case says.
+# Limits that no input of the fuzz reaches, which a case can lower: (module, name) by field of the case.
 _LIMITS = {"chunk": (structure, "CHUNK"), "sample": (look, "_SAMPLE_BYTES")}
 
 
 @dataclass(slots=True)
 class Reading:
-    """`good` has the cells of each good row by canonical name, `fates` state and rule of each other one; both
-    by the row's number. `lines` and `cells` are those of the file of rejects. `refused` is the importer's own
-    word for a file that it does not read; `escaped` an exception that is none of its own."""
+    """The importer's reading of a file."""
 
+    # The importer's message for a file that it refuses.
     refused: str | None = None
+    # Any other exception.
     escaped: str | None = None
     dialect: Any = None
     notes: tuple[str, ...] = ()
@@ -54,16 +54,20 @@ class Reading:
     header: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    # The cells of each good row by canonical name, by the number of the row.
     good: dict[int, dict[str, Any]] = field(default_factory=dict)
+    # State and rule of each other row, by its number.
     fates: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    # The lines and cells in the file of rejects, by the number of the row.
     lines: dict[int, int] = field(default_factory=dict)
     cells: dict[int, tuple[str, ...]] = field(default_factory=dict)
     total: int = 0
+    # The records that the structure check counted, with the header.
     records: int | None = None
 
 
 def written_to(case: Case, folder: Path) -> Path:
-    """The case as a user has it: an export and a migration file."""
+    """Write the case as a user has it: an export and a migration file. Returns the path of the latter."""
     (folder / case.name).write_bytes(case.data)
     declared = "\n".join(
         f'{case.table}.{name} = "{_toml(getattr(case.written, name))}"' for name in case.declared
@@ -74,21 +78,21 @@ def written_to(case: Case, folder: Path) -> Path:
 
 
 def _toml(text: str) -> str:
-    return "".join(f"\\u{ord(sign):04x}" if not sign.isalnum() and sign != "-" else sign for sign in text)
+    return "".join(f"\\u{ord(char):04x}" if not char.isalnum() and char != "-" else char for char in text)
 
 
 def read_case(case: Case, folder: Path) -> Reading:
-    """Read it as a dry run does."""
+    """Read the case as a dry run does."""
     path = written_to(case, folder)
     for name, (module, constant) in _LIMITS.items():
         setattr(module, constant, getattr(case, name) or _USUAL[name])
     try:
         return _read(path, case.table)
     except RunError as error:
-        return Reading(refused=str(error) or "(no words)")
+        return Reading(refused=str(error) or "(no message)")
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a panic of polars is no Exception
+    except BaseException as error:  # a panic of polars is not an Exception
         places = [f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)]
         return Reading(escaped=f"{type(error).__name__}: {error} ({' '.join(places[-3:])})")
 
@@ -139,7 +143,7 @@ def _of(checked: Checked) -> Reading:
 
 
 def _with_bodies(checked: Checked) -> pl.LazyFrame:
-    """The good rows with their texts, which stand apart."""
+    """The good rows with their texts, which are in a separate frame."""
     if checked.bodies is None:
         return checked.good
     names = dict(zip(("text", "html"), BODIES[checked.scanned.schema.name], strict=True))

@@ -1,4 +1,5 @@
-"""Does the oracle see what is wrong? Readings that are wrong on purpose, and a reader without its check."""
+"""Check that the oracle detects errors: readings with deliberate errors, and a reader without structure
+checks."""
 
 import os
 import random
@@ -24,7 +25,7 @@ Change = Callable[[Reading, random.Random], None]
 
 
 def row_dropped(reading: Reading, chance: random.Random) -> None:
-    """The rows behind it move up."""
+    """The next rows move up."""
     gone = chance.choice(sorted(reading.good))
     reading.good = {n - (n > gone): row for n, row in reading.good.items() if n != gone}
     reading.fates = {n - (n > gone): fates for n, fates in reading.fates.items()}
@@ -35,7 +36,7 @@ def row_dropped(reading: Reading, chance: random.Random) -> None:
 
 
 def row_lost(reading: Reading, chance: random.Random) -> None:
-    """Its number is missing."""
+    """The number of the row is missing."""
     del reading.good[chance.choice(sorted(reading.good))]
 
 
@@ -61,7 +62,7 @@ def cell_emptied(reading: Reading, chance: random.Random) -> None:
     row[chance.choice(sorted(row))] = None
 
 
-def sign_changed(reading: Reading, chance: random.Random) -> None:
+def character_changed(reading: Reading, chance: random.Random) -> None:
     row = reading.good[chance.choice(sorted(reading.good))]
     name = chance.choice(sorted(name for name, value in row.items() if isinstance(value, str)))
     text = row[name]
@@ -69,7 +70,7 @@ def sign_changed(reading: Reading, chance: random.Random) -> None:
     row[name] = text[:place] + chr(ord(text[place]) ^ 1) + text[place + 1 :]
 
 
-def left_out_as_blank(reading: Reading, chance: random.Random) -> None:
+def skipped_as_blank(reading: Reading, chance: random.Random) -> None:
     number = chance.choice(sorted(reading.good))
     del reading.good[number]
     reading.fates[number] = [("filtered", "blank_row")]
@@ -98,19 +99,20 @@ def title_changed(reading: Reading, chance: random.Random) -> None:
 
 
 def notes_unsaid(reading: Reading, chance: random.Random) -> None:
-    """Another dialect than the file's, and not a word."""
+    """Another dialect than that of the file, without a note."""
     reading.notes = ()
     reading.dialect = type(reading.dialect)(delimiter="~")
 
 
 CHANGES: tuple[Change, ...] = (
-    row_dropped, row_lost, row_doubled, rows_swapped, cells_swapped, cell_emptied, sign_changed, left_out_as_blank,
+    row_dropped, row_lost, row_doubled, rows_swapped, cells_swapped, cell_emptied, character_changed, skipped_as_blank,
     rejected_without_record, line_moved, fate_turned_good, title_changed, notes_unsaid,
 )  # fmt: skip
 
 
 def self_check() -> int:
-    """0 where every wrong reading is caught, and the reader without its check in many classes."""
+    """Run the check. Returns 0 if every wrong reading is caught, and the reader without structure checks in
+    many classes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # panics write there
     readings = _readings(INPUTS)
     sound = [(made, reading) for made, reading in readings if not judge(made, reading)]
@@ -118,7 +120,7 @@ def self_check() -> int:
     names = [change.__name__ for change in CHANGES]
     print(tabulate([[n, caught[n], missed[n]] for n in names], ["wrong reading", "caught", "missed"]), "\n")
     unchecked = _without_check({made.seed for made, _ in sound})
-    print(tabulate(sorted(unchecked.items()), ["class of which polars alone misreads some", "inputs"]))
+    print(tabulate(sorted(unchecked.items()), ["class with inputs that polars alone misreads", "inputs"]))
     enough = all(caught[name] >= 5 for name in names) and len(unchecked) >= 10
     return 0 if enough and not missed else 1
 
@@ -142,7 +144,7 @@ def _of_changes(readings: list[tuple[Case, Reading]]) -> tuple[Counter[str], Cou
             try:
                 change(wrong, chance)
             except (IndexError, ValueError, TypeError):
-                continue  # there is nothing in it to change
+                continue  # it has nothing to change
             if wrong == reading or (made.kind == "parquet" and change is notes_unsaid):
                 continue
             (caught if judge(made, wrong) else missed)[change.__name__] += 1
@@ -152,8 +154,8 @@ def _of_changes(readings: list[tuple[Case, Reading]]) -> tuple[Counter[str], Cou
 
 
 def _without_check(sound: set[int]) -> Counter[str]:
-    """The importer's reader with a check that always passes: what polars makes of the files. `sound` are those
-    that are read right with it."""
+    """The classes of files that are misread when every structure check passes. `sound` are the seeds of files
+    that are read correctly otherwise."""
     check, differs = structure_checks.check_structure, judging._differs
     structure_checks.check_structure, judging._differs = lambda *_: Structure(), lambda *_: False
     try:

@@ -1,4 +1,4 @@
-"""Rows become the same whether every work is done on them, or none where polars says that there is none."""
+"""Rows are the same with the full and the fast evaluator."""
 
 import tempfile
 from collections.abc import Callable
@@ -21,8 +21,7 @@ from importer.read.mapping import canonical as shape
 from importer.read.scan import scan
 from importer.read.table import Piece
 from importer.tables.rules import _length
-from importer.validate import batches as sift
-from importer.validate import row_signals as marks
+from importer.validate import batches, row_signals
 from importer.validate.judge import judge_table
 
 many = settings(max_examples=300, derandomize=True, deadline=None)
@@ -37,9 +36,9 @@ WORKS: dict[str, CellTransform] = {
     "boolean": BOOLEAN,
     "list": LIST,
     "length": _length(3),
-    "holes": marks._HOLES,
-    "mojibake": marks._MOJIBAKE,
-    "eaten id": marks._EATEN_ID,
+    "holes": row_signals._HOLES,
+    "mojibake": row_signals._MOJIBAKE,
+    "eaten id": row_signals._EATEN_ID,
     **{f"times like {cell} in Copenhagen": reading("Europe/Copenhagen", pl.Series([cell])) for cell in TIMES},
     "times with a zone": reading(None, pl.Series(TIMES[:1])),
     "times without a zone": reading(None, pl.Series(TIMES[1:])),
@@ -61,7 +60,7 @@ cells = st.lists(st.none() | st.lists(pieces, max_size=3).map("".join), min_size
 @many
 @given(cells)
 @example([*BLANKS, *(f"{blank}a" for blank in BLANKS), *(f"a{blank}" for blank in BLANKS)])
-def test_a_cell_that_is_spared_is_what_the_work_would_make_of_it(
+def test_an_already_clean_cell_has_the_result_of_the_full_transform(
     work: CellTransform, column: list[str | None]
 ) -> None:
     frame = pl.DataFrame({"cell": column}, schema={"cell": pl.String})
@@ -71,13 +70,13 @@ def test_a_cell_that_is_spared_is_what_the_work_would_make_of_it(
         exact=FullEvaluator().transform(pl.col("cell"), work),
     )
     assert found.schema["value"] == found.schema["exact"]
-    already_clean = found.filter("spared")
+    already_clean = found.filter("already_clean")
     assert already_clean["value"].to_list() == already_clean["exact"].to_list()
 
 
 @pytest.mark.parametrize("work", [work for name, work in WORKS.items() if "without a zone" not in name])
-def test_some_cell_is_spared_and_some_is_not(work: CellTransform) -> None:
-    """So that what is said of spared cells is not said of none."""
+def test_some_cells_are_already_clean_and_some_are_not(work: CellTransform) -> None:
+    """So that the tests of already clean cells are not about none."""
     shown = [
         "a",
         " a ",
@@ -97,10 +96,10 @@ def test_some_cell_is_spared_and_some_is_not(work: CellTransform) -> None:
     assert already_clean.any()
 
 
-def test_times_without_a_zone_are_spared_where_one_is_set() -> None:
+def test_times_without_a_zone_are_already_clean_where_one_is_set() -> None:
     work = reading("Europe/Copenhagen", pl.Series(TIMES[1:2]))
     already_clean = pl.DataFrame({"cell": TIMES}).select(work.already_clean(pl.col("cell"))).to_series()
-    # With a zone of its own; plain; there twice; not there.
+    # A time with its own zone, a plain one, one that exists twice, one that does not exist.
     assert already_clean.to_list() == [False, True, False, False]
 
 
@@ -121,7 +120,7 @@ sound = {
 
 @st.composite
 def rows(draw: st.DrawFn) -> tuple[str, ...]:
-    """Sound in all cells but one at most: a row with more would hardly ever be plain."""
+    """A row with at most one wrong cell: rows with more would hardly ever be plain."""
     row = [draw(sound[name]) for name in HEADERS]
     place = draw(st.integers(0, 2 * len(HEADERS)))
     if place < len(HEADERS):
@@ -142,9 +141,9 @@ def rows(draw: st.DrawFn) -> tuple[str, ...]:
         for time in (TIMES[0], "2024-03-31T\u00a09:5:00Z", "\t2024-03-31T9:05:00Z")
     ]
 )
-def test_a_table_is_the_same_on_both_ways(made: list[tuple[str, ...]]) -> None:
+def test_a_table_is_the_same_with_both_evaluators(made: list[tuple[str, ...]]) -> None:
     frame = pl.DataFrame(made, schema=dict.fromkeys(HEADERS, pl.String), orient="row")
-    both = [judged(frame, way) for way in (sift.judged_in_batches, _thorough_alone)]
+    both = [judged(frame, way) for way in (batches.judged_in_batches, _thorough_alone)]
     for one, other in zip(*both, strict=True):
         assert one.sort(one.columns).equals(other.sort(other.columns), null_equal=True)
 
@@ -153,7 +152,7 @@ def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.Dat
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("importer.validate.judge.judged_in_batches", way)
         patch.setattr("importer.read.frames._ROWS", 7)
-        patch.setattr(sift, "_OTHERS", 3)
+        patch.setattr(batches, "_OTHERS", 3)
         path = Path(folder) / "m.toml"
         frame.write_csv(path.with_name("messages.csv"))
         pl.DataFrame({"ticket_id": ["1"], "requester_email": ["a@b.example"]}).write_csv(
@@ -173,7 +172,7 @@ def judged(frame: pl.DataFrame, way: Callable[..., pl.LazyFrame]) -> list[pl.Dat
 
 
 MIGRATION = """version = 1
-name = "care"
+name = "fastpath"
 [source]
 timezone = "Europe/Copenhagen"
 [source.tickets]
@@ -195,7 +194,7 @@ def _thorough_alone(
 
 
 def test_plain_rows_need_no_work() -> None:
-    """Otherwise the way that is fast would be taken by no row."""
+    """Otherwise no row would use the fast path."""
     frame = pl.LazyFrame({"cell": ["a", " b", None, ""]})
     evaluator = FastEvaluator()
     value = evaluator.transform(pl.col("cell"), shape._TIDY)
@@ -207,7 +206,7 @@ def test_plain_rows_need_no_work() -> None:
     ]
 
 
-def test_a_blank_row_is_blank_also_where_its_number_is_its_id(
+def test_a_row_is_blank_also_where_its_number_is_its_id(
     migration: Callable[..., Path], prepare: Callable[..., Any]
 ) -> None:
     path = migration(
@@ -218,7 +217,7 @@ def test_a_blank_row_is_blank_also_where_its_number_is_its_id(
     assert ready.tables["tickets"].fates.select("_record", "rule").collect().rows() == [(1, "blank_row")]
 
 
-def test_a_file_of_which_nothing_is_known_is_judged(
+def test_a_file_without_known_columns_is_judged(
     migration: Callable[..., Path], prepare: Callable[..., Any]
 ) -> None:
     path = migration(
@@ -229,7 +228,7 @@ def test_a_file_of_which_nothing_is_known_is_judged(
     assert rules == ["ticket_id.unique", "ticket_id.unique"]
 
 
-def test_every_good_message_has_its_case_also_behind_rows_that_need_work(
+def test_every_good_message_has_its_author_signature_also_after_rows_that_need_work(
     migration: Callable[..., Path], tmp_path: Path
 ) -> None:
     head = "message_id,ticket_id,author_email,public,text\n"

@@ -1,4 +1,4 @@
-"""Times in every form that exports have, and the instants that they become."""
+"""Times in the formats of exports, and their instants."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ DMY, MDY, YMD = Form.DMY, Form.MDY, Form.YMD
 
 
 def read_as(form: Form, *cells: str | None) -> list[str | None]:
-    """The instants of cells in this form, in UTC; a cell that is none stays None."""
+    """The instants of cells in this format, in UTC; None for cells in another one."""
     iso = pl.Series("c", cells, dtype=pl.String).to_frame().select(to_iso(pl.col("c"), form)).to_series()
     return told(iso, "UTC")
 
@@ -78,12 +78,12 @@ def test_iso_8601_in_all_its_spellings(cell: str, expected: str) -> None:
         "20240101",
     ],
 )
-def test_what_is_no_time_is_none(cell: str) -> None:
+def test_a_text_that_is_not_a_time_has_no_instant(cell: str) -> None:
     (found,) = instants(pl.Series([cell]), "UTC")
     assert (found["at"], found["state"]) == (None, InstantState.NO_TIME)
 
 
-def test_a_zone_that_cannot_be_is_no_time() -> None:
+def test_a_time_with_an_impossible_zone_has_no_instant() -> None:
     assert read_as(Form.ISO, "2024-01-01T00:00:00+99:99") == [None]
 
 
@@ -93,7 +93,7 @@ def test_a_cell_of_the_right_length_is_not_yet_a_time(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00"])
-def test_a_year_that_cannot_be_written_is_rejected_or_planned(
+def test_a_ticket_with_an_extreme_year_is_rejected_or_planned(
     migration: Migration, prepare, cell: str
 ) -> None:
     path = migration(
@@ -118,12 +118,14 @@ def test_a_year_that_cannot_be_written_is_rejected_or_planned(
             "2025-06-30T09:54:00", "2025-06-30T00:00:00", "2025-06-30T23:59:59"]),
     ],
 )  # fmt: skip
-def test_numbers_are_told_by_their_size(cells: tuple[str, ...], expected: Form, times: list[str]) -> None:
+def test_the_format_of_numbers_is_decided_by_their_size(
+    cells: tuple[str, ...], expected: Form, times: list[str]
+) -> None:
     assert decide(cells) == Decision(expected, len(cells), len(cells))
     assert read_as(expected, *cells) == times
 
 
-def test_an_epoch_is_of_utc_and_a_spreadsheet_s_day_of_no_zone() -> None:
+def test_an_epoch_is_in_utc_and_a_spreadsheet_s_day_has_no_zone() -> None:
     cells = pl.DataFrame({"c": ["1719741240"], "e": ["45838.5"]})
     epoch = cells.select(to_iso(pl.col("c"), Form.EPOCH_S)).to_series()
     excel = cells.select(to_iso(pl.col("e"), Form.EXCEL)).to_series()
@@ -141,7 +143,7 @@ def test_a_short_number_within_a_column_of_epochs_is_one_too() -> None:
 
 
 @pytest.mark.parametrize("cell", ["12345", "99999", "123456789012"])
-def test_a_number_of_another_size_is_no_time(cell: str) -> None:
+def test_a_number_of_another_size_is_not_a_time(cell: str) -> None:
     assert decide([cell]) == Decision(Form.ISO, 0, 1)
 
 
@@ -204,7 +206,7 @@ def test_a_column_may_mix_languages_and_orders_of_named_months() -> None:
     ]
 
 
-def test_a_month_that_nobody_has_is_no_time() -> None:
+def test_a_date_with_an_unknown_month_has_no_instant() -> None:
     assert read_as(Form.NAMED, "30/Foo/25 9:54 AM", "31/Jun/25 9:54 AM") == [None, None]
 
 
@@ -223,14 +225,14 @@ def test_a_stray_cell_among_jira_s_times_does_not_matter(migration: Migration) -
         (["04/08/2025", "08/25/2025 1:00 PM"], Decision(MDY, 2, 2, ("08/25/2025 1:00 PM",))),
         (["04-08-2015", "05-08-2015"], Decision(DMY, 2, 2, unclear=(DMY, MDY))),
         (["2025/08/04", "2025/12/25 10:00"], Decision(YMD, 2, 2)),
-        # A single slip is none of an order's evidence; two orders side by side are two exports.
+        # A single error does not decide the order; two orders side by side are two exports.
         (["13/01/2024"] * 11 + ["01/15/2024"], Decision(DMY, 12, 12, ("13/01/2024",), contrary=1)),
         (["01/13/2024"] * 11 + ["15/01/2024"], Decision(MDY, 12, 12, ("01/13/2024",), contrary=1)),
         (
             ["13/01/2024", "14/01/2024", "01/15/2024"],
             Decision(DMY, 3, 3, ("13/01/2024", "01/15/2024"), contrary=1, unclear=(DMY, MDY)),
         ),
-        # Of two digits a year may come first too; days run through the month, and years do not.
+        # With two digits the year may come first too; days cover all of a month, and years do not.
         (["04-08-15", "05-08-15"], Decision(DMY, 2, 2, unclear=(DMY, MDY, YMD))),
         (["24/01/05", "24/12/09"], Decision(DMY, 2, 2, unclear=(DMY, YMD))),
         (["01/24/05", "12/24/09"], Decision(MDY, 2, 2, ("01/24/05",))),
@@ -248,7 +250,9 @@ def test_a_stray_cell_among_jira_s_times_does_not_matter(migration: Migration) -
         ),
     ],
 )
-def test_the_order_of_day_and_month_is_decided_by_evidence(cells: list[str], expected: Decision) -> None:
+def test_the_order_of_day_and_month_is_decided_by_cells_that_fit_only_one(
+    cells: list[str], expected: Decision
+) -> None:
     assert decide(cells) == expected
 
 
@@ -267,13 +271,13 @@ def test_years_of_two_digits_are_of_this_century_up_to_68() -> None:
     assert read_as(Form.DMY, "31/12/68", "31/12/69") == ["2068-12-31T00:00:00", "1969-12-31T00:00:00"]
 
 
-def test_a_cell_of_another_form_stays_as_it_is() -> None:
+def test_a_cell_in_another_format_stays_unchanged() -> None:
     for each in Form:
         frame = pl.DataFrame({"c": ["soon", None]}).select(to_iso(pl.col("c"), each))
         assert frame.to_series().to_list() == ["soon", None], each
 
 
-def test_the_form_of_most_cells_is_that_of_the_column() -> None:
+def test_the_format_of_most_cells_is_that_of_the_column() -> None:
     assert form("1719741240", "1719741241", "30/06/2025") is Form.EPOCH_S
     assert form("30/06/2025", "29/06/2025", "1719741240") is Form.DMY
     assert form("2025-06-30", "29/06/2025") is Form.ISO
@@ -293,13 +297,13 @@ def created(path: Path, *columns: str) -> list[Any]:
     return frame.to_series().to_list() if len(columns) < 2 else frame.rows()
 
 
-def test_an_unclear_order_is_refused_with_both_choices_named(migration: Migration) -> None:
+def test_an_ambiguous_order_is_refused_with_both_choices(migration: Migration) -> None:
     path = migration(tickets="ticket_id,Created\n1,04/08/2015\n2,05/08/2015\n", source=COLUMN)
     with pytest.raises(SourceError) as caught:
         created(path)
     text = str(caught.value)
-    assert "no cell of 'Created' shows whether day or month comes first (2 could be either)" in text
-    assert "source.tickets.times.created_at = 'dmy' or 'mdy'" in text
+    assert "no cell of 'Created' shows whether day or month comes first (2 are ambiguous)" in text
+    assert "; set source.tickets.times.created_at = 'dmy' or 'mdy'" in text
     assert "tickets.csv" in text
 
 
@@ -307,14 +311,14 @@ COLUMN = 'tickets.columns = { created_at = "Created" }'
 
 
 @pytest.mark.parametrize(("order", "month"), [("dmy", "08-04"), ("mdy", "04-08")])
-def test_an_unclear_order_can_be_said(migration: Migration, order: str, month: str) -> None:
+def test_an_ambiguous_order_can_be_set(migration: Migration, order: str, month: str) -> None:
     path = migration(
         f'{COLUMN}\ntickets.times.created_at = "{order}"', tickets="ticket_id,Created\n1,04/08/2015\n"
     )
     assert created(path) == [f"2015-{month}T00:00:00"]
 
 
-def test_an_order_of_which_one_row_far_down_is_proof_holds_for_all(migration: Migration) -> None:
+def test_an_order_that_only_a_late_row_shows_holds_for_all(migration: Migration) -> None:
     lines = ["ticket_id,created_at", *(f"{n},{n % 12 + 1:02}/05/2015" for n in range(30_000)), "x,05/31/2015"]
     path = migration(tickets="\n".join(lines) + "\n")
     found = created(path)
@@ -332,7 +336,7 @@ def test_the_files_of_a_table_are_decided_together(migration: Migration, tmp_pat
     assert created(path) == ["2015-08-04T00:00:00", "2015-08-31T00:00:00"]
 
 
-def test_an_unclear_order_is_taken_over_from_another_column_of_the_part(migration: Migration) -> None:
+def test_an_ambiguous_column_takes_the_order_of_another_column(migration: Migration) -> None:
     path = migration(tickets="ticket_id,created_at,closed_at\n1,04/08/2015,08/25/2015\n2,05/08/2015,\n")
     assert created(path, "created_at", "closed_at") == [
         ("2015-04-08T00:00:00", "2015-08-25T00:00:00"),
@@ -356,19 +360,19 @@ def test_the_order_of_another_table_decides_nothing(migration: Migration) -> Non
         created(path)
 
 
-def test_what_was_decided_is_said_with_its_proof(migration: Migration) -> None:
+def test_a_decision_is_noted_with_an_example(migration: Migration) -> None:
     days = [f"{n},{n}/01/2024" for n in range(13, 27)]
     path = migration(tickets="\n".join(["ticket_id,created_at", *days, "3,01/15/2024", ""]))
     (origin,) = scanned(path)["tickets"].origins
     assert origin.notes == (
-        "created_at of tickets: read as times day before month, shown by '13/01/2024' "
-        "(15 of 15 different ones looked at)",
-        "created_at of tickets: 1 of these can only be another order; they are not turned round, so look at "
-        "how they were made",
+        "created_at of tickets: time format: day before month (shown by '13/01/2024'; 15 of 15 distinct values "
+        "match)",
+        "created_at of tickets: 1 of these only fit another order and are not converted; check how they were "
+        "exported",
     )
 
 
-def test_a_time_in_the_other_order_is_rejected_not_turned_round(migration: Migration, prepare) -> None:
+def test_a_time_in_the_other_order_is_rejected_and_not_converted(migration: Migration, prepare) -> None:
     days = [f"{n},a,a@b.example,{n}/01/2024,hi" for n in range(13, 27)]
     path = migration(
         tickets="\n".join(
@@ -386,7 +390,9 @@ def test_a_time_in_the_other_order_is_rejected_not_turned_round(migration: Migra
 
 def test_a_column_that_mixes_two_orders_is_refused_with_one_of_each(migration: Migration) -> None:
     path = migration(tickets="ticket_id,created_at\n1,13/01/2024\n2,14/01/2024\n3,01/15/2024\n")
-    with pytest.raises(SourceError, match="in two orders, as '13/01/2024' and '01/15/2024'; make them one"):
+    with pytest.raises(
+        SourceError, match="in two orders: '13/01/2024' and '01/15/2024'; change them to one order"
+    ):
         created(path)
 
 
@@ -397,7 +403,7 @@ def test_files_that_show_opposite_orders_are_each_read_in_their_own(
     (tmp_path / "2.csv").write_text("ticket_id,created_at\n3,04/08/2015\n4,08/31/2015\n")
     path = migration('tickets.files = ["1.csv", "2.csv"]')
     assert created(path) == [f"2015-{day}T00:00:00" for day in ("08-04", "08-31", "04-08", "08-31")]
-    other = "created_at of tickets: another file or column has day and month the other way round"
+    other = "created_at of tickets: another file or column has day and month in the other order"
     assert [origin.notes[-1] for origin in scanned(path)["tickets"].origins] == [other, other]
     (tmp_path / "3.csv").write_text("ticket_id,created_at,closed_at\n5,04/08/2015,08/31/2015\n")
     path = migration('tickets.files = ["1.csv", "2.csv", "3.csv"]')
@@ -408,9 +414,7 @@ def test_files_that_show_opposite_orders_are_each_read_in_their_own(
         created(path)
 
 
-def test_rejects_that_come_back_are_read_in_the_order_of_their_export(
-    migration: Migration, tmp_path: Path
-) -> None:
+def test_rejects_are_read_in_the_order_of_their_export(migration: Migration, tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("ticket_id,created_at\n1,04/08/2015\n2,31/08/2015\n")
     reasons = ",".join(REASON_COLUMNS)
     (tmp_path / "r.csv").write_text(f"{reasons},ticket_id,created_at\n,,,,,,3,08/31/2015\n")
@@ -419,7 +423,7 @@ def test_rejects_that_come_back_are_read_in_the_order_of_their_export(
 
 
 @pytest.mark.parametrize("short", ["2024-04-03 9:05", "2024-4-3 09:05", "2024-4-3T09:05:00"])
-def test_hours_and_days_of_one_digit_are_read_beside_whole_ones(migration: Migration, short: str) -> None:
+def test_hours_and_days_of_one_digit_are_read_beside_those_of_two(migration: Migration, short: str) -> None:
     lines = ["ticket_id,created_at", "1,2024-04-03 12:00:00.5+02:00", "2,2024-04-03", "3,2024-04-03T12:00Z"]
     path = migration(tickets="\n".join([*lines, f"4,{short}", ""]))
     assert created(path) == [
@@ -442,7 +446,7 @@ def test_a_time_that_the_clock_skips_is_rejected(migration: Migration, prepare) 
     fates = ready.related.fates["tickets"].select("ticket_id", "state", "rule").collect().rows()
     assert fates == [("1", "rejected", "created_at.timezone")]
     assert ready.tables["tickets"].rules["created_at.timezone"].message == (
-        "a time that Europe/Copenhagen skips (the clock goes forward)"
+        "does not exist in Europe/Copenhagen, because the clock goes forward then"
     )
     assert ready.parts.tickets == 1
 
@@ -480,7 +484,7 @@ def test_a_time_without_a_zone_needs_one(migration: Migration, prepare) -> None:
     ]
 
 
-# -- the quick ways and the slow one
+# -- fixed formats and the general pattern
 
 
 _NAIVE = st.one_of(
@@ -512,7 +516,7 @@ Found = tuple[datetime | None, int, bool]
 
 
 def cell_of(at: datetime, zone: str, fraction: str, *, shape: str) -> tuple[str, Found]:
-    """A cell, and what is true of it by the standard library."""
+    """A cell, and the expected result by the standard library."""
     if shape == "date":
         at, fraction = at.replace(hour=0, minute=0, second=0), ""
     if shape == "minutes":
@@ -567,7 +571,7 @@ def test_mixed_columns_are_read_cell_by_cell_as_the_standard_library_does(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(_CELLS, min_size=2, max_size=8), st.randoms(use_true_random=False))
-def test_a_cell_is_the_same_whatever_stands_beside_it(
+def test_a_cell_has_the_same_instant_in_any_column(
     cells: list[tuple[str | None, Found]], random: Any
 ) -> None:
     texts = [text for text, _ in cells]
@@ -577,13 +581,13 @@ def test_a_cell_is_the_same_whatever_stands_beside_it(
 
 
 @pytest.mark.parametrize("tail", sorted(_ZONES))
-def test_a_column_that_is_all_alike_is_read_as_one_that_is_not(tail: str) -> None:
+def test_a_uniform_column_is_read_like_a_mixed_one(tail: str) -> None:
     times = ["2024-06-30T09:54:00", "2024-10-27 02:30:00", "2024-03-31 02:30:00", "1999-12-31T23:59:59"]
     cells = [f"{time}{tail}" for time in times]
     assert found_in([*cells, None]) == found_in([*cells, None, "2024-06-30"])[:5]
 
 
-def test_an_empty_column_has_no_fault() -> None:
+def test_empty_cells_are_not_errors() -> None:
     assert found_in([None, None]) == [(None, InstantState.READ, False)] * 2
     assert found_in([]) == []
     assert found_in(["2024-06-30T09:54:00", None], None) == [

@@ -1,4 +1,4 @@
-"""Rejected rows go out, are mended, and come back: each stands for the row that it came from."""
+"""Rejected rows are written, corrected and read again: each replaces the row that it came from."""
 
 import csv
 import io
@@ -74,7 +74,7 @@ def read_rows(path: Path) -> list[list[str]]:
         return list(csv.reader(stream))
 
 
-def mend(path: Path, old: str, new: str) -> None:
+def correct(path: Path, old: str, new: str) -> None:
     data = path.read_bytes()
     assert old.encode() in data
     path.write_bytes(data.replace(old.encode(), new.encode()))
@@ -97,13 +97,13 @@ def counted(sandbox: Any) -> tuple[int, int]:
     )
 
 
-def test_mended_tickets_and_messages_follow_and_nothing_is_imported_twice(
+def test_corrected_tickets_and_messages_follow_and_nothing_is_imported_twice(
     dixa_import, sandbox, samples
 ) -> None:
     """Two tickets wait: 5002 for its channel, 5001 for the direction of its first message."""
     tickets, messages = samples / "export" / "tickets.csv", samples / "export" / "messages.csv"
-    mend(tickets, ",widget_chat,Chat,", ",telegram,Chat,")
-    mend(
+    correct(tickets, ",widget_chat,Chat,", ",telegram,Chat,")
+    correct(
         messages, "9001,5001,2023-11-02 09:14:03,101,,,inbound", "9001,5001,2023-11-02 09:14:03,101,,,inwards"
     )
     path, report = samples / "helpdesk.toml", samples / "nordlys.report"
@@ -114,66 +114,70 @@ def test_mended_tickets_and_messages_follow_and_nothing_is_imported_twice(
     out = {name: report / "rejects" / f"{name}.csv" for name in ("tickets", "messages")}
     assert [len(read_rows(file)) for file in out.values()] == [2, 2]
 
-    mend(out["tickets"], ",telegram,Chat,", ",widget_chat,Chat,")
-    mend(out["messages"], ",,,inwards", ",,,inbound")
-    mended = {name: file.read_bytes() for name, file in out.items()}
+    correct(out["tickets"], ",telegram,Chat,", ",widget_chat,Chat,")
+    correct(out["messages"], ",,,inwards", ",,,inbound")
+    corrected = {name: file.read_bytes() for name, file in out.items()}
     for name in out:
         in_sources(path, name, f"nordlys.report/rejects/{name}.csv")
 
     done = dixa_import("validate", path, token=None)
     assert done.code == 0, done.out + done.err
     value = json.loads((report / "report.json").read_text("utf-8"))
-    told = {
+    found = {
         (problem["table"], problem["rule"], problem["state"], problem["count"])
         for problem in value["problems"]
     }
-    assert {("tickets", "mended", "filtered", 1), ("messages", "mended", "filtered", 1)} <= told
+    assert {("tickets", "corrected", "filtered", 1), ("messages", "corrected", "filtered", 1)} <= found
 
     assert dixa_import("run", path, *fast).code == 0
     assert counted(sandbox) == (12, 24)
     assert dixa_import("run", path, *fast).code == 0
     assert counted(sandbox) == (12, 24)
-    assert {name: file.read_bytes() for name, file in out.items()} == mended
+    assert {name: file.read_bytes() for name, file in out.items()} == corrected
 
 
-def test_validate_tells_where_the_rejects_are_and_does_not_write_over_those_it_reads(
-    dixa_import, samples
-) -> None:
-    mend(samples / "export" / "tickets.csv", ",widget_chat,Chat,", ",telegram,Chat,")
+def test_validate_shows_the_rejects_and_does_not_overwrite_those_that_it_reads(dixa_import, samples) -> None:
+    correct(samples / "export" / "tickets.csv", ",widget_chat,Chat,", ",telegram,Chat,")
     path, folder = samples / "helpdesk.toml", samples / "nordlys.report" / "rejects"
-    said = f"Rejects: {folder / 'tickets.csv'} (mend them there, and add the file to source.tickets.files)"
-    assert said in dixa_import("validate", path, token=None).out
+    out = dixa_import("validate", path, token=None).out
+    assert f"Rejected rows: {folder / 'tickets.csv'}\n" in out
+    step = f"Correct the rejected rows in {folder / 'tickets.csv'}, and add it to source.tickets.files in {path}."
+    assert step in out
     in_sources(path, "tickets", "nordlys.report/rejects/tickets.csv")
     before = (folder / "tickets.csv").read_bytes()
     done = dixa_import("validate", path, token=None)
-    assert (done.code, f"Rejects: {folder / 'tickets.2.csv'}" in done.out) == (6, True)
+    assert (done.code, f"Rejected rows: {folder / 'tickets.2.csv'}" in done.out) == (6, True)
     assert (folder / "tickets.csv").read_bytes() == before
 
 
-# -- which row stands for which
+# -- which row replaces which
 
 
-def test_a_mended_row_stands_for_the_rejected_one(migration: Migration, trip: Trip) -> None:
+def test_a_corrected_row_replaces_the_rejected_one(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{GOOD}\n{BAD}\n")
     assert subjects(trip.judged()) == [("1", "one")]
     assert read_rows(trip.out())[0] == [*REASON_COLUMNS, *HEADER.split(",")]
-    mend(trip.out(), "two,a@b.example,telegram", "mended,a@b.example,email")
+    correct(trip.out(), "two,a@b.example,telegram", "corrected,a@b.example,email")
     ready = trip.judged(trip.out())
-    assert subjects(ready) == [("1", "one"), ("2", "mended")]
-    assert fates(ready) == [("filtered", "mended")]
+    assert subjects(ready) == [("1", "one"), ("2", "corrected")]
+    assert fates(ready) == [("filtered", "corrected")]
     assert ready.books["tickets"].read == 3
 
 
-def test_what_is_not_mended_stays_rejected_once(migration: Migration, trip: Trip) -> None:
+def test_what_is_not_corrected_stays_rejected_once(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n{BAD.replace('2,two', '3,three')}\n{GOOD}\n")
     trip.judged()
-    mend(trip.out(), "3,three,a@b.example,telegram", "3,three,a@b.example,email")
+    correct(trip.out(), "3,three,a@b.example,telegram", "3,three,a@b.example,email")
     ready = trip.judged(trip.out())
     assert subjects(ready) == [("1", "one"), ("3", "three")]
-    assert fates(ready) == [("filtered", "mended"), ("filtered", "mended"), ("rejected", "channel.enum")]
+    assert fates(ready) == [
+        ("filtered", "corrected"),
+        ("filtered", "corrected"),
+        ("rejected", "channel.enum"),
+    ]
 
 
-def test_what_was_deleted_from_the_rejects_stays_rejected_in_the_source(
+def test_a_row_that_was_deleted_from_the_rejects_stays_rejected_in_the_source(
     migration: Migration, trip: Trip
 ) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n{BAD.replace('2,two', '3,three')}\n")
@@ -182,15 +186,13 @@ def test_what_was_deleted_from_the_rejects_stays_rejected_in_the_source(
     trip.out().write_text(f"{header}\n{third.replace('telegram', 'email')}\n", "utf-8")
     ready = trip.judged(trip.out())
     assert subjects(ready) == [("3", "three")]
-    assert fates(ready) == [("filtered", "mended"), ("rejected", "channel.enum")]
+    assert fates(ready) == [("filtered", "corrected"), ("rejected", "channel.enum")]
 
 
-def test_a_row_pasted_twice_is_imported_not_at_all_rather_than_twice(
-    migration: Migration, trip: Trip
-) -> None:
+def test_a_row_that_was_pasted_twice_is_rejected(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n")
     trip.judged()
-    mend(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.out(), "telegram,hello", "email,hello")
     header, row = trip.out().read_text("utf-8").splitlines()
     trip.out().write_text("\n".join([header, row, row]) + "\n", "utf-8")
     ready = trip.judged(trip.out())
@@ -204,42 +206,42 @@ def test_a_row_of_the_source_that_changed_meanwhile_is_not_superseded(
 ) -> None:
     migration(tickets=f"{HEADER}\n{GOOD}\n{BAD}\n")
     trip.judged()
-    mend(trip.out(), "telegram,hello", "email,hello")
-    mend(trip.folder / "tickets.csv", BAD, now)
+    correct(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.folder / "tickets.csv", BAD, now)
     ready = trip.judged(trip.out(), balanced=False)
-    assert not [rule for _, rule in fates(ready) if rule == "mended"]
+    assert not [rule for _, rule in fates(ready) if rule == "corrected"]
     assert ready.books["tickets"].read == 3
 
 
 def test_a_row_that_moved_to_another_place_is_not_superseded(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{GOOD}\n{BAD}\n")
     trip.judged()
-    mend(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.out(), "telegram,hello", "email,hello")
     (trip.folder / "tickets.csv").write_text(f"{HEADER}\n{BAD}\n{GOOD}\n")
     ready = trip.judged(trip.out(), balanced=False)
     assert fates(ready) == [("rejected", "channel.enum")]
 
 
-def test_a_mended_row_beside_a_row_that_changed_meanwhile_is_in_the_books(
+def test_a_corrected_row_beside_a_row_that_changed_meanwhile_is_in_the_books(
     migration: Migration, trip: Trip
 ) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n{BAD.replace('telegram', 'email')}\n")
     trip.judged()
 
 
-def test_rejects_of_rejects_stand_for_the_first_ones(migration: Migration, trip: Trip) -> None:
+def test_rejects_of_rejects_replace_the_first_ones(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{GOOD}\n{BAD}\n")
     trip.judged()
-    mend(trip.out(), "telegram,hello", "telegraph,hello")
+    correct(trip.out(), "telegram,hello", "telegraph,hello")
     first = trip.out().read_bytes()
-    assert fates(trip.judged(trip.out())) == [("filtered", "mended"), ("rejected", "channel.enum")]
+    assert fates(trip.judged(trip.out())) == [("filtered", "corrected"), ("rejected", "channel.enum")]
     second = trip.out("tickets.2")
     assert trip.out().read_bytes() == first
     assert read_rows(second)[1][5].startswith("tickets.csv#1|tickets.csv#0#")
-    mend(second, "telegraph,hello", "email,hello")
+    correct(second, "telegraph,hello", "email,hello")
     ready = trip.judged(trip.out(), second)
     assert subjects(ready) == [("1", "one"), ("2", "two")]
-    assert fates(ready) == [("filtered", "mended"), ("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected"), ("filtered", "corrected")]
     assert (trip.out().exists(), second.exists(), trip.out("tickets.3").exists()) == (True, True, False)
 
 
@@ -250,11 +252,11 @@ def test_rejects_that_nobody_reads_and_that_no_longer_apply_are_removed(
     trip.judged()
     trip.judged(trip.out())
     assert trip.out("tickets.2").exists()
-    mend(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.out(), "telegram,hello", "email,hello")
     trip.judged(trip.out())
     assert trip.out().exists()
     assert not trip.out("tickets.2").exists()
-    mend(trip.folder / "tickets.csv", "telegram", "email")
+    correct(trip.folder / "tickets.csv", "telegram", "email")
     of_people = trip.out("people")
     of_people.write_text("of a table that the migration names no more")
     trip.judged()
@@ -262,7 +264,7 @@ def test_rejects_that_nobody_reads_and_that_no_longer_apply_are_removed(
     assert not of_people.exists()
 
 
-def test_without_source_column_a_row_stands_for_none(migration: Migration, trip: Trip) -> None:
+def test_without_source_column_a_row_replaces_none(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n")
     trip.judged()
     kept = [[*row[:5], *row[6:]] for row in read_rows(trip.out())]
@@ -285,10 +287,10 @@ def test_rows_of_several_files_come_back_to_their_own(migration: Migration, trip
     found = read_rows(trip.out())
     assert found[0][len(REASON_COLUMNS) :] == [*HEADER.split(","), "Note"]
     assert [row[5].split("#")[0] for row in found[1:]] == ["tickets.csv", "more.csv"]
-    mend(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.out(), "telegram,hello", "email,hello")
     ready = trip.judged(trip.folder / "more.csv", trip.out())
     assert subjects(ready) == [("2", "two"), ("3", "three")]
-    assert fates(ready) == [("filtered", "mended"), ("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected"), ("filtered", "corrected")]
     custom = ready.tables["tickets"].good.sort("ticket_id").collect()["custom.Note"].to_list()
     assert custom == [None, "x"]
 
@@ -298,13 +300,15 @@ def test_rows_of_parquet_come_back_as_csv(migration: Migration, trip: Trip) -> N
     pl.DataFrame(cells).with_columns(tags=pl.lit(["a", "b"])).write_parquet(trip.folder / "t.parquet")
     migration('tickets.files = ["t.parquet"]')
     trip.judged()
-    mend(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.out(), "telegram,hello", "email,hello")
     ready = trip.judged(trip.out())
-    assert fates(ready) == [("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected")]
     assert [list(job.tags) for job in ready.parts.jobs()] == [["a", "b"], ["a", "b"]]
 
 
-def test_messages_out_of_cells_are_mended_in_their_ticket_s_row(migration: Migration, trip: Trip) -> None:
+def test_messages_from_cells_are_corrected_in_the_row_of_their_ticket(
+    migration: Migration, trip: Trip
+) -> None:
     words = (
         'messages.files = []\nmessages.each = { column = "Comment", parts = ["at", "text"] }\n'
         'messages.columns = { ticket_id = "ticket_id", created_at = "each.at", text = "each.text" }'
@@ -322,16 +326,16 @@ def test_messages_out_of_cells_are_mended_in_their_ticket_s_row(migration: Migra
         "Comment",
         "messages.created_at.type",
         "someday;b",
-        "Comment: created_at of item 2: no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
+        "Comment: created_at of item 2: is not an ISO 8601 time (e.g. 2024-03-31T09:15:00Z)",
     ]
     assert row[5].startswith("tickets.csv#0#")
     assert row[len(REASON_COLUMNS) :] == [*GOOD.split(","), "2024-01-01;a", "someday;b"]
-    mend(trip.out(), "someday", "2024-01-02")
+    correct(trip.out(), "someday", "2024-01-02")
     (job,) = trip.judged(trip.out()).parts.jobs()
     assert sorted(m.text for m in job.messages) == ["a", "b", "hello"]
 
 
-def test_blank_cells_of_repeated_columns_are_no_items(migration: Migration, trip: Trip) -> None:
+def test_blank_cells_of_repeated_columns_are_not_items(migration: Migration, trip: Trip) -> None:
     words = (
         'messages.files = []\nmessages.each = { column = "Comment", parts = ["at", "text"] }\n'
         'messages.columns = { ticket_id = "ticket_id", created_at = "each.at", text = "each.text" }'
@@ -343,11 +347,11 @@ def test_blank_cells_of_repeated_columns_are_no_items(migration: Migration, trip
     (row,) = read_rows(trip.out())[1:]
     assert row[3:5] == [
         "someday;b",
-        "Comment: created_at of item 2: no time in ISO 8601 (an example: 2024-03-31T09:15:00Z)",
+        "Comment: created_at of item 2: is not an ISO 8601 time (e.g. 2024-03-31T09:15:00Z)",
     ]
 
 
-def test_a_row_that_is_wrong_as_a_ticket_and_as_a_message_is_mended_once(
+def test_a_row_that_is_wrong_as_a_ticket_and_as_a_message_is_corrected_once(
     migration: Migration, trip: Trip
 ) -> None:
     rows = ["message_id,ticket_id,requester_email,status,direction,text"]
@@ -359,9 +363,7 @@ def test_a_row_that_is_wrong_as_a_ticket_and_as_a_message_is_mended_once(
     assert (row[1], row[2]) == ("status, direction", "tickets.status.enum, direction.enum")
 
 
-def test_of_several_headers_the_one_is_named_under_which_something_stands(
-    migration: Migration, trip: Trip
-) -> None:
+def test_of_several_headers_the_one_with_a_value_is_named(migration: Migration, trip: Trip) -> None:
     words = 'tickets.columns.requester_email = ["Mail", "Backup"]'
     migration(words, tickets="ticket_id,subject,Mail,Backup,opening_text\n1,a,,nobody,x\n2,b,,,y\n")
     trip.judged()
@@ -369,13 +371,13 @@ def test_of_several_headers_the_one_is_named_under_which_something_stands(
     assert found == [["Backup", "requester_email.format", "nobody"], ["", "requester.required", ""]]
 
 
-# -- what stands in the file
+# -- the content of the file
 
 
 def test_the_reason_columns_are_ignored(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER},Priority\n{BAD},high\n")
     trip.judged()
-    mend(trip.out(), "telegram,hello", "email,hello")
+    correct(trip.out(), "telegram,hello", "email,hello")
     ready = trip.judged(trip.out())
     scanned = ready.tables["tickets"].scanned
     assert [name for name in scanned.columns[1] if name.startswith("custom.")] == ["custom.Priority"]
@@ -383,7 +385,9 @@ def test_the_reason_columns_are_ignored(migration: Migration, trip: Trip) -> Non
     assert subjects(ready) == [("2", "two")]
 
 
-def test_a_column_of_the_source_with_a_reason_s_name_is_its_own(migration: Migration, trip: Trip) -> None:
+def test_a_column_of_the_source_with_the_name_of_a_reason_column_is_kept(
+    migration: Migration, trip: Trip
+) -> None:
     migration(tickets=f"{HEADER},_line\n{BAD},77\n")
     trip.judged()
     assert read_rows(trip.out())[1][-1] == "77"
@@ -398,7 +402,7 @@ CELLS = [
 def test_cells_that_a_spreadsheet_would_execute_are_guarded_and_come_back_unchanged(
     migration: Migration, trip: Trip
 ) -> None:
-    """Each cell stands in a good ticket too, to compare with."""
+    """Each cell is in a good ticket too, to compare with."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER.split(","))
@@ -410,7 +414,7 @@ def test_cells_that_a_spreadsheet_would_execute_are_guarded_and_come_back_unchan
     for cell, row in zip(CELLS, read_rows(trip.out())[1:], strict=True):
         assert not row[-1].startswith(("=", "+", "-", "@", "\t", "\r"))
         assert row[-1] in (cell, f"'{cell}")
-    mend(trip.out(), "a@b.example,telegram", "a@b.example,email")
+    correct(trip.out(), "a@b.example,telegram", "a@b.example,email")
     ready = trip.judged(trip.out())
     texts = {job.ticket_id: job.messages[0].text for job in ready.parts.jobs()}
     numbers = range(len(CELLS))
@@ -483,11 +487,11 @@ def test_rejects_of_a_cp1252_source_with_semicolons_come_back_in_utf8(
         "telegram",
         "Übel",
     ]
-    mend(trip.out(), "telegram,", "email,")
+    correct(trip.out(), "telegram,", "email,")
     ready = trip.judged(trip.out())
     assert ("2", "Ärger: 5 €; sofort") in subjects(ready)
     assert len(subjects(ready)) == 21
-    assert fates(ready) == [("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
@@ -499,49 +503,47 @@ def test_rejects_that_a_spreadsheet_saved_are_read(migration: Migration, trip: T
     trip.out().write_bytes(out.getvalue().replace(';telegram;"', ';email;"').encode(encoding))
     ready = trip.judged(trip.out())
     assert subjects(ready) == [("1", "one"), ("2", "=Größe für Ärger")]
-    assert fates(ready) == [("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected")]
 
 
 RAW = b"2,caf\xe9 \xff\xfe,a@b.example,email,gr\xc3\xbc\xc3\x9fe"
 
 
 def with_bytes(migration: Migration, trip: Trip) -> bytes:
-    """A source in which one row has bytes that are no text; its rejects."""
+    """The rejects of a source in which one row has undecodable bytes."""
     sound = "\n".join(f"{n},Größe,a@b.example,email,grüße" for n in range(10, 20)).encode()
     migration(tickets=b"\n".join([HEADER.encode(), sound, RAW, b""]))
     assert fates(trip.judged()) == [("rejected", "row.encoding")]
     return trip.out().read_bytes()
 
 
-def test_bytes_that_are_no_text_survive_byte_for_byte_and_can_be_mended(
-    migration: Migration, trip: Trip
-) -> None:
+def test_undecodable_bytes_survive_unchanged_and_can_be_corrected(migration: Migration, trip: Trip) -> None:
     before = with_bytes(migration, trip)
     assert before.endswith(b"," + RAW + b"\n")
     trip.out().write_bytes(before.replace(b"caf\xe9 \xff\xfe", "café".encode()))
     ready = trip.judged(trip.out())
     assert ("2", "café") in subjects(ready)
-    assert fates(ready) == [("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected")]
 
 
-def test_bytes_that_are_no_text_stay_rejected_until_they_are_mended(migration: Migration, trip: Trip) -> None:
+def test_undecodable_bytes_stay_rejected_until_they_are_corrected(migration: Migration, trip: Trip) -> None:
     with_bytes(migration, trip)
     ready = trip.judged(trip.out())
-    assert fates(ready) == [("filtered", "mended"), ("rejected", "row.encoding")]
+    assert fates(ready) == [("filtered", "corrected"), ("rejected", "row.encoding")]
     assert trip.out("tickets.2").read_bytes().endswith(b"," + RAW + b"\n")
 
 
-def test_bytes_that_are_no_text_survive_beside_others_that_are(migration: Migration, trip: Trip) -> None:
+def test_undecodable_bytes_survive_beside_texts(migration: Migration, trip: Trip) -> None:
     before = with_bytes(migration, trip)
     header, row, _ = before.split(b"\n")
     texts = "\n".join(f",,,,,,x{n},Größe,a@b.example,email,grüße" for n in range(3)).encode()
     trip.out().write_bytes(b"\n".join([header, texts, row, b""]))
-    assert fates(trip.judged(trip.out())) == [("filtered", "mended"), ("rejected", "row.encoding")]
+    assert fates(trip.judged(trip.out())) == [("filtered", "corrected"), ("rejected", "row.encoding")]
     assert trip.out("tickets.2").read_bytes().endswith(b"," + RAW + b"\n")
 
 
 @pytest.mark.parametrize(
-    ("row", "rule", "mended"),
+    ("row", "rule", "corrected"),
     [
         ("2,two,a@b.example,email", "row.width", "2,two,a@b.example,email,hello"),
         ("2,two,a@b.example,email,hello,more", "row.width", "2,two,a@b.example,email,hello"),
@@ -549,28 +551,28 @@ def test_bytes_that_are_no_text_survive_beside_others_that_are(migration: Migrat
         ("2,tw\0o,a@b.example,email,hello", "row.nul", "2,two,a@b.example,email,hello"),
     ],
 )
-def test_a_row_of_broken_shape_stays_broken_until_it_is_mended(
-    migration: Migration, trip: Trip, row: str, rule: str, mended: str
+def test_a_row_with_a_broken_structure_stays_broken_until_it_is_corrected(
+    migration: Migration, trip: Trip, row: str, rule: str, corrected: str
 ) -> None:
     migration(tickets=f"{HEADER}\n{row}\n{GOOD}\n{GOOD.replace('1,one', '3,three')}\n")
     assert fates(trip.judged()) == [("rejected", rule)]
     again = trip.judged(trip.out())
-    assert ("filtered", "mended") in fates(again)
+    assert ("filtered", "corrected") in fates(again)
     assert [state for state, _ in fates(again)] == ["filtered", "rejected"]
     found = read_rows(trip.out())
     reasons = found[1][: len(REASON_COLUMNS)]
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([found[0], [*reasons, *mended.split(",")]])
+    csv.writer(out, lineterminator="\n").writerows([found[0], [*reasons, *corrected.split(",")]])
     trip.out().write_text(out.getvalue(), "utf-8")
     ready = trip.judged(trip.out())
     assert subjects(ready) == [("1", "one"), ("2", "two"), ("3", "three")]
-    assert fates(ready) == [("filtered", "mended")]
+    assert fates(ready) == [("filtered", "corrected")]
 
 
 @pytest.mark.parametrize(
     "row", ["2,two", "2,two,a@b.example,email,hello,more", '2,"two,a@b.example,email,hello']
 )
-def test_a_row_of_broken_shape_is_not_mended_by_being_saved_as_wide_as_the_others(
+def test_a_row_with_a_broken_structure_is_not_corrected_by_saving_it_as_wide_as_the_others(
     migration: Migration, trip: Trip, row: str
 ) -> None:
     migration(tickets=f"{HEADER}\n{row}\n{GOOD}\n")
@@ -584,18 +586,18 @@ def test_a_row_of_broken_shape_is_not_mended_by_being_saved_as_wide_as_the_other
     assert subjects(again) == [("1", "one")]
 
 
-def test_a_file_of_rejects_is_for_its_owner_s_eyes(migration: Migration, trip: Trip) -> None:
+def test_only_the_owner_can_read_a_file_of_rejects(migration: Migration, trip: Trip) -> None:
     migration(tickets=f"{HEADER}\n{BAD}\n")
     trip.judged()
     assert trip.out().stat().st_mode & 0o777 == 0o600
 
 
-def test_a_mended_message_brings_back_its_ticket_that_is_gathered(migration: Migration, trip: Trip) -> None:
+def test_a_corrected_message_brings_back_its_gathered_ticket(migration: Migration, trip: Trip) -> None:
     rows = ["message_id,ticket_id,requester_email,direction,text"]
     rows += ["a,A,a@b.example,inbound,x", "b,A,old@b.example,wrong,y", "c,B,a@b.example,inbound,z", ""]
     migration(messages="\n".join(rows))
     assert [job.ticket_id for job in trip.judged(table="messages").parts.jobs()] == ["B"]
-    mend(trip.out("messages"), "old@b.example,wrong", "a@b.example,inbound")
+    correct(trip.out("messages"), "old@b.example,wrong", "a@b.example,inbound")
     ready = trip.judged(trip.out("messages"), table="messages")
     assert {job.ticket_id: [m.message_id for m in job.messages] for job in ready.parts.jobs()} == {
         "A": ["a", "b"],
@@ -605,7 +607,7 @@ def test_a_mended_message_brings_back_its_ticket_that_is_gathered(migration: Mig
     assert ready.tables["tickets"].differing == {}
 
 
-def test_of_a_ticket_in_several_rows_those_are_shown_that_are_wrong(migration: Migration, trip: Trip) -> None:
+def test_of_a_ticket_in_several_rows_the_wrong_ones_are_rejected(migration: Migration, trip: Trip) -> None:
     rows = ["message_id,ticket_id,requester_email,status,direction,text"]
     rows += ["a,A,a@b.example,open,inbound,1", "b,A,a@b.example,Odd,inbound,2", "c,A,nobody,More,inbound,3"]
     rows += ["d,B,a@b.example,open,inbound,4", ""]
@@ -618,8 +620,8 @@ def test_of_a_ticket_in_several_rows_those_are_shown_that_are_wrong(migration: M
         ["3", "status", "tickets.status.enum", "Odd"],
         ["4", "status", "tickets.status.enum", "More"],
     ]
-    mend(trip.out("messages"), "Odd", "open")
-    mend(trip.out("messages"), "More", "open")
+    correct(trip.out("messages"), "Odd", "open")
+    correct(trip.out("messages"), "More", "open")
     ready = trip.judged(trip.out("messages"), table="messages")
     assert {job.ticket_id: [m.message_id for m in job.messages] for job in ready.parts.jobs()} == {
         "A": ["a", "b", "c"],
@@ -628,7 +630,7 @@ def test_of_a_ticket_in_several_rows_those_are_shown_that_are_wrong(migration: M
     assert fates(ready) == []
 
 
-def test_mended_rows_are_read_in_the_order_of_the_file_that_they_came_from(
+def test_corrected_rows_have_the_time_format_of_the_file_that_they_came_from(
     migration: Migration, trip: Trip, tmp_path: Path
 ) -> None:
     header = "ticket_id,requester_email,created_at,opening_text"
@@ -640,8 +642,8 @@ def test_mended_rows_are_read_in_the_order_of_the_file_that_they_came_from(
     )
     more = tmp_path / "more.csv"
     trip.judged(more)
-    mend(trip.out(), ",nobody,", ",b@b.example,")
-    mend(trip.out(), "99/04/2024", "2024-04-09 10:00")
+    correct(trip.out(), ",nobody,", ",b@b.example,")
+    correct(trip.out(), "99/04/2024", "2024-04-09 10:00")
     found = {job.ticket_id: str(job.created_at)[:10] for job in trip.judged(more, trip.out()).parts.jobs()}
     assert found == {
         "1": "2024-04-30", "2": "2024-04-05", "3": "2024-04-30", "4": "2024-04-16", "5": "2024-04-07",
@@ -649,23 +651,23 @@ def test_mended_rows_are_read_in_the_order_of_the_file_that_they_came_from(
     }  # fmt: skip
 
 
-def test_a_row_that_is_mended_twice_keeps_its_number_too(migration: Migration, trip: Trip) -> None:
+def test_a_row_that_is_corrected_twice_keeps_its_number_too(migration: Migration, trip: Trip) -> None:
     header = "requester_email,channel,opening_text"
     migration(
         'tickets.columns.ticket_id = "row-{_row}"',
         tickets=f"{header}\na@b.example,email,x\nb@b.example,email,y\nnobody,telegram,z\n",
     )
     trip.judged()
-    mend(trip.out(), ",nobody,telegram", ",nobody,email")
+    correct(trip.out(), ",nobody,telegram", ",nobody,email")
     trip.judged(trip.out())
     second = trip.out().with_name("tickets.2.csv")
-    mend(second, ",nobody,email", ",c@b.example,email")
+    correct(second, ",nobody,email", ",c@b.example,email")
     ready = trip.judged(trip.out(), second)
     assert [key for key, _ in subjects(ready)] == ["row-1", "row-2", "row-3"]
-    assert {rule for _, rule in fates(ready)} == {"mended"}
+    assert {rule for _, rule in fates(ready)} == {"corrected"}
 
 
-def test_a_mended_row_keeps_the_number_that_is_its_id(
+def test_a_corrected_row_keeps_the_number_that_is_its_id(
     migration: Migration, trip: Trip, tmp_path: Path
 ) -> None:
     header = "subject,requester_email,channel,opening_text"
@@ -677,7 +679,7 @@ def test_a_mended_row_keeps_the_number_that_is_its_id(
     more = tmp_path / "more.csv"
     first = trip.judged(more)
     assert subjects(first) == [("more.csv-2", "four"), ("tickets.csv-1", "one")]
-    mend(trip.out(), "telegram", "email")
+    correct(trip.out(), "telegram", "email")
     assert subjects(trip.judged(more, trip.out())) == [
         ("more.csv-1", "three"),
         ("more.csv-2", "four"),
@@ -707,7 +709,7 @@ def test_a_short_row_stays_broken_among_rows_of_files_with_other_headers(
 
 
 @pytest.mark.parametrize("row", ["hello,a@b.example", ",a@b.example,2", "hello,a@b.example,2,two,more"])
-def test_a_row_of_broken_shape_is_not_mended_by_being_saved_in_another_order(
+def test_a_row_with_a_broken_structure_is_not_corrected_by_saving_it_in_another_order(
     migration: Migration, trip: Trip, tmp_path: Path, row: str
 ) -> None:
     (tmp_path / "more.csv").write_text(f"opening_text,requester_email,ticket_id,subject\n{row}\n")
@@ -723,7 +725,9 @@ def test_a_row_of_broken_shape_is_not_mended_by_being_saved_in_another_order(
     assert subjects(again) == [("1", "one")]
 
 
-def test_a_row_of_broken_shape_is_not_mended_by_being_saved_twice(migration: Migration, trip: Trip) -> None:
+def test_a_row_with_a_broken_structure_is_not_corrected_by_saving_it_twice(
+    migration: Migration, trip: Trip
+) -> None:
     migration(tickets=f"{HEADER}\n2,two\n{GOOD}\n")
     first = fates(trip.judged())
     read_from = []
@@ -750,12 +754,12 @@ def test_a_row_that_is_emptied_among_the_rejects_is_removed(migration: Migration
     again = trip.judged(trip.out())
     assert subjects(again) == [("1", "one")]
     assert fates(again) == [
-        ("filtered", "mended"), ("filtered", "mended"), ("filtered", "mended"),
+        ("filtered", "corrected"), ("filtered", "corrected"), ("filtered", "corrected"),
         ("filtered", "removed"), ("rejected", "channel.enum"),
     ]  # fmt: skip
 
 
-def test_a_row_of_broken_shape_is_taken_as_it_is_when_its_rule_is_emptied(
+def test_a_row_with_a_broken_structure_is_accepted_when_its_rule_is_emptied(
     migration: Migration, trip: Trip
 ) -> None:
     migration(tickets=f"{HEADER}\n2,two,a@b.example\n{GOOD}\n")
@@ -765,10 +769,10 @@ def test_a_row_of_broken_shape_is_taken_as_it_is_when_its_rule_is_emptied(
     with trip.out().open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([header, [*row, *[""] * (len(header) - len(row))]])
     again = trip.judged(trip.out())
-    assert sorted(fates(again)) == [("filtered", "empty_ticket"), ("filtered", "mended")]
+    assert sorted(fates(again)) == [("filtered", "corrected"), ("filtered", "empty_ticket")]
 
 
-def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:
+def test_a_file_that_was_not_finished_does_not_exist(tmp_path: Path) -> None:
     def half() -> None:
         with writing(tmp_path / "out.csv") as out:
             out.write("begun")

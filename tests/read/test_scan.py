@@ -43,12 +43,12 @@ def test_canonical_headers_are_matched_case_and_blanks_aside(migration: Migratio
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found_out(migration: Migration, delimiter: str) -> None:
+def test_the_delimiter_is_detected(migration: Migration, delimiter: str) -> None:
     path = migration(tickets=f'ticket_id{delimiter}subject\n1{delimiter}"a,b;c"\n')
     assert rows(path, "tickets", "ticket_id", "subject") == [("1", "a,b;c")]
 
 
-def test_a_bom_is_no_part_of_the_first_header(migration: Migration) -> None:
+def test_a_bom_is_not_part_of_the_first_header(migration: Migration) -> None:
     assert rows(migration(tickets="\ufeffticket_id\n7\n"), "tickets", "ticket_id") == [("7",)]
 
 
@@ -60,7 +60,7 @@ def test_an_encoding_can_be_set(migration: Migration) -> None:
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_an_encoding_that_shows_late_is_found_out_whatever_ends_the_lines(
+def test_an_encoding_that_shows_late_is_detected_whatever_ends_the_lines(
     migration: Migration, newline: str
 ) -> None:
     lines = ["ticket_id,subject", *(f"{n},{'x' * 2000}" for n in range(700)), "late,Rückfrage €", ""]
@@ -71,10 +71,10 @@ def test_an_encoding_that_shows_late_is_found_out_whatever_ends_the_lines(
     assert frame.select("subject", "_flaw").collect().rows() == [("Rückfrage €", None)]
 
 
-def test_zero_bytes_behind_another_header_make_no_utf_16_of_a_file(migration: Migration) -> None:
+def test_zero_bytes_after_another_header_do_not_make_a_file_utf_16(migration: Migration) -> None:
     first, second = "ticket_id;subject\r\n1;one\r\n" * 4, "ticket_id;subject\r\n" + "2;two\r\n" * 40
     path = migration(tickets=first.encode() + b"\xff\xfe" + second.encode("utf-16-le"))
-    with pytest.raises(SourceError, match="text in no known encoding"):
+    with pytest.raises(SourceError, match="its bytes are not text in any known encoding"):
         scan(path)
 
 
@@ -118,7 +118,7 @@ def test_further_columns_of_tickets_are_kept_as_custom(migration: Migration) -> 
     assert frame["custom.Priority"].to_list() == ["high"]
 
 
-def test_tickets_are_gathered_out_of_message_rows_whatever_their_order(migration: Migration) -> None:
+def test_tickets_are_gathered_from_message_rows_in_any_order(migration: Migration) -> None:
     lines = ["1,a@b.example,m1,first", "1,a@b.example,m2,second", "2,c@d.example,m3,third"]
     for order in (lines, lines[::-1]):
         path = migration(messages="\n".join(["ticket_id,requester_email,message_id,text", *order]))
@@ -126,7 +126,7 @@ def test_tickets_are_gathered_out_of_message_rows_whatever_their_order(migration
         assert gathered == [("1", "a@b.example", ""), ("2", "c@d.example", "")]
 
 
-def test_rows_of_a_ticket_that_disagree_are_named(migration: Migration) -> None:
+def test_columns_in_which_the_rows_of_a_ticket_differ_are_named(migration: Migration) -> None:
     path = migration(messages="ticket_id,subject,text\n1,Old,a\n1,New,b\n")
     assert rows(path, "tickets", "subject", "_differs") == [("New", "subject")]
 
@@ -155,7 +155,7 @@ def test_parquet_types_become_the_text_of_a_csv(migration: Migration, tmp_path: 
 
 def int96(folder: Path, *times: datetime) -> Path:
     ids = [str(number) for number, _ in enumerate(times)]
-    # In microseconds, which hold what nanoseconds cannot.
+    # Microseconds represent times that nanoseconds cannot.
     columns = {"ticket_id": ids, "created_at": pa.array(times, pa.timestamp("us"))}
     pq.write_table(
         pa.table(columns), folder / "t.parquet", use_deprecated_int96_timestamps=True, store_schema=False
@@ -163,18 +163,16 @@ def int96(folder: Path, *times: datetime) -> Path:
     return folder / "t.parquet"
 
 
-def test_times_beyond_those_of_64_bits_are_refused_and_not_read_as_others(
-    migration: Migration, tmp_path: Path
-) -> None:
+def test_times_beyond_64_bits_are_refused(migration: Migration, tmp_path: Path) -> None:
     int96(tmp_path, datetime(2024, 5, 1, 12), datetime(9999, 12, 31))  # noqa: DTZ001 - Parquet's have no zone
     path = migration('tickets.files = "t.parquet"')
-    with pytest.raises(SourceError, match="outside of 1677 to 2262"):
+    with pytest.raises(SourceError, match="outside the years 1677 to 2262"):
         scan(path)
     int96(tmp_path, datetime(2024, 5, 1, 12))  # noqa: DTZ001 - Parquet's have no zone
     assert rows(path, "tickets", "created_at") == [("2024-05-01T12:00:00.000000000",)]
 
 
-def test_times_finer_than_their_schema_says_are_refused_and_not_cut(
+def test_times_with_more_digits_than_their_schema_allows_are_refused(
     migration: Migration, tmp_path: Path
 ) -> None:
     said = pa.schema([("created_at", pa.timestamp("ms"))]).serialize().to_pybytes()
@@ -186,23 +184,23 @@ def test_times_finer_than_their_schema_says_are_refused_and_not_cut(
     ) as out:
         out.write_table(table)
         out.add_key_value_metadata({"ARROW:schema": base64.b64encode(said).decode()})
-    with pytest.raises(SourceError, match="times finer than the unit that its footer names"):
+    with pytest.raises(SourceError, match="times with more digits than the unit in its footer allows"):
         scan(migration('tickets.files = "t.parquet"'))
 
 
-def test_a_parquet_page_that_its_footer_contradicts_is_refused(migration: Migration, tmp_path: Path) -> None:
+def test_a_parquet_page_that_contradicts_its_footer_is_refused(migration: Migration, tmp_path: Path) -> None:
     table = pa.table({"ticket_id": [str(n) for n in range(9)], "subject": [None, "a", "b"] * 3})
     pq.write_table(table, tmp_path / "t.parquet", compression="none", use_dictionary=False)
     data = (tmp_path / "t.parquet").read_bytes()
-    # The definition levels of `subject`: nine bits, of which each third is a null.
+    # The definition levels of `subject`: nine bits, and every third one is a null.
     levels = bytes([0b10110110, 0b1])
     assert data.count(levels) == 1
     (tmp_path / "t.parquet").write_bytes(data.replace(levels, bytes([0b10010110, 0b1])))
-    with pytest.raises(SourceError, match="has 4 empty cells, its footer says 3"):
+    with pytest.raises(SourceError, match="has 4 empty cells, but its footer says 3"):
         scan(migration('tickets.files = "t.parquet"'))
 
 
-def test_a_mark_of_the_byte_order_behind_the_separator_line_is_no_part_of_the_header(
+def test_a_byte_order_mark_after_the_sep_line_is_not_part_of_the_header(
     migration: Migration,
 ) -> None:
     path = migration(tickets='sep=;\n\ufeff"ticket_id";"subject"\n1;a\n')
@@ -212,12 +210,12 @@ def test_a_mark_of_the_byte_order_behind_the_separator_line_is_no_part_of_the_he
 @pytest.mark.parametrize(
     ("row", "text", "said"),
     [
-        (r'1;"a \"b\" c:\\d"', r'a "b" c:\d', "so are backslashes"),
-        (r'1;"a \"b\" c:\d"', r'a "b" c:\d', "backslashes themselves are not"),
-        (r'1;"a \"b\" c:\\d ""e"" f"', r'a "b" c:\\d "e" f', "backslashes themselves are not"),
+        (r'1;"a \"b\" c:\\d"', r'a "b" c:\d', "backslashes too"),
+        (r'1;"a \"b\" c:\d"', r'a "b" c:\d', "backslashes are not"),
+        (r'1;"a \"b\" c:\\d ""e"" f"', r'a "b" c:\\d "e" f', "backslashes are not"),
     ],
 )
-def test_what_backslashes_escape_is_found_out_and_said(
+def test_what_backslashes_escape_is_detected_and_noted(
     migration: Migration, row: str, text: str, said: str
 ) -> None:
     path = migration(tickets=f"ticket_id;subject\n{row}\n")
@@ -226,12 +224,12 @@ def test_what_backslashes_escape_is_found_out_and_said(
     assert said in " ".join(origin.notes)
 
 
-def test_tickets_of_which_the_messages_say_the_id_alone_are_gathered(migration: Migration) -> None:
+def test_tickets_are_gathered_from_messages_with_only_their_id(migration: Migration) -> None:
     path = migration(messages="ticket_id,text\nA,one\nA,two\nB,one\n")
     assert sorted(rows(path, "tickets", "ticket_id")) == [("A",), ("B",)]
 
 
-def test_all_that_is_missing_is_named_at_once(migration: Migration, tmp_path: Path) -> None:
+def test_everything_that_is_missing_is_reported_together(migration: Migration, tmp_path: Path) -> None:
     path = migration(
         'tickets.columns = { subject = "Betreff", statsu = "S" }\nmessages.files = ["none-*.csv"]\n'
         'people.files = ["nobody.csv"]',
@@ -250,9 +248,9 @@ def test_all_that_is_missing_is_named_at_once(migration: Migration, tmp_path: Pa
         assert part in text
 
 
-def test_a_folder_is_all_its_files(migration: Migration, tmp_path: Path) -> None:
+def test_a_folder_means_all_its_files(migration: Migration, tmp_path: Path) -> None:
     (tmp_path / "export" / "deep").mkdir(parents=True)
-    with pytest.raises(SourceError, match="no CSV or Parquet file is in this folder"):
+    with pytest.raises(SourceError, match="this folder contains no CSV or Parquet file"):
         scan(migration('tickets.files = ["export"]'))
     (tmp_path / "export" / "1.csv").write_text("ticket_id\n1\n")
     (tmp_path / "export" / "deep" / "2.csv").write_text("ticket_id\n2\n")
@@ -268,7 +266,7 @@ def test_a_truncated_gzip_is_refused(migration: Migration, tmp_path: Path) -> No
         look(tmp_path / "t.csv.gz", encoding="utf-8", delimiter=None)
 
 
-def test_rows_are_fetched_with_the_line_of_an_editor(migration: Migration, tmp_path: Path) -> None:
+def test_rows_are_fetched_with_their_line_in_an_editor(migration: Migration, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('ticket_id,subject\n1,"a\nb\nc"\n2,x\n\n3,"y\n"\n4,z\n')
     file = look(path, encoding="utf-8", delimiter=None)
@@ -281,15 +279,15 @@ def test_rows_are_fetched_with_the_line_of_an_editor(migration: Migration, tmp_p
     ]
 
 
-def test_quotes_inside_cells_are_said_of_a_file_with_a_sep_line_too(
+def test_quotes_inside_cells_are_noted_for_a_file_with_a_sep_line_too(
     migration: Migration, tmp_path: Path
 ) -> None:
     (tmp_path / "t.csv").write_text('sep=,\nticket_id,subject\n1,a "b" c\n2,d\n')
     (origin,) = scan(migration('tickets.files = "t.csv"'))["tickets"].origins
-    assert origin.notes == ("first line: sep=", "read row by row, since it has quotes inside cells")
+    assert origin.notes == ("first line is a sep= line", "read row by row because it has quotes inside cells")
 
 
-def test_batches_hold_many_rows_or_few_long_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_batches_have_many_rows_or_few_long_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pl.select(n=pl.int_range(50_000), text=pl.lit("x" * 100)).write_csv(tmp_path / "t.csv")
     frame = pl.scan_csv(tmp_path / "t.csv", infer_schema=False)
     (whole,) = batches(frame)
@@ -300,7 +298,7 @@ def test_batches_hold_many_rows_or_few_long_ones(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_signs_of_globs_in_the_names_of_folders_are_letters(
+def test_wildcards_in_names_of_folders_can_be_escaped(
     migration: Migration, tmp_path: Path, suffix: str
 ) -> None:
     folder = tmp_path / "export [1]"
@@ -311,7 +309,7 @@ def test_signs_of_globs_in_the_names_of_folders_are_letters(
     assert rows(path, "tickets", "ticket_id") == [("1",)]
 
 
-def test_a_first_line_that_does_not_end_is_no_header(migration: Migration) -> None:
+def test_a_first_line_that_does_not_end_is_not_a_header(migration: Migration) -> None:
     path = migration(tickets="ticket_id,subject," + "x" * (1 << 20) + ",status\n1,a,b,c\n")
     with pytest.raises(
         SourceError, match=r"tickets\.csv:1: its first line is longer than 1,048,576 characters"

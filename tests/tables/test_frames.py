@@ -1,4 +1,4 @@
-"""Frames that cross from one folder to another have the columns and dtypes that tables/frames.py names."""
+"""Frames that one folder passes to another have the columns and dtypes of tables/frames.py."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ def assert_has(frame: pl.LazyFrame | None, schema: pl.Schema) -> None:
     assert frame is not None
     found = frame.collect_schema()
     assert {name: found.get(name) for name in schema} == dict(schema)
-    # What is collected is what the plan of the frame promises.
+    # The collected frame has the schema of the lazy one.
     assert frame.select(list(schema)).collect().schema == schema
 
 

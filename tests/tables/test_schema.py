@@ -30,8 +30,8 @@ def parsed(
         (
             "2024-10-27 02:30:00",
             datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
-        ),  # twice in Copenhagen: the earlier
-        ("2024-03-31 02:30:00", None),  # never in Copenhagen
+        ),  # exists twice in Copenhagen: the earlier one
+        ("2024-03-31 02:30:00", None),  # does not exist in Copenhagen
         ("2023-02-30 10:00:00", None),
         ("31/03/2024", None),
         ("", None),
@@ -41,7 +41,7 @@ def test_times_become_instants(text: str, expected: datetime | None) -> None:
     assert parsed("created_at", [text], timezone="Europe/Copenhagen") == [expected]
 
 
-def test_a_time_without_a_zone_is_no_instant_unless_a_zone_is_set() -> None:
+def test_a_time_without_a_zone_has_no_instant_unless_a_zone_is_set() -> None:
     assert parsed("created_at", ["2024-03-31 09:15:00"], timezone=None) == [None]
 
 
@@ -67,7 +67,7 @@ def test_lists_in_cells(cell: str, items: list[str] | None) -> None:
     assert cell_items(cell) == items
 
 
-def test_rule_names_use_the_schemas_words() -> None:
+def test_rule_names_use_the_terms_of_the_schema() -> None:
     names = {
         rule.name
         for rule in row_rules(schema.load("tickets"), schema.load("tickets").columns, None, FullEvaluator())

@@ -1,4 +1,4 @@
-"""What polars reads must be what the bytes have; otherwise a file is read again, row by row."""
+"""polars must read the rows that the bytes have; otherwise a file is read again, row by row."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,7 +16,7 @@ from importer.resources import SAMPLES
 from importer.validate.judge import judge_table
 
 
-def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tmp_path: Path) -> None:
+def test_a_file_that_polars_misreads_is_read_row_by_row(tmp_path: Path) -> None:
     migration = config.load_migration(SAMPLES / "helpdesk.toml")
     scanned = scan(migration.source, migration.folder, tmp_path)["messages"]
     (origin,) = scanned.table.origins
@@ -34,7 +34,7 @@ def test_a_file_that_polars_reads_otherwise_than_its_bytes_is_read_row_by_row(tm
     assert again.good.select(columns).collect().equals(first.good.select(columns).collect())
 
 
-def test_rows_of_a_parquet_file_that_polars_loses_without_a_word_are_missed(
+def test_rows_that_polars_loses_from_a_parquet_file_are_an_error(
     migration: Callable[..., Path], tmp_path: Path
 ) -> None:
     pl.DataFrame({"ticket_id": ["1", "2"], "text": ["a", "b"]}).write_parquet(tmp_path / "m.parquet")
@@ -45,11 +45,11 @@ def test_rows_of_a_parquet_file_that_polars_loses_without_a_word_are_missed(
     assert judge_table(scanned, timezone="UTC", workdir=tmp_path).read == 2
     origins = (replace(origin, file=replace(origin.file, rows=3)),)
     fewer = replace(scanned, table=replace(scanned.table, origins=origins))
-    with pytest.raises(SourceError, match="of its 3 rows 2 could be read"):
+    with pytest.raises(SourceError, match="2 of its 3 rows could be read"):
         judge_table(fewer, timezone="UTC", workdir=tmp_path)
 
 
-def test_rows_whose_keys_collide_are_told_apart_by_their_ids(
+def test_rows_whose_keys_collide_are_distinguished_by_their_ids(
     migration: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("importer.validate.kept.id_hash", lambda name: pl.lit(7, pl.UInt64))

@@ -1,7 +1,7 @@
-"""The rows of a CSV file one by one, each with the line an editor shows and with what is wrong in its shape.
+"""The rows of a CSV file one by one, each with its line in an editor and the flaw in its structure.
 
-The exact and slow reader: for files that have no proof, and for single rows that somebody has to mend. A row
-that is broken ends where its line ends, so that it takes no others with it.
+This is the exact but slow reader: for files that fail their structure check, and for single rows that the
+user has to correct. A broken row ends at the end of its line, so that it does not affect others.
 """
 
 import csv
@@ -14,27 +14,32 @@ from importer.read.flaws import Flaw
 from importer.read.rejects_format import unguarded
 from importer.read.source_file import SourceFile
 
-# What no record is longer than; a quote that is not closed until then never is.
+# No record has more characters than this, so a quote that is not closed by then is an error.
 _LONGEST_RECORD = 1 << 26
+# Longer footers of reports are not known; more short rows are flawed rows.
 _FOOTER_LINES = 8
+# So many possible footer rows wait for the end of the file, which bounds memory.
 _ROWS_HELD = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ExactRow:
-    """`number` counts from 0, without the header; `line` from 1. `cells` are as the file has them, however
-    many; bytes that are no text stand in them as lone surrogates. `marked` says that a byte order mark stood
-    before the row, and is taken off."""
+    """A row of a CSV file."""
 
+    # Counts from 0, without the header.
     number: int
+    # The line on which the row begins, from 1.
     line: int
+    # As the file has them, in any number. Undecodable bytes are lone surrogates.
     cells: tuple[str, ...]
+    # What is wrong with its structure.
     flaw: Flaw | None = None
+    # Whether a byte order mark was in front of the row. It is not part of the cells.
     marked: bool = False
 
 
 def exact_rows(file: SourceFile) -> Iterator[ExactRow]:
-    """All rows of a CSV file but its header."""
+    """All rows of a CSV file except its header, in order."""
     with file.text() as stream:
         lines = _Lines(stream)
         for _ in range(file.dialect.preamble):
@@ -44,7 +49,7 @@ def exact_rows(file: SourceFile) -> Iterator[ExactRow]:
 
 
 class _Lines:
-    """The lines of a text, of which some can be given back."""
+    """The lines of a text. Lines can be given back, to be read again."""
 
     def __init__(self, stream: Iterator[str]) -> None:
         self._stream = stream
@@ -60,7 +65,7 @@ class _Lines:
     def __next__(self) -> str:
         line = self._back.popleft() if self._back else next(self._stream)
         if not self.taken and line.startswith("\ufeff"):
-            # Files were put one behind the other, byte order marks and all.
+            # Files were concatenated with their byte order marks.
             line = line.lstrip("\ufeff")
             self.marked = True
         self.taken.append(line)
@@ -71,18 +76,18 @@ class _Lines:
         return line
 
     def begin(self) -> None:
-        """A new record begins here."""
+        """Begin a new record."""
         self.taken, self.size, self.marked = [], 0, False
 
     def give_back(self, count: int) -> None:
-        """All lines of the record but the first `count`."""
+        """Give back all lines of the record except the first `count`."""
         self._back.extendleft(reversed(self.taken[count:]))
         self.number -= len(self.taken) - count
         self.taken = self.taken[:count]
 
 
 def _records(lines: _Lines, file: SourceFile) -> Iterator[tuple[int, list[str], bool]]:
-    """Line, cells, and whether the quotes are right."""
+    """For each record its line, its cells, and whether its quotes are correct."""
     while True:
         lines.begin()
         line = lines.number + 1
@@ -96,12 +101,14 @@ def _records(lines: _Lines, file: SourceFile) -> Iterator[tuple[int, list[str], 
 
 
 def _kept_returns(lines: _Lines) -> Iterator[str]:
-    """A carriage return alone is part of its cell; the csv module would take it for a line's end."""
+    """The lines with single carriage returns hidden: they are part of a cell, but end a line for the csv
+    module."""
     for line in lines:
         yield line if "\r" not in line else _hide_returns(line)
 
 
-_HIDDEN = "\ud800"  # a lone surrogate that no text has; put back at once
+# Replaces a carriage return while the csv module reads; decoded text never contains this lone surrogate.
+_HIDDEN = "\ud800"
 
 
 def _hide_returns(line: str) -> str:
@@ -111,13 +118,13 @@ def _hide_returns(line: str) -> str:
 
 
 def _as_it_stands(line: str, file: SourceFile) -> list[str]:
-    """The cells of a line whose quotes are wrong, as well as can be told."""
+    """The cells of a line with wrong quotes, as far as they can be split."""
     return next(file.dialect.reader(iter([_hide_returns(line)])), [])
 
 
 def _judged(lines: _Lines, file: SourceFile) -> Iterator[ExactRow]:
-    """Each record with its flaw. A record over several lines that has another width than the header may have
-    swallowed others by a quote that was not closed: then its first line is broken and the others are not."""
+    """Each record with its flaw. A record of several lines whose width differs from the header may contain
+    other records because of an unclosed quote: then only its first line is a broken row."""
     width = len(file.header)
     for number, (line, cells, sound) in enumerate(_records(lines, file)):
         cells = _shown(cells)
@@ -140,7 +147,7 @@ def _shown(cells: list[str]) -> list[str]:
 
 
 def _swallowed(taken: list[str], file: SourceFile) -> bool:
-    """Whether a line after the first one is a whole record of its own."""
+    """Whether a line after the first one is a complete record."""
     width = len(file.header)
     for line in taken[1:]:
         if line.count('"') % 2:
@@ -168,12 +175,13 @@ def _flaw(cells: list[str], file: SourceFile, width: int, *, cut: bool) -> Flaw 
 
 
 def _fits(cells: list[str], width: int) -> bool:
-    """Delimiters behind the last column are no cells."""
+    """Whether the row has the right width. Delimiters after the last column do not count."""
     return len(cells) == width or (len(cells) > width and not any(cells[width:]))
 
 
 def _without_footer(judged: Iterator[ExactRow], width: int) -> Iterator[ExactRow]:
-    """Short rows behind the last whole one, after a blank one, are what a report says at its end."""
+    """The rows, with short ones after the last complete row and a blank one marked as the footer of a
+    report."""
     held: deque[ExactRow] = deque()
     for row in judged:
         if row.flaw is Flaw.BLANK or (held and row.flaw in (Flaw.WIDTH, Flaw.CUT_OFF)):

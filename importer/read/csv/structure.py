@@ -1,11 +1,11 @@
-"""A proof, from the bytes alone, that a CSV file has one reading only, so that polars reads it right.
+"""Check from its bytes that a CSV file is unambiguous, so that polars reads it correctly.
 
-polars reads every file right that RFC 4180 allows, and reads some others wrongly without a word: short rows,
-blank lines, quotes within a cell, NULs. So each file's bytes are looked at first. Proved is that every quote
-stands where it may, that every byte is text, and that the delimiters outside quotes are as many as records of
-the header's width have; a row that is too long, which could make up for a short one, polars refuses itself.
-Quotes become a mask of the bytes inside them by prefix-xor, 64 bytes a word, as simdjson does
-(https://arxiv.org/abs/1902.08318, section 3.1).
+polars reads all files correctly that RFC 4180 allows. It misreads some others without an error: files with
+short rows, blank lines, quotes inside cells, or NULs. So the bytes of each file are checked first. The check
+passes if every quote is where RFC 4180 allows it, all bytes are text, and the number of delimiters outside
+quotes equals that of records as wide as the header. A row that is too long could compensate for a short one,
+but polars itself refuses it. A prefix xor turns quotes into a mask of the bytes inside them, 64 bytes per
+word, as in simdjson (https://arxiv.org/abs/1902.08318, section 3.1).
 """
 
 from collections import deque
@@ -19,8 +19,11 @@ import polars as pl
 
 from importer.read.dialect import no_utf8
 
-CHUNK = 1 << 21  # bytes: larger ones leave the cache
+# Bytes that are checked at once; larger chunks do not fit into the cache.
+CHUNK = 1 << 21
+# A longer line is split, which bounds memory.
 _LONGEST_LINE = 1 << 26
+# Bytes of lines that are not UTF-8, kept to detect their encoding.
 _BAD_SAMPLE = 1 << 16
 BOM_INSIDE = "byte order marks inside the file"
 QUOTES_INSIDE = "quotes inside cells"
@@ -33,19 +36,22 @@ _Words = npt.NDArray[np.uint64]
 
 @dataclass(slots=True)
 class Structure:
-    """What the bytes say. `records` counts the header and every line that ends outside quotes; `ambiguities`
-    names what keeps the file from having one reading only. `no_utf8` holds lines with bytes that are no
-    UTF-8, and `utf8` says whether most lines with characters beyond ASCII are, somewhere in the file."""
+    """What a structure check finds."""
 
+    # The header and every line that ends outside quotes.
     records: int = 0
+    # Delimiters outside quotes.
     delimiters: int = 0
+    # Why polars may misread the file; empty where the check passes.
     ambiguities: set[str] = field(default_factory=set)
+    # A sample of the lines that are not UTF-8.
     no_utf8: bytes = b""
+    # Whether in some chunk at least half of the non-ASCII lines are UTF-8.
     utf8: bool = False
 
 
 def check_structure(stream: IO[bytes], delimiter: str, width: int) -> Structure:
-    """Look at the bytes of a UTF-8 file with `width` columns, from its beginning."""
+    """Check the bytes of a UTF-8 file with `width` columns, from its beginning."""
     found = Structure()
     inside, before = False, _NEWLINE
     for chunk, size in _chunks(stream):
@@ -55,16 +61,19 @@ def check_structure(stream: IO[bytes], delimiter: str, width: int) -> Structure:
         found.ambiguities.add("an unclosed quote")
     found.records += before != _NEWLINE
     if found.delimiters != found.records * (width - 1):
-        found.ambiguities.add("rows of another width than the header")
+        found.ambiguities.add("rows with more or fewer cells than the header")
     return found
 
 
 def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """The lines (1-based, as an editor shows them) on which these records begin (0-based, the header counted
-    as the first, ascending), and their bytes, of a file that was proved."""
+    """The line (1-based) on which each of these records begins, and its bytes, in order.
+
+    `numbers` are 0-based and ascending, with the header as record 0. The file must have passed its structure
+    check.
+    """
     wanted = deque(numbers)
     inside, ended, passed = False, 0, 0
-    # A record that goes on in the next piece.
+    # A record that continues in the next chunk.
     begun: tuple[int, list[bytes]] | None = None
     if wanted and wanted[0] == 0:
         wanted.popleft()
@@ -82,7 +91,7 @@ def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, by
                 if count:
                     yield begun[0], b"".join(begun[1])
                     begun = None
-            # Record n begins behind the n-th line end outside quotes.
+            # Record n begins after the n-th line end outside quotes.
             while wanted and wanted[0] <= ended + count:
                 number = int(wanted.popleft()) - ended
                 start = place.of(number - 1) + 1
@@ -101,14 +110,14 @@ def records(stream: IO[bytes], numbers: Sequence[int]) -> Iterator[tuple[int, by
 
 
 class _Places:
-    """Where the bits of a mask stand, of which only a few are asked for."""
+    """Positions of bits in a mask, computed on demand since only a few are needed."""
 
     def __init__(self, mask: _Words) -> None:
         self._mask = mask
         self._until = np.cumsum(np.bitwise_count(mask), dtype=np.int64)
 
     def of(self, number: int) -> int:
-        """The place of a bit, by its number (from 0)."""
+        """The position of the set bit with this number (from 0)."""
         word = int(np.searchsorted(self._until, number, side="right"))
         bits = int(self._mask[word])
         for _ in range(number - (int(self._until[word - 1]) if word else 0)):
@@ -124,9 +133,9 @@ def _count_before(mask: _Words, place: int) -> int:
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
-    """Pieces that end with a line end, so that no character and no CR LF is cut: a buffer, and how many of
-    its bytes are the piece; behind them stand line ends up to a whole word. A byte order mark at the
-    beginning is left out. The buffer is used again for the next piece."""
+    """Chunks that end with a line end, so that no character and no CR LF is split: a buffer, and how many of
+    its bytes are the chunk. Line ends after them fill the last word. A byte order mark at the beginning of
+    the stream is skipped. The buffer is reused for the next chunk."""
     room = bytearray(2 * CHUNK)
     rest: bytes | bytearray = stream.read(len(_BOM)).removeprefix(_BOM)
     while True:
@@ -143,7 +152,7 @@ def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
             continue
         end = end if count and end else size
         if end:
-            # Any closing quote may have a line end behind it.
+            # A line end may follow any closing quote, so the filling adds no ambiguity.
             rest = room[end:size]
             fill = -end % 64
             room[end : end + fill] = b"\n" * fill
@@ -153,8 +162,8 @@ def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
 
 
 def _look(found: Structure, chunk: bytearray, size: int, delimiter: int, inside: bool, before: int) -> bool:
-    """Add what a piece of `size` bytes says, which begins `inside` quotes or not, behind the byte `before`;
-    whether it ends inside."""
+    """Add the findings of a chunk of `size` bytes, which begins `inside` quotes or not, after the byte
+    `before`. Returns whether it ends inside quotes."""
     inside = _look_at_structure(found, chunk, size, delimiter, inside, before)
     if chunk.find(0, 0, size) >= 0:
         found.ambiguities.add("NUL bytes")
@@ -167,7 +176,7 @@ def _look(found: Structure, chunk: bytearray, size: int, delimiter: int, inside:
 def _look_at_structure(
     found: Structure, chunk: bytearray, size: int, delimiter: int, was_inside: bool, before: int
 ) -> bool:
-    """Quotes, line ends and delimiters, as bits, the first byte lowest."""
+    """Check quotes, line ends and delimiters, as masks with the first byte in the lowest bit."""
     data = _words_of(chunk, size)
     quote, newline, parts = (_equal(data, byte) for byte in (_QUOTE, _NEWLINE, delimiter))
     quotes = _count(quote)
@@ -180,7 +189,7 @@ def _look_at_structure(
         inside = _prefix_xor(quote, was_inside)
         outside = ~inside
         before_is_boundary = before in (_QUOTE, _NEWLINE, _RETURN, delimiter)
-        # An opening quote comes after a boundary or, as the second one of a doubled quote, after a quote.
+        # An opening quote follows a boundary, or a quote if it is the second one of a doubled quote.
         openers = quote & inside & ~_earlier(boundary, before_is_boundary)
         closers = quote & outside & ~_later(boundary, carry=True)
         if _some(openers | closers):
@@ -191,7 +200,7 @@ def _look_at_structure(
         returning = returns & outside
         bare = ends | returning
         if _some(returning & ~_later(newline, carry=size % 64 != 0)):
-            found.ambiguities.add("carriage returns alone")
+            found.ambiguities.add("carriage returns without line feeds")
     real = _first(size)
     line_starts = _earlier(ends, before == _NEWLINE and not was_inside)
     if _some(line_starts & bare & real):
@@ -202,13 +211,13 @@ def _look_at_structure(
 
 
 def _look_at_text(found: Structure, chunk: bytes) -> None:
-    # One byte is found faster than three.
+    # Searching for one byte is faster than searching for three.
     if chunk.find(_BOM[0]) >= 0 and _BOM in chunk:
         found.ambiguities.add(BOM_INSIDE)
     if _is_utf8(chunk):
         found.utf8 = True
         return
-    found.ambiguities.add("bytes that are no text")
+    found.ambiguities.add("bytes that are not UTF-8")
     lines = [line for line in chunk.split(b"\n") if not line.isascii()]
     bad = no_utf8(lines)
     found.utf8 |= len(bad) * 2 <= len(lines)
@@ -225,7 +234,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _words_of(chunk: bytearray, size: int) -> npt.NDArray[np.uint8]:
-    """The bytes of a piece with what fills its last word."""
+    """The bytes of a chunk and those that fill its last word."""
     return np.frombuffer(chunk, np.uint8, -(-size // 64) * 64)
 
 
@@ -239,20 +248,20 @@ def _mask(hits: npt.NDArray[np.bool_]) -> _Words:
 
 
 def _prefix_xor(quote: _Words, inside: bool) -> _Words:
-    """The bytes inside quotes, an opening quote with them and a closing one not."""
+    """A mask of the bytes inside quotes, with the opening quotes and without the closing ones."""
     mask = quote.copy()
     shifted = np.empty_like(mask)
     for shift in (1, 2, 4, 8, 16, 32):
         mask ^= np.left_shift(mask, np.uint64(shift), out=shifted)
     odd = (mask >> _TOP).view(np.int64)
     carried = np.cumsum(odd) - odd + inside
-    # Minus one has all bits: it turns a word that begins inside quotes round.
+    # -1 has all bits set, so it inverts each word that begins inside quotes.
     mask ^= (-(carried & 1)).view(np.uint64)
     return mask
 
 
 def _earlier(mask: _Words, carry: bool) -> _Words:
-    """For each byte, whether the byte before it is in the mask."""
+    """For each byte, whether the previous byte is in the mask."""
     shifted = mask << _ONE
     shifted[1:] |= mask[:-1] >> _TOP
     shifted[0] |= np.uint64(carry)
@@ -260,7 +269,7 @@ def _earlier(mask: _Words, carry: bool) -> _Words:
 
 
 def _later(mask: _Words, *, carry: bool) -> _Words:
-    """For each byte, whether the byte after it is in the mask."""
+    """For each byte, whether the next byte is in the mask."""
     shifted = mask >> _ONE
     shifted[:-1] |= mask[1:] << _TOP
     shifted[-1] |= np.uint64(carry) << _TOP

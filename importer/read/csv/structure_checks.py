@@ -1,5 +1,5 @@
-"""Structure checks of files, made beside other work: a table may be judged on the assumption that its files
-will pass."""
+"""Structure checks of files in a background thread: a table may be judged on the assumption that they
+pass."""
 
 import threading
 from collections import deque
@@ -10,7 +10,7 @@ from importer.read.source_file import SourceFile
 
 
 class StructureChecks:
-    """Checks each file once, one after the other, in a daemon thread."""
+    """Checks each file once, one after another, in a daemon thread."""
 
     def __init__(self) -> None:
         self._known: dict[SourceFile, Future[Structure]] = {}
@@ -19,6 +19,8 @@ class StructureChecks:
         self._at_work = False
 
     def of(self, file: SourceFile) -> Future[Structure]:
+        """The check of a file; starts it unless it was started before. The future raises what reading
+        raises."""
         with self._lock:
             if file not in self._known:
                 self._known[file] = Future()

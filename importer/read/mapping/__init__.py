@@ -1,0 +1,1 @@
+"""A file's own columns become canonical columns."""

@@ -1,5 +1,5 @@
-"""Frames of a file's own columns become frames of canonical ones: which rows, values out of other files, the
-newest of several versions, a ticket out of its messages. Expressions and lazy frames only."""
+"""Convert frames of a file's own columns to canonical columns: skipped rows, lookups in other files, the
+newest of several versions, tickets gathered from messages. Expressions and lazy frames only."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -20,20 +20,26 @@ from importer.read.source_file import SourceFile
 from importer.tables.frames import SIGNAL
 from importer.tables.schema import Field, TableSchema
 
-# In bodies, blanks at the edges are the author's; elsewhere they are the exporter's.
+# Surrounding blanks of these are kept, since the author wrote them; in other columns they come from the
+# exporter.
 _BODIES = frozenset({"text", "html", "opening_text", "opening_html"})
-# In a file of messages these headers speak of the message, so a ticket takes them only when told to.
+# In a file of messages these headers describe the message, so tickets use them only if they are mapped.
 OF_THE_MESSAGE = frozenset({"created_at", "channel", "opening_text", "opening_html"})
-# A value of these that only the `*` of its map knows may mean anything.
+# A value of these that only the `*` of its map covers may have any meaning, so it is reported.
 _STATES = frozenset({"status", "direction", "author_role", "role"})
 UNNAMED = f"{SIGNAL}unnamed."
-MENDED = "mended"  # why a row is left out for which a mended one stands
-REMOVED = "removed"  # and why one that its owner has emptied among the rejects
+# The skip reason of a row that a corrected row replaces.
+CORRECTED = "corrected"
+# The skip reason of a row whose cells the user has emptied in a file of rejects.
+REMOVED = "removed"
 
 
 def provenance(file: SourceFile, part: Part) -> Mapping[str, pl.Expr]:
-    """`_row`, the number of a row in its file, and `_file`, the name of that, for rows that have no ids. A
-    mended row has those of the row for which it stands, a row out of a cell those of the cell's row."""
+    """`_row` (the 1-based number of a row in its file) and `_file` (the name of the file), for templates of
+    ids.
+
+    A corrected row has those of the row that it replaces. A row from a cell has those of the cell's row.
+    """
     number, name = source_row(part), pl.lit(file.path.name)
     if file.reasons == len(REASON_COLUMNS):
         was = (
@@ -45,7 +51,7 @@ def provenance(file: SourceFile, part: Part) -> Mapping[str, pl.Expr]:
 
 
 def _or_null(cell: pl.Expr) -> pl.Expr:
-    """Null for an empty cell, as files have it in which every cell is quoted."""
+    """Null for an empty cell, which files with quotes around every cell have."""
     return pl.when(cell != "").then(cell)
 
 
@@ -56,21 +62,23 @@ _TIDY_BODY = CellTransform(
 
 
 def tidied(name: str, column: pl.Expr, evaluator: Evaluator, *, checked_later: bool = False) -> pl.Expr:
+    """The cells of a canonical column without surrounding blanks, or as they are for texts. Blank ones are
+    null."""
     return evaluator.transform(column, _TIDY_BODY if name in _BODIES else _TIDY, checked_later=checked_later)
 
 
 def is_strict(field: Field | None, part: Part) -> bool:
-    """Whether what the schema wants of a cell leaves no room for blanks at its edges or words around it, and
-    the cell comes to the schema as it is."""
+    """Whether a rule of the schema fails for every cell with surrounding blanks or other text, and nothing
+    changes the cell before that rule."""
     if field is None or any(field.name in of for of in (part.values, part.extract, part.matching)):
         return False
-    is_id = field.name.endswith("_id")  # marks.py looks for damage on ids
+    is_id = field.name.endswith("_id")  # row_signals.py checks ids for damage
     is_typed = field.type in ("datetime", "boolean") or field.format == "email" or "enum" in field.constraints
     return is_id or is_typed
 
 
 def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFrame:
-    """What a source writes for an empty cell, and how it escapes, undone in all columns."""
+    """The frame with the source's null values and escapes undone in all columns."""
     changes = []
     for name in header:
         cell = pl.col(name)
@@ -84,15 +92,15 @@ def cleaned(frame: pl.LazyFrame, header: Sequence[str], part: Part) -> pl.LazyFr
     return frame.with_columns(changes) if part.unquote or part.text_escapes or part.nulls else frame
 
 
-# -- which rows
+# -- rows
 
 
-def flaw(part: Part, unmended: Mapping[int, str] | None) -> pl.Expr:
-    """What is wrong with a row's shape, for its owner to mend."""
+def flaw(part: Part, uncorrected: Mapping[int, str] | None) -> pl.Expr:
+    """`_flaw`: what the user has to correct in the structure of a row, or null."""
     own: pl.Expr = pl.when(~pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))
-    if unmended:
+    if uncorrected:
         was = source_row(part).replace_strict(
-            list(unmended), list(unmended.values()), default=None, return_dtype=pl.String
+            list(uncorrected), list(uncorrected.values()), default=None, return_dtype=pl.String
         )
         own = pl.coalesce(own, was)
     return own.alias("_flaw")
@@ -106,11 +114,11 @@ def skipped(
     superseded: Sequence[int] | None,
     evaluator: Evaluator,
 ) -> pl.Expr:
-    """Why a row is left out, or null."""
+    """Why a row is skipped, or null."""
     names = file.header[file.reasons :]
     reasons = [pl.when(pl.col("_flaw").is_in(sorted(HARMLESS))).then(pl.col("_flaw"))]
     if superseded:
-        reasons.append(pl.when(source_row(part).is_in(list(superseded))).then(pl.lit(MENDED)))
+        reasons.append(pl.when(source_row(part).is_in(list(superseded))).then(pl.lit(CORRECTED)))
     looked_at = sorted({root for value in values.values() for root in value.meta.root_names()} & {*names})
     something = [(pl.col(name) != "").fill_null(value=False) for name in looked_at]
     none = pl.any_horizontal(*something) if something else pl.lit(value=False)
@@ -121,7 +129,7 @@ def skipped(
 
 
 def _blank(rows: pl.Series) -> pl.Series:
-    """Rows without any sign that one can see."""
+    """Whether rows have only blank cells."""
     return cells.rows_where_all(
         rows, lambda _, column: (column.str.strip_chars() == "").fill_null(value=True)
     )
@@ -134,8 +142,8 @@ def left_out(
     values: Mapping[str, pl.Expr],
     evaluator: Evaluator,
 ) -> pl.Expr:
-    """`skip.<name>` or `only.<name>` where that rule leaves the row out; "" stands for an empty cell. Headers
-    that the file does not have leave nothing out."""
+    """`skip.<name>` or `only.<name>` where that rule skips the row, else null. The value "" matches empty
+    cells. Rules for headers that the file does not have skip nothing."""
     reasons: list[pl.Expr] = [pl.lit(None, pl.String)]
     for rules, name, folded in _folded(skip, only):
         found = header.find(name)
@@ -157,9 +165,9 @@ def _folded(
 
 
 def newest(frame: pl.LazyFrame, key: str, part: Part) -> pl.LazyFrame:
-    """Of the source rows that share an id only the one whose `_newest` is largest, as a number where it is
-    one; of equal ones the last. The others are left out, also where the newest is skipped: a ticket that was
-    deleted is not what it was before."""
+    """The frame with `_skip` set for all but the newest row of each id: the one with the largest `_newest`,
+    compared as a number where it is one, else as text; of equal ones the last. Older rows are skipped even
+    where the newest one is: a deleted ticket does not return to an earlier version."""
     order = ["_number", "_newest", "_file", "_row"]
     frame = frame.with_columns(source_row(part).alias("_row"))
     keyed = frame.filter(pl.col(key).is_not_null()).select(
@@ -176,8 +184,8 @@ def newest(frame: pl.LazyFrame, key: str, part: Part) -> pl.LazyFrame:
 
 
 def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
-    """`_key` once each, with its last value (in the order of `_at`), or all of them as a JSON list, as
-    `name`."""
+    """One row for each `_key`, with its last value in the order of `_at` as `name`, or with all its values as
+    a JSON list."""
     values = pl.col("_value").sort_by("_at")
     if not is_list:
         return frame.group_by("_key").agg(values.last().alias(name))
@@ -185,13 +193,13 @@ def by_key(frame: pl.LazyFrame, *, is_list: bool, name: str) -> pl.LazyFrame:
     return several.select("_key", as_json(pl.col("_value")).alias(name))
 
 
-# -- what the cells say
+# -- values of cells
 
 
 def finished(
     name: str, value: pl.Expr, part: Part, field: Field | None, region: str | None, evaluator: Evaluator
 ) -> pl.Expr:
-    """A canonical value in the form that its schema wants, before the migration's own maps."""
+    """A canonical value in the form that its schema expects, before value maps are applied."""
     if name in part.extract:
         value = pl.coalesce(tidied(name, value.str.extract(part.extract[name], 1), evaluator), value)
     if name in part.matching:
@@ -206,7 +214,7 @@ def finished(
 
 
 def guessed(parts: Iterable[Part]) -> list[str]:
-    """The columns of a table in which the `*` of a map may say what a value means."""
+    """The columns of a table in which the `*` of a value map may decide the meaning of a value, sorted."""
     return sorted(
         {name for part in parts for name in _STATES & set(part.values) if part.values[name].get("*")}
     )
@@ -215,8 +223,8 @@ def guessed(parts: Iterable[Part]) -> list[str]:
 def with_meaning(
     frame: pl.LazyFrame, part: Part, schema: TableSchema, guesses: Sequence[str], evaluator: Evaluator
 ) -> pl.LazyFrame:
-    """Value maps and defaults of the migration, then the spelling of enumerations. Of each of the `guesses`
-    (see guessed) UNNAMED<column> is the value that its map does not name."""
+    """The frame with value maps applied, enumerations spelled as in the schema, and defaults filled in. For
+    each of the `guesses` (see guessed), UNNAMED<column> is the value that its map does not name."""
     there = set(frame.collect_schema().names())
     changes = [_mapped(name, values) for name, values in part.values.items() if name in there]
     changes += [_unnamed(name, part.values.get(name, {})) for name in guesses if name in there]
@@ -236,7 +244,7 @@ def _spelling(values: Sequence[str]) -> CellTransform:
 
 
 def _spelled(column: pl.Series) -> pl.Series:
-    """Enumerations as the schema spells them."""
+    """Values of enumerations as the schema spells them."""
     return cells.map_distinct(column, lambda part: part.str.to_lowercase().str.replace_all(r"[\s\-]+", "_"))
 
 
@@ -256,14 +264,15 @@ def _unnamed(name: str, values: Mapping[str, str]) -> pl.Expr:
 
 
 def speaks() -> pl.Expr:
-    """Which rows of messages say something of their ticket: not those for which a mended one stands."""
-    stands = pl.col("_flaw").is_null() & (pl.col("_skip") != MENDED).fill_null(value=True)
+    """Which message rows contribute to their ticket: rows that a corrected row replaces do not."""
+    stands = pl.col("_flaw").is_null() & (pl.col("_skip") != CORRECTED).fill_null(value=True)
     return pl.col("ticket_id").is_not_null() & stands
 
 
 def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
-    """One row a ticket out of one row a message, at the place of its first. Where the rows of a ticket
-    differ, the smallest value stands for all (whatever their order); `_differs` names such columns."""
+    """One row for each ticket, gathered from its message rows, with the place of the first one. Where the
+    rows of a ticket differ, the smallest value is used, so that their order does not matter (of `updated_at`
+    and `closed_at` the largest); `_differs` lists such columns."""
     others = [name for name in names if name != "ticket_id"]
     differing = [
         pl.when(pl.col(name).drop_nulls().n_unique() > 1).then(pl.lit(name))
@@ -296,7 +305,7 @@ def gathered(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
 def canonical(
     cell: pl.Expr, field: Field | None, region: str | None, evaluator: Evaluator, *, checked_later: bool
 ) -> pl.Expr:
-    """A field's cells as its schema wants them, whatever the source."""
+    """The cells of a field in the form that its schema expects, for addresses and phone numbers."""
     if field is not None and field.name == "to_email":
         return evaluator.transform(cell, FIRST_ADDRESS)
     if field is not None and field.format == "email":

@@ -1,4 +1,4 @@
-"""Which header of a file stands for which canonical column, and everything that is wrong with that."""
+"""Map the headers of a file to canonical columns, and report everything that is wrong with the mapping."""
 
 import difflib
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from importer.errors import SourceError
-from importer.migration.file import Table
 from importer.migration.presets import Part
+from importer.migration.source import Table
 from importer.parse.booleans import FALSE, TRUE
 from importer.parse.fastpath import Evaluator
 from importer.read.mapping import canonical as shape
@@ -20,23 +20,25 @@ from importer.read.source_file import SourceFile
 from importer.tables.schema import TableSchema
 
 _NAMED_IN = ("columns", "values", "defaults", "lookups", "extract", "matching", "separators", "times")
+# So many headers fit into a readable message.
 _HEADERS_SHOWN = 60
 
 
 @dataclass(slots=True)
 class ColumnMapping:
-    """`columns` maps canonical names to the header that a reader should look at, `found` to all that may
-    stand for them, the first that is not empty does."""
+    """The canonical columns of a file. `columns` maps each to the header to show for it, `found` to all its
+    headers: the first one with a non-empty cell has the value."""
 
     columns: dict[str, str] = field(default_factory=dict)
     found: dict[str, Sequence[ColumnRef]] = field(default_factory=dict)
 
     def put(self, canonical: str, found: Sequence[ColumnRef]) -> None:
+        """Map a canonical column to at least one header."""
         self.columns[canonical] = found[0].header
         self.found[canonical] = found
 
     def value(self, canonical: str, evaluator: Evaluator, *, is_strict: bool = False) -> pl.Expr:
-        """What stands there, tidied."""
+        """The value of a canonical column, without surrounding blanks."""
         found = self.found[canonical]
         tidy = [shape.tidied(canonical, one.value, evaluator, checked_later=is_strict) for one in found]
         return pl.coalesce(tidy) if len(tidy) > 1 else tidy[0]
@@ -44,12 +46,14 @@ class ColumnMapping:
 
 @dataclass(frozen=True, slots=True)
 class MappingRules:
-    """What is said about a table: its schema, what the migration file says of it, whether a preset speaks
-    too, and in which column the messages have their ticket."""
+    """The rules for mapping the columns of one table."""
 
     schema: TableSchema
+    # The table in the migration file.
     own: Table
+    # Whether a preset maps the columns.
     by_preset: bool = False
+    # The column with the ticket id in the messages table, by canonical name.
     ticket_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -58,9 +62,12 @@ class MappingRules:
 
 
 def map_columns(file: SourceFile, part: Part, header: Header, words: MappingRules) -> ColumnMapping:
-    """Canonical columns of one file. What the migration names must be there, what a preset names may be
-    missing; without a preset other canonical columns are taken where a header is their name. Raises
-    SourceError that names all that is missing."""
+    """The canonical columns of one file.
+
+    Columns that the migration file maps must exist; those that a preset maps may be missing. Without a
+    preset, a header that is the name of a canonical column is mapped to it. Raises SourceError that lists all
+    missing columns, or all repeated headers that are ambiguous.
+    """
     result = ColumnMapping()
     missing: list[str] = []
     wanted = {**(words.ticket_columns if part.gather else {}), **part.columns}
@@ -81,7 +88,7 @@ def map_columns(file: SourceFile, part: Part, header: Header, words: MappingRule
         raise SourceError(
             f"{file.path}: {len(missing)} column(s) of {words.schema.name} missing: {', '.join(missing)}\n"
             f"  its header has: {', '.join(file.titles[:_HEADERS_SHOWN])}{more}\n"
-            f"  name the right one under [source.{words.schema.name}] columns"
+            f"  set the right header under [source.{words.schema.name}] columns"
         )
     return result
 
@@ -101,8 +108,9 @@ def _take_own_names(result: ColumnMapping, part: Part, header: Header, words: Ma
 
 
 def _refuse_repeated(file: SourceFile, result: ColumnMapping, words: MappingRules) -> None:
-    """A cell of a repeated column is one of several. A preset means the first of them; a list means all; and
-    `Title (1)` says which."""
+    """Raise SourceError where a mapped header occurs more than once. It is not ambiguous in a preset, which
+    means the first one, in a list, which takes all, and where the migration says which one, as in `Title
+    (1)`."""
     doubled = {
         name
         for canonical, name in result.columns.items()
@@ -113,13 +121,13 @@ def _refuse_repeated(file: SourceFile, result: ColumnMapping, words: MappingRule
     }
     if doubled:
         raise SourceError(
-            f"{file.path}: {len(doubled)} header(s) stand more than once: "
-            f"{', '.join(map(repr, sorted(doubled)))}; say which one is meant, as {min(doubled) + ' (1)'!r}"
+            f"{file.path}: {len(doubled)} header(s) occur more than once: "
+            f"{', '.join(map(repr, sorted(doubled)))}; choose one of each, e.g. {min(doubled) + ' (1)'!r}"
         )
 
 
 def _keep_rest(result: ColumnMapping, file: SourceFile, part: Part, header: Header) -> None:
-    """What nothing uses is kept as `custom.<header>`, repeated columns as one list."""
+    """Keep unused columns as `custom.<header>`, and repeated ones as one list."""
     used = used_headers(part, header) | set(result.columns.values())
     said = {source for sources in part.columns.values() for source in sources}
     for title, names in {title: header.repeated(title) for title in file.titles if title}.items():
@@ -145,7 +153,7 @@ def _missing(result: ColumnMapping, part: Part, header: Header, words: MappingRu
 
 
 def used_headers(part: Part, header: Header) -> set[str]:
-    """Everything of a file that a part speaks of."""
+    """All headers of a file that a part uses."""
     sources = [s for several in part.columns.values() for s in several]
     sources += [lookup.on for lookup in part.lookups.values()]
     sources += [*part.skip, *part.only, *part.drop, *([part.newest_by] if part.newest_by else [])]
@@ -155,18 +163,19 @@ def used_headers(part: Part, header: Header) -> set[str]:
 
 
 def unknown_names(schema: TableSchema, table: Table) -> Iterator[str]:
-    """What the migration file says of columns that the table does not have."""
+    """Messages about settings of the migration file for columns that the table does not have."""
     for section in _NAMED_IN:
         for name in getattr(table, section):
             if name in schema.columns or (schema.name == "tickets" and name.startswith("custom.")):
                 continue
             near = difflib.get_close_matches(name, schema.columns, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(schema.columns)}"
-            yield f"source.{schema.name}.{section}.{name}: is no column of {schema.name}{hint}"
+            hint = f"; did you mean {near[0]}?" if near else f"; known columns: {', '.join(schema.columns)}"
+            yield f"source.{schema.name}.{section}.{name}: is not a column of {schema.name}{hint}"
 
 
 def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
-    """What the migration file maps to that its column cannot be."""
+    """Messages about value maps and defaults of the migration file that give a column a value it cannot
+    have."""
     for column in schema.fields:
         known: Sequence[str] = column.constraints.get("enum", ())
         if column.type == "boolean":
@@ -176,18 +185,18 @@ def wrong_values(schema: TableSchema, table: Table) -> Iterator[str]:
             for value in table.values.get(column.name, {}).values()
         ]
         if column.name in table.defaults:
-            # A default is taken as it is spelled.
+            # Defaults are not respelled, so they must be spelled as in the schema.
             said.append((f"defaults.{column.name}", table.defaults[column.name], table.defaults[column.name]))
         for section, spelled, value in said if known else ():
             if value and spelled not in known:
-                yield f"source.{schema.name}.{section}: {value!r} is none of {', '.join(known)}"
+                yield f"source.{schema.name}.{section}: {value!r} is not one of {', '.join(known)}"
 
 
 def not_the_preset(file: SourceFile, table: str, candidates: Sequence[Part]) -> str:
-    """That no kind of file of the preset is this one."""
-    wanted = " or ".join(", ".join(part.headers) for part in candidates if part.headers) or "none of its own"
+    """The message that a file is none of the kinds of files that the preset knows."""
+    wanted = " or ".join(", ".join(part.headers) for part in candidates if part.headers) or "(none)"
     return (
-        f"{file.path}: is not what the preset knows as {table}; it would have the headers {wanted}\n"
+        f"{file.path}: does not match the {table} file of the preset, which has the headers {wanted}\n"
         f"  its header has: {', '.join(file.titles[:_HEADERS_SHOWN])}\n"
-        f"  a file that the preset does not know is read too, if source.{table}.columns name its columns"
+        f"  to read a file that the preset does not know, map its columns in source.{table}.columns"
     )

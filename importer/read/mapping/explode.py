@@ -1,4 +1,5 @@
-"""Rows that stand in the cells of other rows: in a list, in columns of one title, in columns with numbers."""
+"""Rows that are inside the cells of other rows: in lists, in columns with the same title, in numbered
+columns."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,24 +11,26 @@ from importer.parse.nested import as_text, parsed
 from importer.read.mapping.header import Header
 from importer.read.source_file import SourceFile
 
-# A row out of a cell has its source row's number above these bits and its place in the cell in them.
+# The `_record` of a row from a cell has the number of its source row above these bits, and its position in
+# the cell in them: up to a million items per row.
 _PLACE_BITS = 20
+# The placeholder of the number in the title of numbered columns.
 NUMBER = "{n}"
 
 
 def source_record(number: int, part: Part) -> int:
-    """The source row of a `_record`."""
+    """The number of the source row of a `_record`."""
     return number >> _PLACE_BITS if part.each else number
 
 
 def source_row(part: Part) -> pl.Expr:
-    """The same as an expression."""
+    """The number of the source row of `_record`, as an expression."""
     return pl.col("_record") // (1 << _PLACE_BITS) if part.each else pl.col("_record")
 
 
 def item_names(each: ExplodeRule | None, header: Sequence[str]) -> list[str]:
-    """What an item's values are called: `each`, and `each.<part>` of its parts or of the columns beside it
-    that have the same number."""
+    """The names of an item's values: `each`, and `each.<part>` for its parts or for other columns with the
+    same number. Empty without a rule."""
     if each is None:
         return []
     beside = _beside(each, header) if NUMBER in each.column else {}
@@ -35,7 +38,7 @@ def item_names(each: ExplodeRule | None, header: Sequence[str]) -> list[str]:
 
 
 def item_columns(each: ExplodeRule, header: Header) -> Sequence[str]:
-    """The columns in whose cells the items stand; none where the file does not have them."""
+    """The columns whose cells contain the items; none where the file does not have them."""
     if NUMBER in each.column:
         return list(_numbered(each.column, header.names).values())
     found = header.find(each.column)
@@ -43,7 +46,7 @@ def item_columns(each: ExplodeRule, header: Header) -> Sequence[str]:
 
 
 def used_columns(each: ExplodeRule, header: Header, sources: Iterable[str]) -> set[str]:
-    """The columns that hold the items, and those beside them of which the `sources` speak."""
+    """The columns that contain the items, and other columns with the same numbers that the `sources` use."""
     beside = _beside(each, header.names) if NUMBER in each.column else {}
     spoken = {
         column for title, own in beside.items() if f"each.{title}" in sources for column in own.values()
@@ -52,7 +55,8 @@ def used_columns(each: ExplodeRule, header: Header, sources: Iterable[str]) -> s
 
 
 def explode(frame: pl.LazyFrame, each: ExplodeRule, header: Header) -> pl.LazyFrame:
-    """A row for each item, with its values (see names). Empty cells are no items."""
+    """A row for each item, with its values (see item_names). Empty cells are not items. Raises AssertionError
+    where the file does not have the column."""
     several = item_columns(each, header)
     if not several:
         raise AssertionError(f"{each.column} is not in the file")
@@ -81,7 +85,8 @@ def explode(frame: pl.LazyFrame, each: ExplodeRule, header: Header) -> pl.LazyFr
 
 
 def item_at(file: SourceFile, part: Part, record: int, cells: Mapping[str, str]) -> tuple[int, str]:
-    """Which item of its source row's cells a `_record` is, from 1 on, and what stands there."""
+    """Which item of its source row a `_record` is (from 1), and its text. `cells` are those of the source
+    row."""
     each = part.each
     assert each is not None
     cells = {name: cell for name, cell in cells.items() if cell not in part.nulls}
@@ -109,11 +114,11 @@ def _listed(cell: str | None) -> list[str]:
     return [cell] if cell else []
 
 
-# -- columns with numbers
+# -- numbered columns
 
 
 def _numbered(column: str, header: Sequence[str]) -> dict[str, str]:
-    """Number, as it is written → the column of that number, in the order of the numbers."""
+    """The numbered columns by number (as the header writes it), in the order of the numbers."""
     before, _, behind = column.partition(NUMBER)
     pattern = re.compile(rf"{re.escape(before)}(\d+){re.escape(behind)}", re.IGNORECASE)
     found = {match[1]: name for name in header if (match := pattern.fullmatch(name))}
@@ -121,7 +126,7 @@ def _numbered(column: str, header: Sequence[str]) -> dict[str, str]:
 
 
 def _beside(each: ExplodeRule, header: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The other columns with these numbers: `Comment {n} Author` → number → column."""
+    """Other columns with the same numbers, by title (such as `Comment {n} Author`) and number."""
     own = _numbered(each.column, header)
     found: dict[str, dict[str, str]] = {}
     for name in header:
@@ -149,18 +154,21 @@ def _numbered_items(each: ExplodeRule, header: Header) -> pl.Expr:
     return pl.concat_list(items).list.drop_nulls()
 
 
-# -- cells of parts
+# -- cells with separators
 
 
 def _parts(each: ExplodeRule) -> list[pl.Expr]:
-    """A cell of text split at its first separators; with `last`, the last part from the right."""
-    count, sign = len(each.parts), each.separator
+    """The parts of a cell, split at its first separators. With `last`, the last part is split off from the
+    right."""
+    count, separator = len(each.parts), each.separator
     if not each.last or count < 3:
-        pieces = pl.col("each").str.splitn(sign, count).struct
+        pieces = pl.col("each").str.splitn(separator, count).struct
         return [pieces.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts)]
-    front = pl.col("each").str.splitn(sign, count - 1).struct
+    front = pl.col("each").str.splitn(separator, count - 1).struct
     rest = front.field(f"field_{count - 2}")
-    tail = rest.str.split(sign).list.last()
-    own = rest.str.head(rest.str.len_chars().cast(pl.Int64) - tail.str.len_chars().cast(pl.Int64) - len(sign))
+    tail = rest.str.split(separator).list.last()
+    own = rest.str.head(
+        rest.str.len_chars().cast(pl.Int64) - tail.str.len_chars().cast(pl.Int64) - len(separator)
+    )
     heads = [front.field(f"field_{n}").alias(f"each.{part}") for n, part in enumerate(each.parts[:-2])]
     return [*heads, own.alias(f"each.{each.parts[-2]}"), tail.alias(f"each.{each.parts[-1]}")]

@@ -1,5 +1,5 @@
-"""Where a canonical column's value stands in a file: a header, a path into a struct, a template, a list of
-these. Expressions on frames in which every column is text."""
+"""Find the value of a canonical column in a file, by header, path into a struct, or template. Expressions on
+frames in which every column is text."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,19 @@ from importer.tables.schema import fold
 
 @dataclass(frozen=True, slots=True)
 class ColumnRef:
-    """`header` is the one that a reader should look at (a template or path has it inside)."""
+    """A value, and the header to show for it: of a template or path, the first header inside it."""
 
     value: pl.Expr
     header: str
 
 
-# The first of several columns of one title, as `Comment (2)` is the second.
+# The suffix that selects the first of several columns with the same title, as `Comment (2)` selects the
+# second.
 _FIRST = " (1)"
 
 
 class Header:
-    """The columns of a file, found case, blanks, `_` and `-` aside."""
+    """The columns of a file. Names are compared without case, blanks, `_` and `-`."""
 
     def __init__(
         self,
@@ -32,13 +33,15 @@ class Header:
         repeats: Mapping[str, Sequence[str]],
         beside: Mapping[str, pl.Expr] | None = None,
     ) -> None:
-        """`beside` is what is known of a row beside its cells, by names that a header goes over."""
+        """`repeats` maps titles that occur more than once to their columns. `beside` are values of a row that
+        are not in its cells; headers with the same names take precedence."""
         self.names = tuple(names)
         self._beside = beside or {}
         self._repeats = repeats
         self._by_fold = {fold(name): name for name in reversed(self.names)}
 
     def name(self, wanted: str) -> str | None:
+        """The column with this name; None where the file does not have it."""
         if wanted in self.names:
             return wanted
         if wanted.endswith(_FIRST) and wanted.removesuffix(_FIRST) in self._repeats:
@@ -50,7 +53,8 @@ class Header:
         return self._repeats.get(name, (name,))
 
     def find(self, source: str, *, is_list: bool = False) -> ColumnRef | None:
-        """What a header, path or template stands for in this file; None where the file does not have it."""
+        """The value of a header, path or template; None where the file does not have it. With `is_list`, a
+        repeated header is one list."""
         if source in self._beside and source not in self.names:
             return ColumnRef(self._beside[source], source)
         if name := self.name(source):
@@ -61,7 +65,7 @@ class Header:
         return self._path(source)
 
     def cell_at(self, source: str, cells: Mapping[str, str]) -> str | None:
-        """What stands under a header or at the end of a path in one row."""
+        """The text under a header or at the end of a path in one row; None where there is none."""
         steps = _steps(source)
         for count in range(len(steps), 0, -1):
             if name := self.name(".".join(steps[:count])):

@@ -1,4 +1,4 @@
-"""In which form a file's times are written: decided for each column by its cells, and said."""
+"""Decide in which format each column of a file writes its times, and report it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,13 +8,15 @@ import polars as pl
 from importer.errors import SourceError
 from importer.parse.time_formats import IN_WORDS, ORDERS, Decision, Form, decide
 
-_LOOKED_AT = 20_000  # rows of each file
-_NAMED = 10  # files that a message names
+# The format is decided from so many first rows of each file; from all of them only where that is ambiguous.
+_LOOKED_AT = 20_000
+# A message lists at most this many files.
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class TimeColumn:
-    """A column of times: `header` as its file calls it, `cells` a frame of one column `cell`."""
+    """A column of times: its header in the file, and its cells as a frame with one column `cell`."""
 
     header: str
     cells: pl.LazyFrame
@@ -22,8 +24,8 @@ class TimeColumn:
 
 @dataclass(frozen=True, slots=True)
 class FileTimes:
-    """The columns of times of one file. `is_copy` says that its rows come out of the other files, as rejected
-    ones do that come back."""
+    """The columns of times of one file. `is_copy` says that its rows come from the other files, as rejected
+    rows do."""
 
     path: str
     columns: Mapping[str, TimeColumn]
@@ -32,8 +34,8 @@ class FileTimes:
 
 @dataclass(slots=True)
 class TimeForms:
-    """By file, in their order, the form of each column and what there is to say about it; both are complete
-    unless `unclear` says of some columns what nobody can know."""
+    """The formats of all columns and the notes about them, each by file in order. Both are complete unless
+    `unclear` has messages about ambiguous columns."""
 
     by_file: list[dict[str, Form]] = field(default_factory=list)
     notes: list[list[str]] = field(default_factory=list)
@@ -41,10 +43,11 @@ class TimeForms:
 
 
 def time_forms(table: str, clocks: Sequence[FileTimes], said: Mapping[str, Form]) -> TimeForms:
-    """The form of each column in each file. `said` are those that the migration file or the preset names.
+    """The format of each column in each file. `said` are those that the migration file or the preset sets.
 
-    One exporter wrote all columns of a file, so where one does not show an order, another one of it does,
-    else those of the other files.
+    All columns of a file come from one exporter. So where one column does not show the order of day and
+    month, the other columns of the file decide, then those of the other files. Raises SourceError for a file
+    that cannot be read.
     """
     decided = [
         {name: _decision(clock.path, column) for name, column in clock.columns.items() if name not in said}
@@ -64,7 +67,7 @@ def time_forms(table: str, clocks: Sequence[FileTimes], said: Mapping[str, Form]
         for name, own in columns.items():
             decision = _taken_over(own, here or everywhere) if own.unclear or clock.is_copy else own
             if clock.is_copy and has_originals and (decision.unclear or len(everywhere) > 1):
-                # Its rows have the forms of the files that they came from.
+                # Its rows have the formats of the files that they came from, which differ.
                 decision = replace(decision, form=Form.ISO, shown_by=(), contrary=0, unclear=())
             if decision.unclear:
                 key = name, clock.columns[name].header, decision.unclear
@@ -80,7 +83,7 @@ def _shows(decision: Decision) -> bool:
 
 
 def _taken_over(own: Decision, orders: set[Form]) -> Decision:
-    """The order that others show, if they agree, and the column can have it."""
+    """The order that other columns show, if they agree and the column can have it."""
     possible = own.unclear or (ORDERS if own.form in ORDERS else ())
     if len(orders) != 1 or own.contrary or not orders <= set(possible):
         return own
@@ -88,7 +91,7 @@ def _taken_over(own: Decision, orders: set[Form]) -> Decision:
 
 
 def _decision(path: str, column: TimeColumn) -> Decision:
-    """By the beginning of the file; where that does not show the order of day and month, by all of it."""
+    """The format by the beginning of the file; where that is ambiguous, by all of it."""
     try:
         decision = decide(_different(column.cells.head(_LOOKED_AT)))
         return decide(_different(column.cells)) if decision.unclear else decision
@@ -104,31 +107,31 @@ def _unclear(
     table: str, name: str, header: str, orders: tuple[Form, ...], files: Sequence[tuple[str, Decision]]
 ) -> str:
     *others, last = (f"'{form}'" for form in orders)
-    say = f"say it: source.{table}.times.{name} = {', '.join(others)} or {last}"
+    setting = f"set source.{table}.times.{name} = {', '.join(others)} or {last}"
     where = ", ".join(path for path, _ in files[:_NAMED])
     where += f" and {len(files) - _NAMED:,} more files" if len(files) > _NAMED else ""
     if shown := next((decision.shown_by for _, decision in files if decision.shown_by), None):
         both = " and ".join(map(repr, shown))
-        return f"{where}: {header!r} has times in two orders, as {both}; make them one, or {say}"
+        return f"{where}: {header!r} has times in two orders: {both}; change them to one order, or {setting}"
     of = "whether day or month comes first"
     if Form.YMD in orders:
         of = "which of day, month and year comes first"
     count = sum(decision.matching for _, decision in files)
-    return f"{where}: no cell of {header!r} shows {of} ({count:,} could be either); {say}"
+    return f"{where}: no cell of {header!r} shows {of} ({count:,} are ambiguous); {setting}"
 
 
 def _notes(table: str, name: str, decision: Decision, everywhere: set[Form]) -> Iterator[str]:
     if decision.form is Form.ISO or decision.unclear:
         return
-    shown = f", shown by {' and '.join(map(repr, decision.shown_by))}" if decision.shown_by else ""
+    shown = f"shown by {' and '.join(map(repr, decision.shown_by))}; " if decision.shown_by else ""
     yield (
-        f"{name} of {table}: read as times {IN_WORDS[decision.form]}{shown} "
-        f"({decision.matching:,} of {decision.looked_at:,} different ones looked at)"
+        f"{name} of {table}: time format: {IN_WORDS[decision.form]} "
+        f"({shown}{decision.matching:,} of {decision.looked_at:,} distinct values match)"
     )
     if decision.contrary:
         yield (
-            f"{name} of {table}: {decision.contrary:,} of these can only be another order; they are not "
-            "turned round, so look at how they were made"
+            f"{name} of {table}: {decision.contrary:,} of these only fit another order and are not "
+            "converted; check how they were exported"
         )
     if decision.form in ORDERS and everywhere - {decision.form}:
-        yield f"{name} of {table}: another file or column has day and month the other way round"
+        yield f"{name} of {table}: another file or column has day and month in the other order"

@@ -1,0 +1,1 @@
+"""Read Parquet files as text, like a CSV with the same data."""

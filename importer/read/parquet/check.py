@@ -1,8 +1,8 @@
-"""Reads a Parquet file to its end with pyarrow and prints its columns' names, how many rows it has, and the
-paths into its structs and lists: a program of its own, since a hostile file may end the process that reads
-it.
+"""Read a Parquet file to its end with pyarrow, and print its column names, its number of rows, and the paths
+into its structs and lists as JSON. It is a separate program, since a malicious file may crash the process
+that reads it.
 
-    python parquet_check.py FILE
+    python check.py FILE
 """
 
 import base64
@@ -18,13 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-# No column of an export unpacks to so many times its size; a damaged count of bytes would take all memory.
+# No column of an export unpacks to so many times its size. A damaged byte count could use up the memory.
 _MOST_UNPACKED = 10_000
-_BATCH = 1 << 15  # rows
+# Rows that are read at once.
+_BATCH = 1 << 15
+# The range of 64 bit nanoseconds, in which polars reads INT96.
 _REACH_MICROSECONDS = ((1 << 63) - 1) // 1_000
 
 
 def main(path: Path) -> None:
+    """Print what the file has. Raises SystemExit with a message where the file is damaged."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
@@ -34,7 +37,7 @@ def main(path: Path) -> None:
                 with ThreadPoolExecutor() as pool:
                     rows = sum(pool.map(partial(_rows, path), range(file.metadata.num_row_groups)))
                 if rows != file.metadata.num_rows:
-                    fault = f"it has {rows:,} rows, its footer says {file.metadata.num_rows:,}"
+                    fault = f"it has {rows:,} rows, but its footer says {file.metadata.num_rows:,}"
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         text = str(error).strip()
         fault = text.splitlines()[0] if text else type(error).__name__
@@ -44,7 +47,7 @@ def main(path: Path) -> None:
 
 
 def _nested(path: str, kind: pa.DataType) -> Iterator[str]:
-    """`a.b` for the fields of structs, `a[].b` for those of lists of structs."""
+    """The paths `a.b` of fields of structs, and `a[].b` of fields of lists of structs."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         path, kind = f"{path}[]", kind.value_type
     for number in range(kind.num_fields) if pa.types.is_struct(kind) else ():
@@ -54,7 +57,8 @@ def _nested(path: str, kind: pa.DataType) -> Iterator[str]:
 
 
 def _rows(path: Path, group: int) -> int:
-    """How many rows a row group has, all of them read."""
+    """The number of rows in a row group, counted by reading them all. Raises ValueError for damaged
+    columns."""
     rows = 0
     empty: Counter[str] = Counter()
     with pq.ParquetFile(path, page_checksum_verification=True, coerce_int96_timestamp_unit="us") as file:
@@ -66,20 +70,20 @@ def _rows(path: Path, group: int) -> int:
             for name, cells in zip(batch.schema.names, batch.columns, strict=True):
                 empty[name] += cells.null_count
                 if pa.types.is_decimal(cells.type):
-                    cells.validate(full=True)  # that each number has no more digits than its type
+                    cells.validate(full=True)  # raises where a number has more digits than its type allows
                 if name in chunks and chunks[name].physical_type == "INT96":
                     _check_times(name, cells, ticks.get(name, 1))
-    # Without checksums, a page that was changed is still known by what its footer says of it.
+    # A changed page without a checksum is detected by its statistics in the footer.
     for name, chunk in chunks.items():
         if name in empty and chunk.statistics is not None and chunk.statistics.has_null_count:
             said, found = chunk.statistics.null_count, empty[name]
             if said != found:
-                raise ValueError(f"column {name!r} has {found:,} empty cells, its footer says {said:,}")
+                raise ValueError(f"column {name!r} has {found:,} empty cells, but its footer says {said:,}")
     return rows
 
 
 def _ticks(metadata: pq.FileMetaData) -> dict[str, int]:
-    """How many microseconds the units last that the footer's schema names for columns of times."""
+    """The unit of each column of times in the footer's schema, in microseconds."""
     said = (metadata.metadata or {}).get(b"ARROW:schema")
     schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(said))) if said else pa.schema([])
     ticks = {"s": 1_000_000, "ms": 1_000}
@@ -87,24 +91,26 @@ def _ticks(metadata: pq.FileMetaData) -> dict[str, int]:
 
 
 def _check_times(name: str, cells: pa.Array, tick: int) -> None:
-    """INT96 holds more times than nanoseconds in 64 bits or a footer's coarser unit, to which polars turns it
-    without a word."""
+    """Raise ValueError for times that polars would change without an error: it converts INT96 to the unit in
+    the footer or to 64 bit nanoseconds, and neither can represent all of them."""
     micros = cells.view(pa.int64())
     if tick > 1 and (micros.drop_null().to_numpy() % tick).any():
-        raise ValueError(f"column {name!r} (INT96) has times finer than the unit that its footer names")
+        raise ValueError(
+            f"column {name!r} (INT96) has times with more digits than the unit in its footer allows"
+        )
     reach = pc.min_max(micros)
     least, most = reach["min"].as_py(), reach["max"].as_py()
     if least is not None and max(-least, most) > _REACH_MICROSECONDS:
         raise ValueError(
-            f"column {name!r} (INT96) has times outside of 1677 to 2262, which nanoseconds cannot hold; "
-            "write it with timestamps of microseconds, or without those times"
+            f"column {name!r} (INT96) has times outside the years 1677 to 2262, which nanoseconds cannot "
+            "represent; write it with microsecond timestamps, or without those times"
         )
 
 
 def _faults(metadata: pq.FileMetaData, size: int) -> Iterator[str]:
-    """What the sizes and places in the footer say that cannot be."""
+    """Messages about sizes and positions in the footer that are impossible."""
     if not metadata.num_columns:
-        yield "it has no column"
+        yield "it has no columns"
     for group in range(metadata.num_row_groups):
         part = metadata.row_group(group)
         for number in range(part.num_columns):
@@ -112,7 +118,7 @@ def _faults(metadata: pq.FileMetaData, size: int) -> Iterator[str]:
             packed, unpacked = chunk.total_compressed_size, chunk.total_uncompressed_size
             starts = (chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset)
             if min(*starts, packed, unpacked) < 0 or max(starts) + 1 > size or packed > size:
-                yield f"column {chunk.path_in_schema!r} would lie outside the file"
+                yield f"column {chunk.path_in_schema!r} would be outside the file"
             if unpacked > max(packed, 1 << 16) * _MOST_UNPACKED:
                 yield f"column {chunk.path_in_schema!r} would unpack to {unpacked:,} bytes"
 

@@ -1,4 +1,4 @@
-"""A Parquet file as the CSV that would hold the same data: every column text."""
+"""A Parquet file as a frame of text, equal to that of a CSV with the same data."""
 
 import json
 import os
@@ -11,26 +11,29 @@ import polars as pl
 from importer.errors import SourceError
 from importer.parse.nested import as_json
 
-# Row groups that polars reads ahead; each may be as large as all that else is in memory.
+# polars reads only one row group ahead, since one may be larger than everything else in memory.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
 
 
 def header(path: Path) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
-    """The columns' names, how many rows there are, and the paths into structs (`a.b`) and lists of them
-    (`a[].b`), of a file that was read to its end in a process of its own. Raises SourceError for a damaged
-    one, at which polars might panic, or pyarrow end the process."""
+    """The column names, the number of rows, and the paths into structs (`a.b`) and lists of structs
+    (`a[].b`).
+
+    A separate process reads the file to its end, since a damaged one may panic polars or crash pyarrow.
+    Raises SourceError for such a file.
+    """
     command = [sys.executable, str(Path(__file__).with_name("check.py")), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if done.returncode == 0:
         names, rows, nested = json.loads(done.stdout)
         return tuple(names), int(rows), tuple(nested)
     said = done.stderr.strip().splitlines()
-    fault = said[-1] if said and done.returncode > 0 else "reading it ends the program that reads it"
-    raise SourceError(f"{path}: is a damaged Parquet file, or one that cannot be read rightly: {fault}")
+    fault = said[-1] if said and done.returncode > 0 else "the process that reads it crashes"
+    raise SourceError(f"{path}: is a damaged or unsupported Parquet file: {fault}")
 
 
 def parquet_frame(path: Path, names: tuple[str, ...]) -> pl.LazyFrame:
-    """`_record` (0-based) and every column as text, under these names."""
+    """`_record` (0-based) and every column as text, under the given names in order."""
     frame = pl.scan_parquet(path, row_index_name="_record", glob=False, low_memory=True)
     schema = frame.collect_schema()
     own = [name for name in schema if name != "_record"]
@@ -40,8 +43,8 @@ def parquet_frame(path: Path, names: tuple[str, ...]) -> pl.LazyFrame:
 
 
 def _as_text(name: str, dtype: pl.DataType) -> pl.Expr:
-    """A Parquet column as the text that a CSV of the same data would hold: instants in ISO 8601, lists and
-    structs as JSON. A list of nothing is an empty cell."""
+    """A column as the text that a CSV with the same data would have: instants in ISO 8601, lists and structs
+    as JSON. An empty list is an empty cell."""
     column = pl.col(name)
     if dtype == pl.String:
         return pl.when(column != "").then(column)

@@ -1,4 +1,4 @@
-"""The words of a migration file (and of presets) for where values stand, and what comes of them."""
+"""The settings of migration files and presets that map columns, and their results."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def scan(path: Path) -> dict[str, Scanned]:
 
 
 def rows(path: Path, table: str, *columns: str) -> list[Any]:
-    """The rows of a table in order; of one column its values. Nothing stands in columns that no file has."""
+    """The rows of a table in order; for one column its values. Columns that no file has are null."""
     scanned = scan(path)[table]
     absent = {name: pl.lit(None) for name in columns if name not in scanned.frame.collect_schema()}
     frame = scanned.frame.with_columns(**absent).sort("_file", "_record").select(columns).collect()
@@ -36,7 +36,7 @@ def rows(path: Path, table: str, *columns: str) -> list[Any]:
 
 
 def table(*lines: list[str]) -> str:
-    """Lines as CSV, quoted where it must be."""
+    """Lines as CSV, quoted where necessary."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(lines)
     return out.getvalue()
@@ -84,7 +84,7 @@ def test_a_dotted_path_leads_into_json_text_and_structs_alike(
     assert [text and text.replace('":"', '": "') for text in of_parquet] == [expected]
 
 
-def test_a_path_reads_python_s_way_of_writing_too_and_passes_by_what_is_neither(migration: Migration) -> None:
+def test_a_path_reads_python_literals_too_and_ignores_other_texts(migration: Migration) -> None:
     path = migration(
         'tickets.columns.subject = "via.from.name"',
         tickets=table(
@@ -99,7 +99,7 @@ def test_a_path_reads_python_s_way_of_writing_too_and_passes_by_what_is_neither(
     assert rows(path, "tickets", "subject") == ["Ann O'Hara", None, None, None, None]
 
 
-def test_a_header_of_the_whole_name_wins_over_a_path(migration: Migration) -> None:
+def test_a_header_with_the_complete_name_has_precedence_over_a_path(migration: Migration) -> None:
     path = migration(
         'tickets.columns = { subject = "via.channel", queue = "a.b.c" }',
         tickets=table(
@@ -145,7 +145,7 @@ def test_brackets_inside_a_path_and_structs_of_parquet(migration: Migration, tmp
     assert rows(path, "tickets", "tags", "subject") == [('["a", "b"]', '["x"]'), (None, None)]
 
 
-def test_attachments_come_out_of_a_list_of_objects(migration: Migration, prepare) -> None:
+def test_attachments_come_from_a_list_of_objects(migration: Migration, prepare) -> None:
     files = json.dumps([{"url": "https://a.example/1,2;3.pdf"}, {"url": "https://a.example/4"}])
     path = migration(
         'messages.columns.attachments = "files[].url"',
@@ -203,7 +203,9 @@ def test_a_column_called_row_is_that_column(migration: Migration) -> None:
     "cell",
     ["a@b.example c@d.example", "[a@b.example, c@d.example]", "[a@b.example]", "a@b.example\tc@d.example"],
 )
-def test_of_several_recipients_however_parted_the_first_counts(migration: Migration, cell: str) -> None:
+def test_of_several_recipients_the_first_counts_whatever_separates_them(
+    migration: Migration, cell: str
+) -> None:
     path = migration(
         tickets="ticket_id\n1\n", messages=table(["ticket_id", "text", "to_email"], ["1", "x", cell])
     )
@@ -247,14 +249,14 @@ def test_a_lookup_takes_the_last_of_several(migration: Migration, tmp_path: Path
     assert rows(path, "tickets", "queue") == ["Billing", "Sales again", None, None, None]
 
 
-def test_a_lookup_wins_over_the_column_which_stands_in_for_what_is_not_found(
+def test_a_lookup_has_precedence_over_the_column_which_replaces_missing_values(
     migration: Migration, tmp_path: Path
 ) -> None:
     path = migration(with_groups(tmp_path), tickets="ticket_id,group_id,queue\n1,1,own\n2,9,own\n")
     assert rows(path, "tickets", "queue") == ["Billing", "own"]
 
 
-def test_a_lookup_file_has_its_own_rows_left_out(migration: Migration, tmp_path: Path) -> None:
+def test_rows_of_a_lookup_file_can_be_skipped(migration: Migration, tmp_path: Path) -> None:
     for rule in ('only.kind = ["A"]', 'skip.kind = ["B"]'):
         path = migration(
             f"{with_groups(tmp_path)}\nlookups.groups.{rule}", tickets="ticket_id,group_id\n2,2\n"
@@ -272,9 +274,7 @@ def test_a_lookup_of_a_list_takes_all_that_match(migration: Migration, tmp_path:
     assert rows(path, "tickets", "tags") == ['["b","a"]', '["x, y"]', None]
 
 
-def test_a_lookup_goes_by_paths_and_templates_and_over_several_files(
-    migration: Migration, tmp_path: Path
-) -> None:
+def test_a_lookup_uses_paths_and_templates_and_several_files(migration: Migration, tmp_path: Path) -> None:
     (tmp_path / "u1.csv").write_text(
         table(["id", "first", "last", "more"], ["1", "Ada", "L", '{"team": "A"}'])
     )
@@ -290,16 +290,16 @@ def test_a_lookup_goes_by_paths_and_templates_and_over_several_files(
     assert rows(path, "tickets", "assignee_name", "queue") == [("Ada L", "A"), ("Bo M", "B")]
 
 
-def test_a_lookup_file_that_is_not_there_is_named(migration: Migration) -> None:
+def test_a_missing_lookup_file_is_named(migration: Migration) -> None:
     path = migration(f'{QUEUE}\nlookups.groups.files = "groups.csv"', tickets="ticket_id,group_id\n1,1\n")
-    assert "groups.csv: there is no such file" in refusal(path)
+    assert "groups.csv: the file does not exist" in refusal(path)
 
 
-def test_a_lookup_without_a_file_is_said_and_not_made(migration: Migration) -> None:
+def test_a_lookup_without_a_file_is_noted_and_skipped(migration: Migration) -> None:
     path = migration(QUEUE, tickets="ticket_id,group_id\n1,1\n")
     scanned = scan(path)["tickets"]
     assert scanned.origins[0].notes == (
-        "queue of tickets: is not looked up, since no file of source.lookups.groups is named",
+        "queue of tickets: not looked up, because source.lookups.groups.files is not set",
     )
     assert scanned.frame.collect()["queue"].to_list() == [None]
 
@@ -320,13 +320,13 @@ def test_a_lookup_file_without_the_columns_is_refused(migration: Migration, tmp_
     assert "its header has: id, title" in text
 
 
-def test_rows_whose_lookup_found_nothing_can_be_left_out(migration: Migration, tmp_path: Path) -> None:
+def test_rows_whose_lookup_finds_nothing_can_be_skipped(migration: Migration, tmp_path: Path) -> None:
     source = f'{with_groups(tmp_path)}\ntickets.skip.queue = [""]'
     path = migration(source, tickets="ticket_id,group_id\n1,1\n2,9\n")
     assert rows(path, "tickets", "queue", "_skip") == [("Billing", None), (None, "skip.queue")]
 
 
-# -- rows out of cells
+# -- rows from cells
 
 
 def each(words: str, columns: str) -> str:
@@ -357,7 +357,7 @@ def test_repeated_columns_become_messages_in_the_order_of_the_row(migration: Mig
     ]
 
 
-def test_a_row_out_of_a_cell_is_found_again_in_its_source_row(migration: Migration, prepare) -> None:
+def test_a_row_from_a_cell_has_its_source_row(migration: Migration, prepare) -> None:
     path = migration(
         OF_TICKETS + COMMENTS,
         tickets=table(
@@ -380,9 +380,9 @@ def test_another_separator(migration: Migration) -> None:
         'ticket_id = "Key", author_name = "each.who", text = "each.text"',
     )
     path = migration(
-        OF_TICKETS + words, tickets=table(["Key", "Log"], ["1", "Ann | hi | there"], ["2", "no sign"])
+        OF_TICKETS + words, tickets=table(["Key", "Log"], ["1", "Ann | hi | there"], ["2", "no separator"])
     )
-    assert rows(path, "messages", "author_name", "text") == [("Ann", "hi | there"), ("no sign", None)]
+    assert rows(path, "messages", "author_name", "text") == [("Ann", "hi | there"), ("no separator", None)]
 
 
 def test_the_last_part_can_be_split_off_from_the_right(migration: Migration) -> None:
@@ -435,13 +435,13 @@ GATHERED = table(
 OF_MESSAGES = 'messages.columns.ticket_id = "conversation"\ntickets.columns.subject = "title"'
 
 
-def test_tickets_are_gathered_out_of_messages_by_the_messages_column(migration: Migration) -> None:
+def test_tickets_are_gathered_from_messages_by_the_column_of_messages(migration: Migration) -> None:
     path = migration(OF_MESSAGES, messages=GATHERED)
     found = rows(path, "tickets", "ticket_id", "subject", "requester_email", "_differs")
     assert found == [("1", "A", "a@b.example", ""), ("2", "B", "c@d.example", "")]
 
 
-def test_a_header_that_tickets_take_is_not_one_that_nothing_takes(migration: Migration) -> None:
+def test_a_header_that_tickets_use_is_not_unused(migration: Migration) -> None:
     scanned = scan(migration(OF_MESSAGES, messages=GATHERED.replace("requester_email", "Mail")))
     assert (scanned["messages"].unused, scanned["tickets"].unused) == (("Mail",), ())
 
@@ -459,7 +459,7 @@ def test_a_column_that_some_files_may_lack_is_named_with_an_empty_text(
     assert "'Titel' (for subject)" in refusal(migration(f'{files}tickets.columns.subject = "Titel"'))
 
 
-def test_a_message_s_own_time_is_its_ticket_s_only_when_told_to(migration: Migration) -> None:
+def test_the_time_of_a_message_is_that_of_its_ticket_only_if_mapped(migration: Migration) -> None:
     assert rows(migration(OF_MESSAGES, messages=GATHERED), "tickets", "created_at") == [None, None]
     words = '\ntickets.columns.created_at = "created_at"\ntickets.columns.closed_at = "created_at"'
     path = migration(OF_MESSAGES + words, messages=GATHERED)
@@ -493,7 +493,7 @@ def test_the_newest_of_several_versions_counts_as_a_number(migration: Migration)
     ]
 
 
-def test_versions_may_be_told_by_times_and_the_last_of_equal_ones_counts(migration: Migration) -> None:
+def test_versions_can_be_compared_by_time_and_the_last_of_equal_ones_counts(migration: Migration) -> None:
     path = migration(
         'tickets.newest_by = "synced"',
         tickets="ticket_id,subject,synced\n1,b,2024-02-01T00:00:00Z\n1,a,2024-01-31T00:00:00Z\n2,c,x\n2,d,x\n",
@@ -522,7 +522,7 @@ def test_versions_are_compared_over_all_files(migration: Migration, tmp_path: Pa
     assert rows(path, "tickets", "subject", "_skip") == [("new", None), ("old", "older_version")]
 
 
-# -- which rows
+# -- rows
 
 
 @pytest.mark.parametrize(
@@ -536,14 +536,14 @@ def test_versions_are_compared_over_all_files(migration: Migration, tmp_path: Pa
         ('skip.subject = ["A", "c"]', ["b"]),
     ],
 )
-def test_rows_are_left_out_by_their_cells_and_an_empty_text_is_an_empty_cell(
+def test_rows_are_skipped_by_their_cells_and_an_empty_text_matches_empty_cells(
     migration: Migration, rule: str, left: list[str]
 ) -> None:
     path = migration(f"tickets.{rule}", tickets="ticket_id,subject,Trashed\n1,a,yes\n2,b,\n3,c,  \n")
     assert [s for s, skip in rows(path, "tickets", "subject", "_skip") if skip is None] == left
 
 
-def test_skip_goes_by_the_file_s_own_values(migration: Migration) -> None:
+def test_skip_uses_the_values_of_the_file(migration: Migration) -> None:
     path = migration(
         'tickets.values.status = { gone = "closed" }\ntickets.skip.status = ["closed"]',
         tickets="ticket_id,status\n1,gone\n2,closed\n",
@@ -556,10 +556,10 @@ def test_skip_of_a_header_that_is_not_there_is_refused(migration: Migration) -> 
     assert "'Trash' (for only)" in refusal(migration('tickets.only.Trash = ["x"]', tickets="ticket_id\n1\n"))
 
 
-# -- what cells say
+# -- values of cells
 
 
-def test_null_tokens_are_empty_cells_and_nothing_like_them_is(migration: Migration) -> None:
+def test_only_exact_null_values_are_empty_cells(migration: Migration) -> None:
     path = migration(
         'tickets.nulls = ["NULL", "000000000000000AAA"]\ntickets.defaults.queue = "none"',
         tickets="ticket_id,subject,queue,Extra\n1,NULL,NULL,NULL\n2,null,a NULL,000000000000000AAA\n",
@@ -570,7 +570,7 @@ def test_null_tokens_are_empty_cells_and_nothing_like_them_is(migration: Migrati
     ]
 
 
-def test_an_extract_takes_the_first_group_and_leaves_what_does_not_fit(migration: Migration) -> None:
+def test_an_extract_keeps_the_first_group_and_leaves_other_cells_unchanged(migration: Migration) -> None:
     path = migration(
         r"""tickets.extract.subject = '^(.*?)\s*\(\d+\)$'""",
         tickets="ticket_id,subject\n1,Ada (12)\n2,Bo\n3,(7)\n",
@@ -627,7 +627,7 @@ def test_lists_can_have_another_separator(
         ("0012", "0012"),
     ],
 )
-def test_ids_are_repaired_only_where_told_to(migration: Migration, cell: str, repaired: str) -> None:
+def test_ids_are_repaired_only_if_set(migration: Migration, cell: str, repaired: str) -> None:
     content = table(["ticket_id", "requester_id", "subject"], [cell, cell, cell])
     kept = rows(migration(tickets=content), "tickets", "ticket_id", "requester_id", "subject")
     assert kept == [(cell, cell, cell)]
@@ -635,7 +635,7 @@ def test_ids_are_repaired_only_where_told_to(migration: Migration, cell: str, re
     assert rows(path, "tickets", "ticket_id", "requester_id", "subject") == [(repaired, repaired, cell)]
 
 
-def test_a_quote_against_spreadsheets_is_taken_off_where_told_to(migration: Migration) -> None:
+def test_a_quote_against_spreadsheets_is_removed_if_set(migration: Migration) -> None:
     cells = ["'+45 20304050", "'=1+1", "'-x", "'@bob", "''=x", "'quoted'", "it's"]
     content = table(["ticket_id", "subject"], *([str(n), cell] for n, cell in enumerate(cells)))
     assert rows(migration(tickets=content), "tickets", "subject") == cells
@@ -644,7 +644,7 @@ def test_a_quote_against_spreadsheets_is_taken_off_where_told_to(migration: Migr
     ]  # fmt: skip
 
 
-def test_escapes_in_texts_become_what_they_stand_for_where_told_to(migration: Migration) -> None:
+def test_escapes_in_texts_are_replaced_if_set(migration: Migration) -> None:
     content = table(["ticket_id", "opening_text"], ["1", r"one\ntwo\rthree\tfour\\"])
     assert rows(migration(tickets=content), "tickets", "opening_text") == [r"one\ntwo\rthree\tfour\\"]
     path = migration("tickets.text_escapes = true", tickets=content)
@@ -772,19 +772,23 @@ def test_values_with_a_sharp_s_are_found(migration: Migration) -> None:
     [
         (
             'tickets.values.status = { "*" = "clsoed" }',
-            "source.tickets.values.status: 'clsoed' is none of open, ",
+            "source.tickets.values.status: 'clsoed' is not one of open, ",
         ),
-        ('tickets.defaults.status = "Closed"', "source.tickets.defaults.status: 'Closed' is none of open, "),
-        ('tickets.defaults.channel = "telegram"', "source.tickets.defaults.channel: 'telegram' is none of "),
+        (
+            'tickets.defaults.status = "Closed"',
+            "source.tickets.defaults.status: 'Closed' is not one of open, ",
+        ),
+        (
+            'tickets.defaults.channel = "telegram"',
+            "source.tickets.defaults.channel: 'telegram' is not one of ",
+        ),
         (
             'messages.values.public = { x = "maybe" }',
-            "source.messages.values.public: 'maybe' is none of true, ",
+            "source.messages.values.public: 'maybe' is not one of true, ",
         ),
     ],
 )
-def test_a_value_that_the_column_cannot_have_is_the_migration_file_s_fault(
-    migration: Migration, words: str, said: str
-) -> None:
+def test_a_value_that_the_column_cannot_have_is_refused(migration: Migration, words: str, said: str) -> None:
     path = migration(
         words, tickets="ticket_id,status,channel\n1,a,\n", messages="ticket_id,public,text\n1,x,y\n"
     )
@@ -808,7 +812,7 @@ def test_a_repeated_header_is_one_list_for_a_list_column(migration: Migration) -
 
 def test_a_repeated_header_of_a_scalar_column_is_refused(migration: Migration) -> None:
     text = refusal(migration('tickets.columns.tags = "Labels"', tickets=REPEATED))
-    assert "1 header(s) stand more than once: 'Status'; say which one is meant, as 'Status (1)'" in text
+    assert "1 header(s) occur more than once: 'Status'; choose one of each, e.g. 'Status (1)'" in text
 
 
 PRESET = """
@@ -832,7 +836,7 @@ def test_a_preset_means_the_first_of_repeated_headers_and_may_name_what_is_not_t
     ]
 
 
-def test_what_the_migration_says_goes_over_its_preset(migration: Migration, tmp_path: Path) -> None:
+def test_the_migration_has_precedence_over_its_preset(migration: Migration, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(PRESET)
     source = 'preset = "./own.toml"\ntickets.columns.subject = "Extra2"\ntickets.defaults.queue = "q"'
     path = migration(source, tickets=REPEATED.replace("Extra,Extra", "Extra,Extra2"))
@@ -841,12 +845,10 @@ def test_what_the_migration_says_goes_over_its_preset(migration: Migration, tmp_
         (None, "q", None),
     ]
     path = migration('preset = "./own.toml"\ntickets.columns.status = "Status"', tickets=REPEATED)
-    assert "1 header(s) stand more than once: 'Status'" in refusal(path)
+    assert "1 header(s) occur more than once: 'Status'" in refusal(path)
 
 
-def test_a_file_s_name_must_tell_it_apart_where_records_are_known_by_it(
-    migration: Migration, tmp_path: Path
-) -> None:
+def test_names_of_files_must_differ_where_they_are_part_of_ids(migration: Migration, tmp_path: Path) -> None:
     for year in ("2023", "2024"):
         (tmp_path / year).mkdir()
         (tmp_path / year / "t.csv").write_text("subject\nHi\n")
@@ -856,17 +858,17 @@ def test_a_file_s_name_must_tell_it_apart_where_records_are_known_by_it(
     assert rows(path, "tickets", "ticket_id") == ["tickets.csv-1", "t.csv-1"]
     path.write_text(text.replace('["tickets.csv"]', '["2023/t.csv", "2024/t.csv"]'), "utf-8")
     said = refusal(path)
-    assert "source.tickets.columns.ticket_id: {_file} cannot tell" in said
+    assert "source.tickets.columns.ticket_id: {_file} is the same for" in said
     assert "2023/t.csv and" in said
 
 
-def test_a_column_with_a_name_of_ours_is_refused(migration: Migration) -> None:
-    assert "a column is called _record, as one of this program's own" in refusal(
+def test_a_column_with_a_reserved_name_is_refused(migration: Migration) -> None:
+    assert "this program reserves the column name _record; rename the column" in refusal(
         migration(tickets="ticket_id,_record\n1,2\n")
     )
 
 
-def test_columns_with_one_number_written_twice_are_two(migration: Migration) -> None:
+def test_columns_with_two_spellings_of_a_number_are_two(migration: Migration) -> None:
     path = migration(
         'messages.each.column = "Comment {n}"\nmessages.columns = { ticket_id = "ticket_id", text = "each" }',
         tickets="ticket_id,Comment 1,Comment 01,Comment 2\n1,a,b,c\n",
@@ -901,17 +903,17 @@ def test_a_title_that_looks_like_the_first_of_several_is_its_own(migration: Migr
     assert rows(path, "tickets", "status") == ["pending"]
 
 
-def test_a_file_that_the_preset_does_not_know_is_refused_with_what_it_would_have(
+def test_a_file_that_the_preset_does_not_know_is_refused_with_the_expected_headers(
     migration: Migration, tmp_path: Path
 ) -> None:
     (tmp_path / "own.toml").write_text(PRESET)
     text = refusal(migration('preset = "./own.toml"', tickets="ticket_id,Tags\n1,a\n"))
-    assert "is not what the preset knows as tickets; it would have the headers Labels" in text
-    assert "is read too, if source.tickets.columns name its columns" in text
+    assert "does not match the tickets file of the preset, which has the headers Labels" in text
+    assert "to read a file that the preset does not know, map its columns in source.tickets.columns" in text
     assert "its header has: ticket_id, Tags" in text
 
 
-def test_a_file_that_the_preset_does_not_know_is_read_by_the_names_that_the_migration_gives(
+def test_a_file_that_the_preset_does_not_know_is_read_if_the_migration_maps_its_columns(
     migration: Migration, tmp_path: Path
 ) -> None:
     (tmp_path / "own.toml").write_text(PRESET)
@@ -927,9 +929,9 @@ def test_a_file_that_the_preset_does_not_know_is_read_by_the_names_that_the_migr
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ('tickets.columns.statsu = "S"', "source.tickets.columns.statsu: is no column of tickets; did you mean status?"),
-        ('tickets.values.chanel = { a = "b" }', "source.tickets.values.chanel: is no column of tickets; did you mean channel?"),
-        ('tickets.defaults.zzz = "x"', "source.tickets.defaults.zzz: is no column of tickets; known: ticket_id, subject,"),
+        ('tickets.columns.statsu = "S"', "source.tickets.columns.statsu: is not a column of tickets; did you mean status?"),
+        ('tickets.values.chanel = { a = "b" }', "source.tickets.values.chanel: is not a column of tickets; did you mean channel?"),
+        ('tickets.defaults.zzz = "x"', "source.tickets.defaults.zzz: is not a column of tickets; known columns: ticket_id, subject,"),
         ("""tickets.extract.subjekt = '(.)'""", "did you mean subject?"),
         ("""tickets.matching.requester_mail = '@'""", "did you mean requester_email?"),
         ('tickets.separators.tag = " "', "did you mean tags?"),
