@@ -1,10 +1,12 @@
-"""What was sent and what came of it, durable: one SQLite file, also the map from old ids to new ones.
+"""The checkpoint file: a durable record of what was sent and what became of it, and the map from old ids to
+new ones. One SQLite file.
 
-An intent is on the disk before its request leaves (WAL, synchronous=FULL); its outcome is on the disk before
-the next intent of the same ticket, because writes are committed in the order in which they came. Writes are
-grouped: while one commit is on its way to the disk, the next ones gather.
+An intent is on disk before its request is sent (WAL, synchronous=FULL). Its outcome is on disk before the
+next intent of the same ticket, because writes are committed in the order in which they were made. Writes are
+grouped: while one commit is in progress, the next writes are collected.
 
-It holds ids, states, fingerprints and Dixa's answers; no message body and no token. Mode 0600.
+The file holds ids, states, fingerprints and error messages of Dixa. It holds no message text and no token.
+Its mode is 0600.
 """
 
 import os
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from importer.errors import CheckpointError
 
+# Of the tables below; stored as SQLite's user_version. Increase it when they change.
 FORMAT = 3
 
 _SCHEMA = """
@@ -37,6 +40,9 @@ CREATE TABLE people (
 
 
 def connect(path: Path) -> sqlite3.Connection:
+    """Open a checkpoint for reading and writing; create it if it does not exist. Raises CheckpointError if
+    the
+    file cannot be written, is not a checkpoint or has another format."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -48,11 +54,14 @@ def connect(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
     except sqlite3.Error as error:
-        raise CheckpointError(f"{path}: is no usable checkpoint: {error}") from None
+        raise CheckpointError(f"{path}: is not a usable checkpoint: {error}") from None
     if version != FORMAT:
-        raise CheckpointError(f"{path}: is a checkpoint of format {version}; this program writes {FORMAT}")
+        raise CheckpointError(
+            f"{path}: is a checkpoint of format {version}; this version of the program needs format {FORMAT}"
+        )
     return db
 
 
 def read_only(path: Path) -> sqlite3.Connection:
+    """Open an existing checkpoint for reading, also while a run writes to it."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)

@@ -1,4 +1,4 @@
-"""The checkpoint as a run writes it: intents before requests leave, outcomes after."""
+"""The checkpoint as a run writes it: an intent before each request, its outcome afterwards."""
 
 import asyncio
 import json
@@ -20,6 +20,7 @@ from importer.checkpoint.lock import locked
 from importer.errors import CheckpointError, Unwritable
 from importer.model import Carried, Doubt, Outcome, PersonRecord, State, Step, StepKind
 
+# How long a write that nobody waits for may be delayed, so that several writes share one commit.
 GROUP_SECONDS = 0.05
 
 
@@ -37,7 +38,7 @@ ON CONFLICT DO UPDATE SET state = NULL, dixa_id = NULL, reason = NULL, fingerpri
 """  # noqa: S608 - a constant
 
 
-# What an outcome has settled is not looked for again, so what it would be known by is dropped.
+# A settled step is not looked for in Dixa again, so its identity is no longer needed.
 _RECORD = f"""
 UPDATE steps SET state = ?, dixa_id = ?, reason = ?, refused = ?,
     expected = iif(? = 'in_doubt', expected, NULL)
@@ -50,7 +51,7 @@ _WITHDRAW = f"DELETE FROM steps WHERE ticket = {_TICKET} AND kind = ? AND key = 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a checkpoint belongs to. Another target or migration must not go on with it."""
+    """The migration and the target that a checkpoint belongs to. No other migration or target may use it."""
 
     migration: str
     api: str
@@ -58,11 +59,11 @@ class Binding:
 
 
 class Checkpoint:
-    """Open for writing by one run at a time. Use as a context manager."""
+    """A checkpoint opened for writing, by one run at a time. Use it as a context manager."""
 
     def __init__(self, path: Path, binding: Binding) -> None:
-        """Open or create. Raises Locked while another run holds it, CheckpointError where it belongs to
-        another target or migration, or is no checkpoint."""
+        """Open or create the file. Raises Locked while another run holds it. Raises CheckpointError if it
+        belongs to another target or migration, is not a checkpoint, or cannot be written."""
         self._path = path
         self._lock = FileLock(f"{path}.lock", timeout=0, mode=0o600)
         try:
@@ -91,28 +92,28 @@ class Checkpoint:
         try:
             self.close()
         except Unwritable:
-            if kind is None:  # else what went wrong before says more
+            if kind is None:  # otherwise the first exception is the cause
                 raise
 
     def person(self, key: str) -> PersonRecord | None:
-        """What is known of a person. Not for one with writes under way."""
+        """What the checkpoint knows of a person. Do not call it for a person with uncommitted writes."""
         query = "SELECT state, dixa_id, reason, at FROM people WHERE key = ?"
         row = self._reader.execute(query, (key,)).fetchone()
         return PersonRecord(State(row[0]) if row[0] else None, row[1], row[2] or "", row[3]) if row else None
 
     def conversation_known(self, dixa_id: str) -> bool:
-        """Whether a conversation of Dixa's is one that this checkpoint created. Asked only while no creation
-        for the same requester is under way."""
+        """Whether this checkpoint records a conversation with this id. Call it only while no creation for the
+        same requester is in flight."""
         query = "SELECT 1 FROM steps WHERE kind = 'conversation' AND dixa_id = ?"
         return self._reader.execute(query, (dixa_id,)).fetchone() is not None
 
     def begin(self, ticket_id: str) -> None:
-        """Make a ticket known. Not durable by itself; the first intent's commit takes it along."""
+        """Record that work on a ticket begins. It becomes durable with the commit of the first intent."""
         self._write("INSERT INTO tickets (ticket_id) VALUES (?) ON CONFLICT DO NOTHING", (ticket_id,))
 
     async def intend(self, step: Step) -> None:
-        """Put down that this step is about to be sent. On return it is on the disk, and so is every outcome
-        recorded before it. Raises Unwritable where it cannot be; then nothing must be sent."""
+        """Record that this step is about to be sent. On return the intent is on disk, and so is every outcome
+        recorded before it. Raises Unwritable if it cannot be written; then the request must not be sent."""
         now = time.time()
         for key in _people_of(step):
             self._write(
@@ -133,8 +134,8 @@ class Checkpoint:
         reason: str = "",
         outcomes: Mapping[str, Outcome] = NO_OUTCOMES,
     ) -> None:
-        """Put down what came of a step, and of the messages that it carries: the same, where `outcomes` (by
-        message id) does not say otherwise."""
+        """Record the outcome of a step and of the messages that it carries. A message has the outcome of the
+        step unless `outcomes` (by message id, or by contact key for people) has one for it."""
         for key in _people_of(step):
             who = outcomes.get(key, Outcome(state, dixa_id, reason))
             self._write(
@@ -156,8 +157,9 @@ class Checkpoint:
             self._write("UPDATE tickets SET doubtful = 1 WHERE ticket_id = ?", (step.ticket_id,))
 
     def suspect(self, doubt: Doubt) -> None:
-        """Remember what was sent to create a conversation and was not found: it may still come. Forgotten
-        when the ticket's conversation has been read back."""
+        """Record a request for a conversation whose outcome is not known and whose conversation was not
+        found:
+        Dixa may still create it. It is deleted when the ticket's conversation has been read back."""
         value = [dict(doubt.expected), doubt.first_at, doubt.last_at]
         self._write(
             "UPDATE tickets SET suspect = ?, doubtful = 1 WHERE ticket_id = ?",
@@ -165,7 +167,7 @@ class Checkpoint:
         )
 
     def withdraw(self, step: Step) -> None:
-        """Take an intent back: its request is proved to have created nothing."""
+        """Delete an intent, because its request is proved to have created nothing."""
         for key in _people_of(step):
             self._write("DELETE FROM people WHERE key = ?", (key,))
         for kind, key, *_ in _rows(step):
@@ -181,9 +183,9 @@ class Checkpoint:
         doubles: Sequence[str] | None = None,
         source_hash: int | None = None,
     ) -> None:
-        """Put down what became of a ticket as a whole; `doubles` is given where it was looked at in Dixa
-        since the last doubt, `source_hash` is that of the source rows that
-        are in Dixa now."""
+        """Record what became of a ticket. `doubles` is None if the conversation has not been read back since
+        the last doubt; an empty list means that it has no duplicates. `source_hash` is the hash of the source
+        rows that are in Dixa now."""
         found = "\n".join(doubles) if doubles else None
         self._write(
             "UPDATE tickets SET state = ?, dixa_id = ?, reason = ?, doubtful = iif(?, 0, doubtful), "
@@ -193,8 +195,8 @@ class Checkpoint:
         )
 
     def doubts(self) -> list[tuple[Step, Doubt]]:
-        """Every conversation and message of which no outcome is known, with the step to record it on. Their
-        tickets are doubtful from now on: an earlier run ended without an answer to them."""
+        """Every request whose outcome is not known, with the step on which to record the outcome. From now on
+        their tickets are doubtful, because an earlier run ended without a response to them."""
         self._db.execute(
             "UPDATE tickets SET doubtful = 1 WHERE n IN "
             "(SELECT ticket FROM steps WHERE state IS NULL OR state = 'in_doubt')"
@@ -212,7 +214,7 @@ class Checkpoint:
         ]
 
     def _open_step(self, n: int, ticket_id: str, kind: StepKind, key: str) -> Step:
-        """The step again, with the messages that it carries: those that are as open as itself."""
+        """The step with the messages that it carries: those that have no outcome either."""
         if kind is StepKind.MESSAGE:
             return Step(kind, ticket_id, key, (Carried(key),))
         query = (
@@ -226,29 +228,31 @@ class Checkpoint:
         return frozenset(row[0] for row in self._db.execute(query, (n,)))
 
     def hold_back(self, ticket_ids: Iterable[str]) -> None:
-        """Remember which tickets this run rejected before it sent anything, so that `retry` knows them."""
+        """Record which tickets this run rejected before it sent anything, so that `retry` includes them."""
         self._write("DELETE FROM held_back", ())
         for ticket_id in ticket_ids:
             self._write("INSERT OR IGNORE INTO held_back VALUES (?)", (ticket_id,))
 
     def note(self, key: str, value: Any) -> None:
-        """Keep a JSON value beside the records, such as the books of the last run."""
+        """Store a JSON value, such as the counts of the last run."""
         self._write(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
             (key, json.dumps(value)),
         )
 
     def noted(self, key: str) -> Any:
-        """A value kept by `note`, or None."""
+        """A value stored by `note`, or None."""
         row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return json.loads(row[0]) if row else None
 
     async def flush(self) -> None:
-        """On return, everything written so far is on the disk."""
+        """On return, everything written so far is on disk. Raises Unwritable if it cannot be written."""
         await self._durable()
 
     def close(self) -> None:
-        """Commit what is left and release the lock."""
+        """Commit the remaining writes and release the lock. Raises Unwritable if they cannot be committed;
+        the
+        lock is released also then."""
         if self._timer:
             self._timer.cancel()
         try:
@@ -265,7 +269,7 @@ class Checkpoint:
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         self._batch.append((statement, values))
-        with suppress(RuntimeError):  # outside a loop, close() commits
+        with suppress(RuntimeError):  # without an event loop, close() commits
             loop = asyncio.get_running_loop()
             if self._timer is None and self._flusher is None:
                 self._timer = loop.call_later(GROUP_SECONDS, self._start_flushing)
@@ -297,8 +301,8 @@ class Checkpoint:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch)
         except Exception as error:
-            # Whoever waits must not send, whatever it is; what was written goes back in front, to be written
-            # with the next.
+            # Whatever the error is, the waiting callers must not send. The writes go back to the front of the
+            # queue and are committed with the next ones.
             self._batch[:0] = batch
             for future in [*waiting, *self._waiting]:
                 if not future.done():
@@ -311,7 +315,7 @@ class Checkpoint:
         return True
 
     def _unwritable(self, error: Exception) -> Unwritable:
-        return Unwritable(f"{self._path}: cannot be written: {error}; free some space and run again")
+        return Unwritable(f"{self._path}: cannot be written: {error}. Free some disk space and run again")
 
     def _take(self) -> list[tuple[str, tuple[Any, ...]]]:
         batch, self._batch = self._batch, []
@@ -330,29 +334,30 @@ class Checkpoint:
 
 
 def setting_changes(journal: Checkpoint, now: Mapping[str, Any]) -> list[str]:
-    """What the migration file says otherwise than at the last run, which from now on is what it said."""
+    """One message for each section of the migration file that has changed since the last run. `now` is stored
+    for the comparison at the next run."""
     before = journal.noted("migration")
     journal.note("migration", now)
     if before is None:
         return []
     differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     return [
-        f"The migration file has changed since the last run in [{name}]: tickets in Dixa keep what was "
-        "imported; those read otherwise now are listed as changed."
+        f"The migration file has changed since the last run in [{name}]. Tickets that are in Dixa stay as "
+        "they were imported; those whose content is different now are listed as changed."
         for name in differing
     ]
 
 
 def _people_of(step: Step) -> list[str]:
-    """The keys of the people whom a step makes."""
+    """The keys of the people whom a step creates."""
     if step.kind is not StepKind.PERSON:
         return []
     return [carried.key for carried in step.carries] or [step.key]
 
 
 def _rows(step: Step) -> list[tuple[str, str, bytes, int, str | None]]:
-    """The rows of a step: its own, and one for each message that it carries. Only the first has
-    what the created thing is known by."""
+    """The rows of a step: its own, and one for each message that it carries. Only the first row has the
+    identity (`expected`)."""
     if step.kind is StepKind.PERSON:
         return []
     own = [] if step.kind is StepKind.MESSAGE else [(step.kind.value, step.key, step.fingerprint, 0)]
@@ -373,7 +378,7 @@ def _bind(db: sqlite3.Connection, path: Path, binding: Binding) -> None:
         ]
         raise CheckpointError(
             f"{path}: belongs to another target or migration ({'; '.join(differing)}).\n"
-            "Give this migration another name, or move the checkpoint away if what it holds no longer counts"
+            "Give this migration another name, or move the checkpoint away if it is no longer needed"
         )
     holder = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
     db.executemany(

@@ -1,4 +1,4 @@
-"""One run at a time: who holds a checkpoint."""
+"""The lock of a checkpoint: one run at a time."""
 
 import json
 import sqlite3
@@ -12,7 +12,9 @@ from importer.errors import CheckpointError, Locked
 
 
 def is_held(path: Path) -> bool:
-    """Whether a run is going on with this checkpoint. Creates nothing."""
+    """Whether a run is using this checkpoint. Does not create the checkpoint. Raises CheckpointError if the
+    lock
+    file cannot be written."""
     if not path.exists():
         return False
     try:
@@ -25,19 +27,22 @@ def is_held(path: Path) -> bool:
 
 
 def ensure_free(path: Path) -> None:
-    """Raise Locked where a run is going on with this checkpoint, CheckpointError where it can be none."""
+    """Raises Locked if a run is using this checkpoint, and CheckpointError if the path is a folder or its
+    lock
+    file cannot be written."""
     if path.is_dir():
         raise CheckpointError(
-            f"{path}: is a folder; the checkpoint is a file of this name. Move the folder away"
+            f"{path}: is a folder, but the checkpoint is a file of this name. Move the folder away"
         )
     if is_held(path):
         raise locked(path)
 
 
 def locked(path: Path) -> Locked:
+    """The exception that names the process which holds the checkpoint."""
     return Locked(
-        f"{path}: another run is going on with this checkpoint ({_holder(path)}); "
-        "wait for it, or end it and run again"
+        f"{path}: another run is using this checkpoint ({_holder(path)}). "
+        "Wait for it to finish, or stop it and run again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Questions to a checkpoint, without its lock, so while a run is going on too."""
+"""Queries on a checkpoint. They do not take its lock, so they also work while a run writes to it."""
 
 import json
 import sqlite3
@@ -17,17 +17,21 @@ from importer.model import Doubt, State, StepKind, StepRecord, TicketMemory
 
 @dataclass(frozen=True, slots=True)
 class TicketRecord:
-    """`messages` counts by state; None as state: begun, and not ended."""
+    """A ticket as the checkpoint stores it."""
 
     ticket_id: str
+    # None if work on the ticket has begun and not ended.
     state: State | None
     dixa_id: str | None
     reason: str
+    # How many of its messages are in Dixa.
     messages: int
 
 
 def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
-    """What is known of these tickets. Not for tickets with writes under way."""
+    """What the checkpoint knows of these tickets, by ticket id; tickets that it does not know are missing. Do
+    not
+    call it for tickets with uncommitted writes."""
     found: dict[str, TicketMemory] = {}
     with closing(read_only(path)) as db:
         for ticket_id in ticket_ids:
@@ -52,8 +56,9 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
 
 
 def source_hashes(path: Path, *, maker: str) -> list[tuple[str, int]]:
-    """Id and source hash of each ticket that is imported whole and not doubtful; nothing where the hashes
-    were made by something other than `maker`, since they cannot be compared then."""
+    """Id and source hash of each ticket that is imported completely and not doubtful. Empty if the hashes
+    were
+    not made by `maker`, because they cannot be compared then."""
     if not path.exists():
         return []
     with closing(read_only(path)) as db:
@@ -66,31 +71,32 @@ def source_hashes(path: Path, *, maker: str) -> list[tuple[str, int]]:
                 "WHERE state = 'imported' AND NOT doubtful AND source_hash IS NOT NULL"
             ).fetchall()
         except sqlite3.Error:
-            return []  # opening it for the run says what is wrong
+            return []  # the run opens it later and reports the error
 
 
 def doubles(path: Path) -> list[tuple[str, str]]:
-    """Everything that was ever found to stand in Dixa twice, with its ticket."""
+    """Every duplicate that was ever found in Dixa: ticket id and description."""
     query = "SELECT ticket_id, doubles FROM tickets WHERE doubles IS NOT NULL ORDER BY n"
     with closing(read_only(path)) as db:
         return [(ticket_id, what) for ticket_id, lines in db.execute(query) for what in lines.split("\n")]
 
 
 def unfinished(path: Path) -> list[str]:
-    """The tickets that were begun and came to no end."""
+    """The tickets that were begun and are not finished: stopped, failed or in doubt."""
     query = "SELECT ticket_id FROM tickets WHERE state IS NULL OR state IN ('failed', 'in_doubt') ORDER BY n"
     with closing(read_only(path)) as db:
         return [row[0] for row in db.execute(query)]
 
 
 def partial_count(path: Path) -> int:
-    """How many tickets lack something that Dixa refused."""
+    """How many tickets are in Dixa without a part that Dixa rejected."""
     with closing(read_only(path)) as db:
         return int(db.execute("SELECT count(*) FROM tickets WHERE state = 'partial'").fetchone()[0])
 
 
 def people(path: Path) -> Iterator[tuple[str, State | None]]:
-    """Every person known, as contact key and state."""
+    """Contact key and state of every known person. The state is None if the request was sent and its outcome
+    is not known."""
     with closing(read_only(path)) as db:
         for key, state in db.execute("SELECT key, state FROM people"):
             yield key, State(state) if state else None
@@ -98,19 +104,23 @@ def people(path: Path) -> Iterator[tuple[str, State | None]]:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a checkpoint holds at one moment, by state (tickets begun: `left`), and the notes beside it."""
+    """The contents of a checkpoint at one moment."""
 
     binding: Binding
+    # Counts by state. A ticket that was begun and not ended counts as `left`; a message whose outcome is not
+    # known, and its attachments, count as `in_doubt`.
     tickets: Mapping[str, int]
     messages: Mapping[str, int]
     attachments: Mapping[str, int]
+    # The values stored by Checkpoint.note.
     notes: Mapping[str, Any]
 
 
 def snapshot(path: Path) -> Snapshot:
-    """Read a checkpoint without its lock, so while a run is going on too."""
+    """Read a checkpoint. Raises ConfigError if there is none yet, CheckpointError if the file is not a
+    checkpoint of this program."""
     if not path.exists():
-        raise ConfigError(f"{path}: there is no checkpoint yet; `run` writes it")
+        raise ConfigError(f"{path}: there is no checkpoint yet; `run` creates it")
     with closing(read_only(path)) as db:
         try:
             notes = {key: json.loads(value) for key, value in db.execute("SELECT key, value FROM meta")}
@@ -126,13 +136,13 @@ def snapshot(path: Path) -> Snapshot:
             counts = {name: Counter(dict(db.execute(query).fetchall())) for name, query in by_state.items()}
             counts["attachments"] += counts.pop("refused")
         except (sqlite3.Error, ValueError) as error:
-            raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
+            raise CheckpointError(f"{path}: is not a checkpoint of this program: {error}") from None
     binding = Binding(**notes.pop("binding"))
     return Snapshot(binding, notes=notes, **counts)
 
 
 def tickets(path: Path) -> Iterator[TicketRecord]:
-    """Every ticket begun, in the order in which they were begun."""
+    """Every ticket that was begun, in the order in which work on them began."""
     query = """
         SELECT ticket_id, state, dixa_id, coalesce(reason, ''),
             (SELECT count(*) FROM steps WHERE ticket = n AND kind = 'message'

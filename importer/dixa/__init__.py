@@ -1,4 +1,4 @@
-"""The APIs that conversations can go to, one package each, without I/O."""
+"""The APIs of Dixa that conversations can be imported with. One package per API, without I/O."""
 
 from collections.abc import Mapping
 

@@ -1,9 +1,9 @@
-"""What the rest of the program asks of every API that conversations can go to.
+"""The contract of an API, as the rest of the program uses it.
 
-Each API is one package beside this file whose `__init__` fits `Api`. Nothing outside of such a package knows
-a path or a field of an API. The contract is split by who asks: what the account must have (push.account),
-people (push.people), answers (transport.exchange), and reading back (push.reconcile). What an API does not
-have is None, so that no function exists only to raise.
+Each API is a package in this folder whose `__init__` implements `Api`. Code outside of such a package knows
+no path and no field of an API. The contract is split by its callers: the account (push.account), people
+(push.people), responses (transport.exchange) and reading back (push.reconcile). An operation that an API does
+not have is None, so that no function exists only to raise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,17 +28,17 @@ from importer.model import (
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Things of one sort that the migration names and that the account must have."""
+    """Things of one kind that the migration names and that the account must have."""
 
-    # What the sort is called in messages.
+    # What the kind is called in messages.
     what: str
     # The names or ids that the migration gives.
     wanted: tuple[str, ...]
-    # The list that has everything of this sort.
+    # The list of all things of this kind.
     request: Request
-    # Of an item of that list: its id, and every name by which a user may mean it.
+    # Returns the id of an item of that list, and every name that a user may use for it.
     entry: Callable[[Item], tuple[str | None, Sequence[str]]]
-    # A list that shows no names at all, since its fields are not documented, is taken to have everything.
+    # For a list whose fields are not documented: if it shows no names at all, everything is assumed to exist.
     lenient: bool = False
 
 
@@ -46,32 +46,32 @@ class Need:
 class Account:
     """What was looked up in the account before the first creation."""
 
-    # By sort: the id of each wanted name.
+    # By kind (Need.what): the id of each wanted name.
     ids: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    # By sort: everything that the account has; None where that is not known.
+    # By kind (Need.what): the ids of everything that the account has; None if that is not known.
     names: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
-    # The user id for each agent's contact key; the default agent's where Dixa does not know the agent.
+    # The user id by an agent's contact key; that of the default agent if Dixa does not know the agent.
     agents: Mapping[str, str] = field(default_factory=dict)
-    # The default agent's user id.
+    # The user id of the default agent.
     default_agent: str | None = None
-    # The keys of agents whom the default agent replaces.
+    # The contact keys of unknown agents whom the default agent replaces.
     replaced: tuple[str, ...] = ()
-    # The keys of agents whom nobody replaces.
+    # The contact keys of unknown agents for whom there is no replacement.
     unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AgentList:
-    """The list of all agents, and how to read one."""
+    """The list of all agents, and how to read its items."""
 
     request: Request
-    # Of an item: the keys (Contact.key) by which the agent is known, and the name.
+    # Returns the contact keys of an agent (Contact.key), and the name.
     entry: Callable[[Item], tuple[list[str], str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingCheck:
-    """How to find out whether a conversation already is as a step would make it."""
+    """How to find out whether a conversation already has the setting of a step."""
 
     request: Request
     is_set: Callable[[Answer], bool]
@@ -79,28 +79,28 @@ class SettingCheck:
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """An aspect in which the APIs differ, in the words of docs/apis.md."""
+    """An aspect in which the APIs differ. docs/apis.md has the same texts."""
 
     aspect: str
     how: str
-    # In how many places of a conversation it is a loss; None where it never is one.
+    # Counts the losses in a conversation; None if this API loses nothing in this aspect.
     lost: Callable[[Any, Conversation], int] | None = None
 
 
 class Target(Protocol):
-    """The protocol of one API for one migration: what to send for a conversation, in which order."""
+    """The protocol of one API for one migration: what to send for a conversation, and in which order."""
 
     @property
     def ordered(self) -> bool:
-        """Whether Dixa shows messages in the order in which they were sent, so that no message can be put
-        before another one later."""
+        """Whether Dixa shows messages in the order in which they were sent, so that a message can only be
+        added at the end."""
 
     @property
     def not_added(self) -> str:
-        """Why a message that no step carries cannot be added to a conversation that exists."""
+        """The reason for a message that `steps` does not include for an existing conversation."""
 
     def fingerprint(self, job: Conversation) -> bytes:
-        """Changes when what is sent of the ticket itself changes."""
+        """Changes when the content of the conversation itself changes, without its messages."""
 
     def steps(
         self,
@@ -110,112 +110,118 @@ class Target(Protocol):
         wanted: AbstractSet[str] | None = None,
         late: AbstractSet[str] = frozenset(),
     ) -> tuple[Step, ...]:
-        """The steps of one conversation, in order. Of a conversation that is `created`: what can still be
-        done for the messages `wanted` (ids; None for all), and what follows. The messages in `late` came to
-        the ticket after its import was finished."""
+        """The steps of one conversation, in order. If the conversation is `created` already: the steps for
+        the messages `wanted` (ids; None for all) that can still be added, and the steps after them. The
+        messages in `late` (ids) came to the ticket after its import was finished."""
 
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
-        """The request of a step. `ids` has the user id of each customer's key, that of each agent's key
-        behind AGENT, and the conversation's id under `conversation` once it exists."""
+        """The request of a step. `ids` has user ids by the contact keys of customers and, with the prefix
+        AGENT, of agents. It has the id of the conversation as `conversation` once that exists."""
 
     def expected(self, step: Step, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
-        """What a created thing is known by when it is read back: ids, times and hashes, no texts."""
+        """The identity of what a request creates, by which it is recognised when it is read back: ids, times
+        and hashes, no texts."""
 
     def identities(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
-        """What each of the messages `sent` (ids) is known by when the conversation is read back to look for
-        doubles; the same as `ReadingApi.identity` of an item."""
+        """The identities of the messages `sent` (ids), to look for duplicates when the conversation is read
+        back. They equal `ReadingApi.identity` of the items."""
 
     def losses(self, job: Conversation) -> Mapping[str, int]:
-        """How often this API cannot carry something of a conversation, by aspect (Trait)."""
+        """How much of a conversation this API cannot carry, counted by aspect (Trait)."""
 
 
 class AccountApi(Protocol):
-    """What the account must have before anything is created."""
+    """The account: what it must have before anything is created."""
 
     @property
     def TRAITS(self) -> tuple[Trait, ...]: ...  # noqa: N802 - a constant of the module
 
     @property
     def NEEDS_TIMES(self) -> bool:  # noqa: N802 - a constant of the module
-        """Whether nothing can be sent without a time."""
+        """Whether every conversation and message needs a time."""
 
     @property
     def HAS_EXTERNAL_IDS(self) -> bool:  # noqa: N802 - a constant of the module
-        """Whether people can be known by an id of our own."""
+        """Whether people can have an external id."""
 
     @property
     def ORGANIZATION(self) -> Request | None:  # noqa: N802 - a constant of the module
-        """Where the account says which organization it belongs to; None where no operation does."""
+        """The request for the account's organization; None if the API has no such operation."""
 
     @property
     def AGENTS(self) -> AgentList | None:  # noqa: N802 - a constant of the module
-        """None where agents can only be looked up one by one, as people."""
+        """The list of all agents; None if agents can only be looked up one by one, as people."""
 
-    def needs(self, settings: ConversationSettings, /) -> tuple[Need, ...]: ...
+    def needs(self, settings: ConversationSettings, /) -> tuple[Need, ...]:
+        """What the account must have for these settings."""
 
     def target(self, settings: ConversationSettings, account: Account | None, /) -> Target:
-        """The protocol; without an account, one that is good for counting steps."""
+        """The protocol. Without an account it has names in place of ids, which is enough to count steps."""
 
 
 class PeopleApi(Protocol):
     """How people are looked up and created."""
 
-    def find_person(self, contact: Contact, /) -> Request: ...
+    def find_person(self, contact: Contact, /) -> Request:
+        """The look-up of a person by one address, or by the external id."""
 
     def person_in(self, answer: Answer, contact: Contact, /) -> str | None:
-        """The id of exactly this person in the answer to `find_person`."""
+        """The id of exactly this person in the response to `find_person`; None if they are not in it. Raises
+        ProtocolError if the response is not a list."""
 
-    def create_person(self, contact: Contact, /) -> Request: ...
+    def create_person(self, contact: Contact, /) -> Request:
+        """The creation of one person."""
 
     @property
     def create_people(self) -> Callable[[Sequence[Contact]], Request] | None:
-        """Several people in one request; None where the API has no such operation."""
+        """The creation of several people in one request; None if the API has no such operation."""
 
 
 class AnswersApi(Protocol):
-    """What an answer means."""
+    """What a response means."""
 
     def judge(self, response: Response, step: Step | None, /) -> Judgement:
-        """What the response to a step's request proves; to a request that only reads, where step is None."""
+        """What the response to the request of a step proves. `step` is None for a request that only reads."""
 
     def next_page(self, answer: Answer, base_url: str, /) -> Request | None:
-        """The request for the page after this one; None at the end. Raises ProtocolError for a link to
+        """The request for the next page; None after the last page. Raises ProtocolError if the link leads to
         another host."""
 
 
 class ReadingApi(Protocol):
-    """How to find out whether something that is in doubt was created."""
+    """How to find out whether a request in doubt was carried out."""
 
-    def conversations_of(self, requester_id: str, /) -> Request: ...
+    def conversations_of(self, requester_id: str, /) -> Request:
+        """The list of a requester's conversations."""
 
     def messages_of(self, dixa_id: str, /) -> Request:
-        """The list by which a conversation is known again."""
+        """The list of messages by which a conversation is recognised."""
 
     def additions_of(self, dixa_id: str, /) -> Request:
-        """The list of what is added to a conversation after its creation, in which something may stand
-        twice."""
+        """The list of what is added to a conversation after its creation, which may have duplicates."""
 
     def could_be_conversation(self, item: Item, doubt: Doubt, /) -> bool:
-        """Whether one of the requester's conversations agrees with the one in doubt in what never changes."""
+        """Whether one of the requester's conversations has the same unchangeable properties as the one in
+        doubt."""
 
     def is_conversation(self, item: Item, messages: Sequence[Item], doubt: Doubt, /) -> bool | None:
-        """Whether it is the one in doubt; None where that cannot be decided."""
+        """Whether a conversation with these messages is the one in doubt; None if that cannot be decided."""
 
     def lacking(self, item: Item, messages: Sequence[Item], doubt: Doubt, /) -> Judgement:
-        """What a conversation whose creation was in doubt lacks of what was sent: `partial`, `reason` and
-        `outcomes` as the answer to its creation would have said."""
+        """What the conversation lacks of what was sent. `partial`, `reason` and `outcomes` are what the
+        response to its creation would have reported."""
 
     def match(self, items: Sequence[Item], doubt: Doubt, /) -> tuple[Mapping[str, Outcome], list[str]]:
-        """Which of the messages in doubt are among `additions_of`; and the ids of those that may be one of
-        them, where that cannot be decided."""
+        """Which of the messages in doubt are among the items of `additions_of`, by message id. If that cannot
+        be decided, also the ids of the items that may be one of them."""
 
     @property
     def setting(self) -> Callable[[Doubt], SettingCheck] | None:
-        """How to check a step that sets something; None where the API has no such steps."""
+        """How to check a step that sets something; None if the API has no such steps."""
 
     def identity(self, item: Item, /) -> Any:
-        """What an item of `additions_of` is known by; None where it shows nothing."""
+        """The identity of an item of `additions_of`; None if the item does not show its text."""
 
 
 class Api(AccountApi, PeopleApi, AnswersApi, ReadingApi, Protocol):
-    """One API."""
+    """The complete contract of one API."""

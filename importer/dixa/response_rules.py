@@ -1,8 +1,8 @@
-"""What a response to a request proves. One table for requests that change something in Dixa and one for
-reading, each line with its reason.
+"""What a response proves. There is one table for requests that change something in Dixa and one for requests
+that read. Each line has its reason.
 
-Neither API documents 429 or what a 5xx leaves behind, so what a status means is what it means in HTTP, and
-what proves nothing is in doubt.
+Neither API documents what a 429 means, or whether a 5xx has changed something. So a status means what it
+means in HTTP, and a request is in doubt if its response proves nothing.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,12 @@ _IsThere = Callable[[Answer], bool]
 
 @dataclass(frozen=True, slots=True)
 class ResponseRule:
-    """One line of a table: a response, what it proves, and why. `matches` is also told whether an answer
-    contains what a success must contain (the id of what was created)."""
+    """One line of a table."""
 
+    # The responses of this line, in words.
     response: str
+    # Its second argument is whether the response contains what a success must contain, such as the id of what
+    # was created.
     matches: Callable[[Response, bool], bool]
     verdict: Verdict
     why: str
@@ -32,72 +34,79 @@ def _hundred(number: int) -> Callable[[Response, bool], bool]:
     return lambda response, _: isinstance(response, Answer) and response.status // 100 == number
 
 
-# Read from above.
+# The first line that matches counts.
 CHANGE_RULES: tuple[ResponseRule, ...] = (
     ResponseRule(
         "not sent",
         lambda e, _: isinstance(e, NoAnswer) and not e.sent,
         Verdict.AGAIN,
-        "no connection was made, so no byte of it arrived",
+        "no connection was made, so no byte of the request arrived",
     ),
     ResponseRule(
-        "no answer",
+        "no response",
         lambda e, _: isinstance(e, NoAnswer),
         Verdict.IN_DOUBT,
-        "it may have arrived and been carried out before the connection broke",
+        "the request may have arrived and been carried out before the connection broke",
     ),
     ResponseRule(
         "2xx with what was created",
         lambda e, told: _hundred(2)(e, told) and told,
         Verdict.CREATED,
-        "Dixa names what it created",
+        "Dixa returns the id of what it created",
     ),
     ResponseRule(
         "2xx without it",
         _hundred(2),
         Verdict.IN_DOUBT,
-        "something was created, but the answer does not say what",
+        "something was created, but the response does not say what",
     ),
-    ResponseRule("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "refused before it was looked at"),
-    ResponseRule("429", _status(429), Verdict.AGAIN, "over the limit, refused before it was looked at"),
+    ResponseRule("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "refused before it was processed"),
+    ResponseRule("429", _status(429), Verdict.AGAIN, "over the rate limit, refused before it was processed"),
     ResponseRule(
         "503 with Retry-After",
         lambda e, told: _status(503)(e, told) and isinstance(e, Answer) and e.retry_after_seconds is not None,
         Verdict.AGAIN,
-        "the host says that it takes no requests now and when to come back",
+        "the host says that it accepts no requests now, and when to try again",
     ),
-    ResponseRule("408", _status(408), Verdict.IN_DOUBT, "a proxy may have passed it on before it gave up"),
+    ResponseRule(
+        "408", _status(408), Verdict.IN_DOUBT, "a proxy may have forwarded the request before it gave up"
+    ),
     ResponseRule(
         "5xx",
         lambda e, _: isinstance(e, Answer) and e.status >= 500,
         Verdict.IN_DOUBT,
-        "the fault may have come after the creation",
+        "the server may have failed after the creation",
     ),
     ResponseRule(
-        "other", lambda e, _: True, Verdict.REFUSED, "refused for what it says; nothing was created"
+        "other", lambda e, _: True, Verdict.REFUSED, "refused because of its content; nothing was created"
     ),
 )
 
-# Reading changes nothing, so all that may pass is asked again.
+# Reading changes nothing, so it is repeated after every failure that may be temporary. The first line that
+# matches counts.
 READ_RULES: tuple[ResponseRule, ...] = (
-    ResponseRule("no answer", lambda e, _: isinstance(e, NoAnswer), Verdict.AGAIN, "reading may be repeated"),
+    ResponseRule(
+        "no response", lambda e, _: isinstance(e, NoAnswer), Verdict.AGAIN, "reading may be repeated"
+    ),
     ResponseRule("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "the token is not accepted"),
-    ResponseRule("408, 429", _status(408, 429), Verdict.AGAIN, "not now"),
+    ResponseRule("408, 429", _status(408, 429), Verdict.AGAIN, "the host accepts no requests now"),
     ResponseRule(
         "5xx",
         lambda e, _: isinstance(e, Answer) and e.status >= 500,
         Verdict.AGAIN,
         "reading may be repeated",
     ),
-    ResponseRule("2xx", lambda e, told: _hundred(2)(e, told) and told, Verdict.CREATED, "read"),
-    ResponseRule("2xx that is no JSON", _hundred(2), Verdict.AGAIN, "cut short on its way"),
-    ResponseRule("other", lambda e, _: True, Verdict.REFUSED, "there is no such thing"),
+    ResponseRule(
+        "2xx", lambda e, told: _hundred(2)(e, told) and told, Verdict.CREATED, "the answer to the request"
+    ),
+    ResponseRule("2xx that is not JSON", _hundred(2), Verdict.AGAIN, "the response was truncated"),
+    ResponseRule("other", lambda e, _: True, Verdict.REFUSED, "what was asked for does not exist"),
 )
 
 
 def judge_change(response: Response, *, created: _IsThere) -> Judgement:
-    """What the response to a request that changes something proves; `created` says whether an answer of 2xx
-    has in it what it must have."""
+    """What the response to a request that changes something proves. `created` says whether a 2xx contains
+    what a success must contain."""
     return _judge(CHANGE_RULES, response, created)
 
 
@@ -116,7 +125,8 @@ def _judge(table: tuple[ResponseRule, ...], response: Response, is_there: _IsThe
 
 
 def words(answer: Answer) -> str:
-    """The status and Dixa's own words."""
+    """The status and the error message of Dixa, such as `400: The requester does not exist.`; without an
+    error message the beginning of the body."""
     message = answer.json.get("message") if isinstance(answer.json, dict) else None
     text = str(message) if message else " ".join(answer.text.split())[:300]
     text = clean(text)
@@ -124,12 +134,12 @@ def words(answer: Answer) -> str:
 
 
 def clean(text: str) -> str:
-    """Without the halves of surrogates, which can be stored nowhere."""
+    """The text with lone surrogates replaced, because no file or database can store them."""
     return text.encode("utf-8", "replace").decode()
 
 
 def created_id(answer: Answer) -> str | None:
-    """The id in a creation's answer, or None where it is not to be found."""
+    """The id in the response to a creation; None if there is none."""
     data = answer.json.get("data") if isinstance(answer.json, dict) else None
     value = data.get("id") if isinstance(data, dict) else None
     return str(value) if value not in (None, "") else None

@@ -1,0 +1,1 @@
+"""Conversations go to Dixa: several at once, the steps of one in order."""

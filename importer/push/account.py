@@ -1,6 +1,7 @@
-"""What the account must have before anything is created: queue, endpoint, attributes, agents, by name or id.
+"""What the account must have before anything is created: queue, endpoint, attributes and agents, by name or
+id.
 
-Everything is asked for before the first creation, and all that is missing is named together.
+Everything is looked up before the first creation, and everything that is missing is reported together.
 """
 
 import asyncio
@@ -20,13 +21,16 @@ from importer.transport.listing import list_all
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """The account's agents: the id and the e-mail address for each key, and addresses by name."""
+    """The account's agents."""
 
+    # The user id by contact key.
     ids: Mapping[str, str] = field(default_factory=dict)
+    # The e-mail address by name (casefolded).
     by_name: Mapping[str, str] = field(default_factory=dict)
 
     def suggestion(self, name: str) -> str:
-        """The address of the agent whose name or address is most like this one, or nothing."""
+        """The e-mail address of the agent whose name or address is most similar to this one, or an empty
+        string."""
         known = {**self.by_name, **{key.partition("@")[0]: key for key in self.by_name.values()}}
         wanted = name.partition("@")[0].casefold()
         close = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.7)
@@ -39,11 +43,11 @@ def _as_failures_of_the_run(base_url: str, api_name: str) -> Iterator[None]:
         yield
     except NotListed as error:
         raise ConfigError(
-            f"{base_url}: {error}; is this the address of the API that target.api names "
-            f"({api_name}), and the token one for it?"
+            f"{base_url}: {error}. Check that this is the address of the API in target.api ({api_name}), and "
+            "that the token is for this API."
         ) from None
     except NotRead as error:
-        raise Unreachable(f"the account could not be read, so nothing is sent: {error}") from None
+        raise Unreachable(f"The account could not be read, so nothing was sent: {error}") from None
 
 
 async def look_up(
@@ -57,10 +61,12 @@ async def look_up(
     exchange: Exchange,
     people: PeopleDirectory,
 ) -> tuple[Account, Agents]:
-    """Resolve every name of the migration file and every agent of the export. Assignees whom Dixa does not
-    know are not among `agents`; nobody replaces them.
+    """Resolve every name in the migration file and every agent in the export to the ids of the account.
+    `agents` are authors of messages. The default agent replaces those that Dixa does not know; an unknown
+    assignee is not replaced.
 
-    Raises ConfigError that names all that the account does not have, Unreachable where it does not answer.
+    Raises ConfigError that lists everything the account lacks, or if the host has no such lists; Unreachable
+    if the account cannot be read.
     """
     with _as_failures_of_the_run(base_url, api_name):
         missing: list[str] = []
@@ -83,7 +89,7 @@ async def look_up(
             missing.append(f"  people.default_agent: Dixa knows no agent with the address {default}")
         if missing:
             raise ConfigError(
-                f"{base_url}: the account lacks {len(missing)} thing(s) that the migration names\n"
+                f"{base_url}: the account lacks {len(missing)} item(s) that the migration file names:\n"
                 + "\n".join(missing)
             )
         authors = {contact.key for contact in agents}
@@ -105,7 +111,8 @@ async def look_up(
 def _resolved(
     need: Need, items: Sequence[Item], missing: list[str]
 ) -> tuple[dict[str, str], frozenset[str] | None]:
-    """The id of each thing wanted, and all that there is; what is not there is added to `missing`."""
+    """The id of each name that is wanted, and all ids that the account has. A message for each name that was
+    not found is added to `missing`."""
     by_id = {dixa_id: names for item in items for dixa_id, names in [need.entry(item)] if dixa_id}
     if need.lenient and items and not by_id:
         return {name: name for name in need.wanted}, None
@@ -121,7 +128,7 @@ def _resolved(
 async def _asked_one_by_one(
     everybody: Mapping[str | None, Contact], people: PeopleDirectory
 ) -> dict[str, str | None]:
-    """Contact key → id or None."""
+    """The user id by contact key; None for agents whom Dixa does not know."""
     persons = await asyncio.gather(*(people.lookup(contact) for contact in everybody.values()))
     return {
         key: person.dixa_id if person else None for key, person in zip(everybody, persons, strict=True) if key
@@ -141,7 +148,8 @@ def _known(agents: AgentList, items: Iterable[Item]) -> Agents:
 
 
 def _match(wanted: str, names_by_id: Mapping[str, Sequence[str]]) -> str | None:
-    """An id as it is, a name in any case; a name that two things bear matches neither."""
+    """The id of what the user means: an exact id, or a name in any case. An ambiguous name matches
+    nothing."""
     if wanted in names_by_id:
         return wanted
     matches = [
@@ -154,4 +162,4 @@ def _match(wanted: str, names_by_id: Mapping[str, Sequence[str]]) -> str | None:
 
 def _absent(what: str, wanted: str, there: list[str]) -> str:
     listed = ", ".join(there[:8]) + (f" and {len(there) - 8} more" if len(there) > 8 else "")
-    return f"  {what}: {wanted!r} is not there (or twice); there is: {listed or 'none'}"
+    return f"  {what}: {wanted!r} does not exist or is ambiguous; the account has: {listed or 'none'}"

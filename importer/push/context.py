@@ -1,4 +1,4 @@
-"""What pushing conversations needs: the API, the network, the journal, and the options of the run."""
+"""What the pushing of conversations needs: the API, the network, the journal, and the options of the run."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from importer.transport.exchange import Exchange, Journal
 
 
 class TicketJournal(Journal, Protocol):
-    """A journal that also knows tickets."""
+    """A journal that also records tickets."""
 
     def begin(self, ticket_id: str) -> None: ...
 
@@ -34,12 +34,15 @@ class TicketJournal(Journal, Protocol):
 
 @dataclass(slots=True)
 class Allowance:
-    """How many more tickets may be begun; None for any number. `spent` once one could not be."""
+    """A limit on the number of tickets that a run begins."""
 
+    # How many more tickets may be begun; None for no limit.
     tickets: int | None = None
+    # Whether a ticket was not begun because of the limit.
     spent: bool = False
 
     def take(self) -> bool:
+        """Whether one more ticket may be begun; if so, it is counted."""
         if self.tickets is None:
             return True
         self.spent = self.spent or self.tickets <= 0
@@ -49,46 +52,47 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """How to push."""
+    """The options of a run that concern the pushing of conversations."""
 
-    # A refused message does not hold back the ones after it.
+    # Send the messages after a refused message.
     with_holes: bool = False
-    # Only tickets that failed, lack something or were refused are tried; the latter also where their content
-    # is the same.
+    # Try only tickets that failed, are partial or were rejected; rejected ones also if their content has not
+    # changed.
     again: bool = False
-    # Nothing is sent where an agent is unknown.
+    # Send nothing if an agent is unknown.
     strict: bool = False
-    # How long to wait before Dixa is asked about a request in doubt.
+    # How long to wait before Dixa is asked whether a request in doubt was carried out.
     grace_seconds: float = 5.0
-    # How long after its sending a request can still be carried out.
+    # How long after it was sent Dixa may still carry out a request.
     latest_seconds: float = 65.0
 
 
 @dataclass(frozen=True, slots=True)
 class PushContext:
-    """What every conversation of a run shares."""
+    """What all conversations of a run share."""
 
     target: Target
     exchange: Exchange
     people: PeopleDirectory
     journal: TicketJournal
     settler: Settler
-    # What the checkpoint knows of some tickets. Asked in a thread, so it may take its time.
+    # What the checkpoint knows of some tickets. It is called in a thread, so it may block.
     remembered: Callable[[Sequence[str]], Mapping[str, TicketMemory]]
-    # The user id for each agent's key, resolved beforehand.
+    # The user id by an agent's contact key, resolved before the run.
     agents: Mapping[str, str]
     options: PushOptions
     allowance: Allowance
     # Unix time, in seconds.
     clock: Callable[[], float]
-    # The creations of conversations that were in doubt when the run began, by ticket.
+    # The creations of conversations that were in doubt when the run began, by ticket id.
     settled: Mapping[str, Doubt] = field(default_factory=dict)
-    # The requesters of whom a creation is still in doubt.
+    # The user ids of requesters for whom a creation is still in doubt.
     doubted: set[str] = field(default_factory=set)
+    # By the user id of the requester.
     locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def lock(self, requester: str) -> asyncio.Lock:
-        """Held while a conversation of this requester is created or looked for."""
+        """The lock to hold while a conversation of this requester is created or looked for."""
         lock = self.locks.get(requester)
         if lock is None:
             lock = self.locks[requester] = asyncio.Lock()

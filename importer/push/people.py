@@ -1,5 +1,6 @@
-"""People by their address: looked up, else created, once each, however many conversations want them at the
-same time. A creation in doubt is settled by looking up again after the grace period."""
+"""People by their address: each is looked up, and created if missing, only once, also if several
+conversations ask for them at the same time. A creation in doubt is settled by another look-up after the grace
+period."""
 
 import asyncio
 import time
@@ -12,21 +13,23 @@ from importer.dixa.api import Api
 from importer.model import Carried, Contact, PersonRecord, Request, State, Step, StepKind, Verdict
 from importer.transport.exchange import Exchange, Journal, NotRead
 
+# In one request; Dixa documents no maximum.
 PEOPLE_AT_ONCE = 50
 CreatePeople = Callable[[Sequence[Contact]], Request]
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`dixa_id` where the state is imported or already_there; else `reason` says why there is none."""
+    """A person in Dixa, or why there is none."""
 
     state: State
+    # None unless the state is imported or already_there.
     dixa_id: str | None
     reason: str = ""
 
 
 class PeopleDirectory:
-    """Who is who in Dixa. `counts` is by state, of the distinct people asked for in this run."""
+    """Looks up and creates people. `counts` counts the distinct people of this run by state."""
 
     def __init__(
         self,
@@ -39,8 +42,8 @@ class PeopleDirectory:
         fresh: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`fresh`: whoever is remembered is looked up all the same, since somebody may have been merged or
-        deleted in Dixa."""
+        """With `fresh`, people whom the checkpoint knows are looked up again, because they may have been
+        merged or deleted in Dixa."""
         self._exchange = exchange
         self._api = api
         self._journal = journal
@@ -55,26 +58,29 @@ class PeopleDirectory:
         self.counts: Counter[State] = Counter()
 
     async def get_or_create(self, contact: Contact) -> Person:
-        """The person with this contact's key, created when there is none.
+        """The person with this contact's key, created if there is none. If Dixa refuses the person, or no
+        attempt succeeds, the result has no id.
 
-        Raises what Exchange raises; a refusal or a doubt is a Person without id.
+        Raises ValueError for a contact without a key, otherwise what Exchange raises.
         """
         return await self._shared(contact, create=True)
 
     async def lookup(self, contact: Contact) -> Person | None:
-        """The person, if Dixa knows one; creates nobody."""
+        """The person with this contact's key; None if Dixa does not know them. Creates nobody. Raises what
+        `get_or_create` raises."""
         person = await self._shared(contact, create=False)
         return person if person.dixa_id else None
 
     def know(self, ids: Mapping[str, str]) -> None:
-        """Take these user ids (by contact key) for known."""
+        """Use these user ids (by contact key) without a look-up."""
         self._ids |= ids
 
     async def resolve_many(self, contacts: Iterable[Contact]) -> None:
-        """Look these people up and make those who are not there, many in one request, where the API can.
-        Whoever it does not bring in is left to `get_or_create`, which has the patience for it.
+        """Look up these people, and create the missing ones many at a time. Does nothing if the API cannot
+        create several people in one request. People who are not created here are left to `get_or_create`,
+        which retries.
 
-        Raises what Exchange raises, but for what cannot be read.
+        Raises what Exchange raises, except NotRead.
         """
         fresh = {
             contact.key: contact
@@ -132,7 +138,9 @@ class PeopleDirectory:
     async def _shared(self, contact: Contact, *, create: bool) -> Person:
         key = contact.key
         if key is None:
-            raise ValueError("a contact without e-mail and phone cannot be looked up")
+            raise ValueError(
+                "a contact without e-mail address, phone number and external id cannot be looked up"
+            )
         if dixa_id := self._ids.get(key):
             return Person(State.ALREADY_THERE, dixa_id)
         if (meeting := self._meetings.get(key)) and not meeting.done():
@@ -142,7 +150,7 @@ class PeopleDirectory:
         if task is None:
             task = asyncio.ensure_future(self._settle(contact, key, create=create))
             self._under_way[key] = task
-        # Shielded: a worker that is cancelled must not take the person from the others.
+        # Shielded: other workers may wait for the same person when this worker is cancelled.
         return await asyncio.shield(task)
 
     async def _settle(self, contact: Contact, key: str, *, create: bool) -> Person:
@@ -166,23 +174,23 @@ class PeopleDirectory:
         return await self._create(contact, step)
 
     async def _known(self, contact: Contact, step: Step) -> Person | None:
-        """Who is remembered, or found."""
+        """The person whom the checkpoint or Dixa knows."""
         record = self._remembered(step.key)
         if record and record.dixa_id and not self._fresh:
             return Person(State.ALREADY_THERE, record.dixa_id)
-        # Known before the export had an address of theirs?
+        # An earlier export may have had no address of theirs.
         former = self._remembered(f"id:{contact.external_id}") if contact.external_id else None
         if former and former.dixa_id and not self._fresh:
             self._journal.record(step, State.ALREADY_THERE, dixa_id=former.dixa_id)
             return Person(State.ALREADY_THERE, former.dixa_id)
         if record and record.state in (None, State.IN_DOUBT):
-            # Sent by a run that ended before this one began; it may still be on its way.
+            # An earlier run sent the request before it ended, and Dixa may still carry it out.
             await self._exchange.pace.pause(max(0.0, self._started + self._grace - self._clock()))
         return await self._look_up(contact, step)
 
     async def _create(self, contact: Contact, step: Step) -> Person:
-        """Created; or found after all, where the creation is in doubt or refused because somebody has the
-        address already."""
+        """Create the person. If the creation is in doubt, or refused because somebody already has the
+        address, look them up again."""
         for _ in range(self._exchange.patience.attempts):
             judgement = await self._exchange.create(step, self._api.create_person(contact))
             if judgement.verdict is Verdict.CREATED:

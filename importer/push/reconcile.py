@@ -1,8 +1,8 @@
-"""What to ask, and what the answers mean, when it is unknown whether something was done.
+"""What to read back, and what it proves, if it is not known whether a request was carried out.
 
-Nothing is guessed: what is there and can be nothing else was created; what is not there after the grace
-period was not; what cannot be told apart stays in doubt, with the evidence. Knows no HTTP; `read_all` and
-`read` ask.
+Nothing is guessed. If exactly one thing in Dixa can be the one in doubt, it was created. If there is none
+after the grace period, it was not created. If several things can be it, the step stays in doubt, with the
+evidence. This module knows no HTTP; `read_all` and `read` send the requests.
 """
 
 from collections import Counter
@@ -21,6 +21,8 @@ Read = Callable[[Request], Awaitable[Answer | None]]
 
 
 class Found(StrEnum):
+    """What was read back: everything that the step creates, a part of it, nothing, or several candidates."""
+
     CREATED = "created"
     SOME = "some"
     NOTHING = "nothing"
@@ -29,28 +31,30 @@ class Found(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`judgement` is what the answer would have said where something was created; of `some` of the messages
-    that a step carried, `outcomes` in it has those that were. `evidence` says what was seen where that does
-    not decide it."""
+    """What a doubt was settled to."""
 
     found: Found
+    # What the response would have proved. If some messages of a step were created, `outcomes` has only those.
     judgement: Judgement = field(default_factory=lambda: Judgement(Verdict.CREATED))
+    # What was found, if that does not decide it.
     evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """Reads back. `read_all` gives a list whole or raises; `read` gives None for what is not there; `is_ours`
-    says whether a conversation is one that the checkpoint already knows."""
+    """Reads back what requests in doubt may have created."""
 
     api: Api
+    # Returns a complete list, or raises.
     read_all: ReadAll
+    # Returns None for what does not exist.
     read: Read
+    # Whether the checkpoint records the conversation with this id.
     is_ours: Callable[[str], bool]
 
     async def settle(self, doubt: Doubt, carried: Sequence[str] = ()) -> Settlement:
-        """Look for what a step may have created; `carried` are the ids of the messages that it carries. To
-        be asked after the grace period only, and while no other creation for the same requester is in
+        """Look for what a step may have created. `carried` are the ids of the messages that the step carries.
+        Call it only after the grace period, and while no other creation for the same requester is in
         doubt."""
         if doubt.kind is StepKind.CONVERSATION:
             return await self._conversation(doubt)
@@ -60,7 +64,7 @@ class Settler:
 
     async def _setting(self, doubt: Doubt) -> Settlement:
         if self.api.setting is None:
-            return Settlement(Found.AMBIGUOUS, evidence=f"this API shows nothing of {doubt.kind}")
+            return Settlement(Found.AMBIGUOUS, evidence=f"this API does not show {doubt.kind}")
         check = self.api.setting(doubt)
         answer = await self.read(check.request)
         done = answer is not None and check.is_set(answer)
@@ -100,9 +104,9 @@ class Settler:
         return Settlement(Found.CREATED if set(carried) <= set(outcomes) else Found.SOME, judgement)
 
     async def doubles(self, dixa_id: str, sent: Sequence[Any], creation: Doubt | None) -> tuple[str, ...]:
-        """What stands twice in a conversation that is finished: things beyond those `sent`
-        (Api.identity) that are equal to one of them; where its creation was in doubt, also other
-        conversations that could have come of it."""
+        """The duplicates of a finished conversation, one description each: messages and notes that are equal
+        to one of those `sent` (identities, as Api.identity), beyond their number. If the `creation` of the
+        conversation was in doubt, also other conversations that it may have created."""
         wanted = Counter(sent)
         extra: list[str] = []
         for item in await self.read_all(self.api.additions_of(dixa_id)) if wanted else ():
@@ -111,20 +115,20 @@ class Settler:
                 continue
             wanted[identity] -= 1
             if wanted[identity] < 0:
-                extra.append(f"{item['id']} in conversation {dixa_id} is a double")
+                extra.append(f"{item['id']} in conversation {dixa_id} is a duplicate")
         if creation:
             again = await self._conversation(creation)
             if again.found is not Found.NOTHING:
                 other = again.judgement.dixa_id or again.evidence
-                extra.append(f"conversation {other} is a double of {dixa_id}")
+                extra.append(f"conversation {other} is a duplicate of {dixa_id}")
         return tuple(extra)
 
 
 def record_settlement(
     journal: Journal, step: Step, doubt: Doubt, settlement: Settlement, reason: str
 ) -> tuple[Step | None, Step | None]:
-    """Record what a doubt was settled to: the step as far as it was carried out, and as far as it was not,
-    which is to be sent again. Where it cannot be told, neither."""
+    """Record what a doubt was settled to. Returns the part of the step that was carried out and the part that
+    is to be sent again; both are None if the step stays in doubt."""
     judgement = settlement.judgement
     there: Step | None = step
     rest: Step | None = None

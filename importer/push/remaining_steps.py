@@ -1,4 +1,4 @@
-"""What is still to be sent of a ticket, by what the checkpoint knows of it. Pure."""
+"""The steps of a ticket that are still to be sent, given what the checkpoint knows of it. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,46 +7,55 @@ from dataclasses import dataclass, field
 from importer.dixa.api import Target
 from importer.model import DERIVED, SETTINGS, Conversation, State, Step, StepKind, StepRecord, TicketMemory
 
-READ_DIFFERENTLY = "the export seems to be read otherwise than when it was imported, so it is not sent again"
+READ_DIFFERENTLY = (
+    "the export is read differently than at the import, so this message may be in Dixa already; "
+    "it is not sent again"
+)
 OUT_OF_ORDER = "it belongs before messages that are in Dixa already (--with-holes adds it at the end)"
 
 
 @dataclass(slots=True)
 class RemainingSteps:
-    """Once found: `steps` are to be sent, in this order. Of the rest: `states` by message, `refused` counts
-    the attachments that Dixa did not take; `carried` are the messages that came in with the conversation
-    (`dixa_id`), so that their ids are not known; `changed` names what has another content than what was
-    imported. `held` says which doubt holds the ticket, `refusal` why there is no conversation, `lacks` what
-    the conversation lacks.
-
-    `with_holes`: a refused message does not hold back the ones after it. `again`: what was refused is tried
-    also where its content is the same.
-    """
+    """What is left to do for one ticket. `find` fills the fields after the options."""
 
     job: Conversation
     memory: TicketMemory
     target: Target
+    # Send the messages after a refused message.
     with_holes: bool = False
+    # Try refused steps and messages also if their content has not changed.
     again: bool = False
+    # The id of the conversation, if it is in Dixa.
     dixa_id: str | None = None
+    # To be sent, in this order.
     steps: list[Step] = field(default_factory=list)
+    # By message id, for the messages whose outcome is known.
     states: dict[str, State] = field(default_factory=dict)
+    # By message id: how many of its attachments Dixa rejected.
     refused: Counter[str] = field(default_factory=Counter)
+    # The ids of messages that the creation of the conversation brought in, so that their ids in Dixa are
+    # unknown.
     carried: set[str] = field(default_factory=set)
+    # The ids of the messages whose content has changed since the import; `ticket` for the ticket itself.
     changed: list[str] = field(default_factory=list)
+    # The doubt that blocks the ticket, or an empty string.
     held: str = ""
+    # Why Dixa refused the conversation, or an empty string.
     refusal: str = ""
+    # What the conversation lacks, one reason each.
     lacks: list[str] = field(default_factory=list)
 
     @property
     def is_refused(self) -> bool:
-        """Whether nothing of it goes. A conversation that is there may go on without a message of it where
-        its messages have their own times, so that nothing comes too late."""
+        """Whether nothing of the ticket is sent. If a message was refused, the rest of an existing
+        conversation is sent only if the order does not matter, because messages have their own times, or with
+        --with-holes."""
         allowed = self.with_holes or not self.target.ordered
         may_lack = self.memory.state is State.PARTIAL or (allowed and self.dixa_id is not None)
         return bool(self.refusal) or (bool(self.lacks) and not may_lack)
 
     def find(self) -> None:
+        """Fill the fields from what the checkpoint knows."""
         known = {(record.kind, record.key): record for record in self.memory.steps}
         conversation = known.get((StepKind.CONVERSATION, ""))
         wanted: set[str] | None = None
@@ -70,7 +79,7 @@ class RemainingSteps:
                 self.refuse(message_id, self.target.not_added)
 
     def _wanted(self, known: Mapping[tuple[StepKind, str], StepRecord]) -> set[str]:
-        """The messages of a conversation that is in Dixa which are still to be sent."""
+        """The ids of the messages that are still to be sent to a conversation that is in Dixa."""
         wanted = {
             message.message_id
             for message in self.job.messages
@@ -84,7 +93,7 @@ class RemainingSteps:
     def _is_known(
         self, message_id: str, fingerprint: bytes, known: Mapping[tuple[StepKind, str], StepRecord]
     ) -> bool:
-        """Whether the checkpoint already says what became of a message."""
+        """Whether the checkpoint knows what became of a message, so that it is not sent now."""
         record = known.get((StepKind.MESSAGE, message_id))
         if record is None:
             return False
@@ -108,13 +117,15 @@ class RemainingSteps:
         return True
 
     def _settled(self, step: Step, known: Mapping[tuple[StepKind, str], StepRecord]) -> bool:
-        """Whether the checkpoint already says what became of a step that is no message."""
+        """Whether the checkpoint knows what became of a step, so that it is not sent now. Messages and notes
+        are never settled here; `_is_known` decides on them."""
         record = known.get((step.kind, step.key))
         if step.kind in (StepKind.MESSAGE, StepKind.NOTES):
             return False
         otherwise = record is None or (record.done and record.fingerprint != step.fingerprint)
         if step.kind in SETTINGS and self.memory.finished and otherwise:
-            # What an earlier run has finished lives its own life now, so only what was refused is set again.
+            # Since an earlier run finished the conversation, people in Dixa may have changed it. Only a
+            # setting that was refused is sent again.
             self.changed += [] if "ticket" in self.changed else ["ticket"]
             return True
         if record is None:
@@ -144,22 +155,25 @@ class RemainingSteps:
 
     def _hold(self, what: str, record: StepRecord) -> None:
         self.held = (
-            self.held or f"{what}: sent, and it is unknown whether Dixa created it. {record.reason}".strip()
+            self.held or f"{what}: sent, but it is unknown whether Dixa created it. {record.reason}".strip()
         )
 
     def set_state(self, step: Step, state: State) -> None:
+        """Set the state of all messages that a step carries."""
         for carried in step.carries:
             self.states[carried.key] = state
 
     def refuse(self, message_id: str, reason: str) -> None:
+        """Note that the conversation lacks a message, and why."""
         self.states[message_id] = State.REJECTED
         self.lacks.append(f"message {message_id}: {reason}")
 
     def _without_new_readings(
         self, wanted: set[str], known: Mapping[tuple[StepKind, str], StepRecord]
     ) -> set[str]:
-        """Without messages whose derived id may only be new because the export is read otherwise than when it
-        was imported. Where some that were imported are not in the export any more, it looks like that."""
+        """The wanted messages, without those whose derived id may be new only because the export is read
+        differently than at the import. That is assumed if derived ids which were imported are no longer in
+        the export."""
         now = {message.message_id for message in self.job.messages}
         gone = any(
             record.done and key.startswith(DERIVED) and key not in now for (_, key), record in known.items()
@@ -171,7 +185,8 @@ class RemainingSteps:
         return wanted - derived
 
     def _in_order(self, wanted: set[str]) -> set[str]:
-        """Without those that would come too late: nothing can be put before what Dixa has."""
+        """The wanted messages, without those that belong before a message that is in Dixa: a message can only
+        be added at the end."""
         places = {message.message_id: n for n, message in enumerate(self.job.messages)}
         last = max(
             (places[key] for key, state in self.states.items() if state is State.ALREADY_THERE), default=-1

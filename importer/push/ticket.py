@@ -1,8 +1,9 @@
 """The steps of one conversation, one after another.
 
-Steps that the checkpoint has as done are not repeated. A step in doubt is settled before anything else of its
-conversation; while it cannot be, the conversation is held. At most one creation per requester is under way
-or in doubt at a time, also across conversations, so that what is read back can be told apart.
+Steps that the checkpoint records as done are not repeated. A step in doubt is settled before any other step
+of its conversation; until then, nothing is sent for the conversation. At most one creation of a conversation
+per requester is in flight or in doubt at a time, also across tickets, so that only one conversation that is
+read back can be the one in doubt.
 """
 
 from collections import Counter, deque
@@ -29,30 +30,35 @@ from importer.push.remaining_steps import RemainingSteps
 from importer.transport.exchange import NotRead
 from importer.transport.pace import Stopped
 
-# What a step is recorded as that was not carried out.
+# The state of a step that was not carried out.
 _STATE_OF_VERDICT = {
     Verdict.REFUSED: State.REJECTED,
     Verdict.IN_DOUBT: State.IN_DOUBT,
     Verdict.AGAIN: State.FAILED,
 }
 ANOTHER_IN_DOUBT = "another creation for the same requester is in doubt"
+# More reasons than this are only counted; they go into one cell of a report.
 REASONS_SHOWN = 20
 
 
 @dataclass(slots=True)
 class TicketRun:
-    """One conversation under way. `remaining` is what was still to be sent when it began, and then what
-    became
-    of it."""
+    """The work on one conversation in one run."""
 
     context: PushContext
     job: Conversation
     memory: TicketMemory
+    # The steps still to be sent when the work began, and then the states of their messages.
     remaining: RemainingSteps = field(init=False)
+    # User ids by contact key (agents with the prefix AGENT), and the conversation's id as `conversation`.
     ids: dict[str, str] = field(default_factory=dict)
+    # The ids in Dixa of the messages created in this run.
     new_messages: set[str] = field(default_factory=set)
+    # Whether a step was ever in doubt, so that the conversation has to be read back at the end.
     doubtful: bool = False
+    # Whether a step is in doubt now.
     open_doubt: bool = False
+    # The creation of the conversation, if that was in doubt and Dixa may still carry it out.
     creation: Doubt | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +68,7 @@ class TicketRun:
         )
 
     async def run(self) -> TicketResult:
+        """Send what is to be sent. Raises the failures of the run (RunError)."""
         self.doubtful = self.memory.doubtful
         self.creation = self.context.settled.get(self.job.ticket_id, self.memory.suspect)
         remaining = self.remaining
@@ -87,7 +94,7 @@ class TicketRun:
             return self._result(State.FAILED, str(error))
 
     def cut_short(self) -> TicketResult:
-        """What is known where the run ends in the middle of this job."""
+        """The result if the run ends before this conversation is finished."""
         return self._result(State.IN_DOUBT if self.open_doubt else State.LEFT, "stopped", ended=False)
 
     async def _send(self, todo: list[Step]) -> TicketResult:
@@ -100,7 +107,7 @@ class TicketRun:
             if judgement.verdict is Verdict.CREATED:
                 continue
             if judgement.verdict is Verdict.REFUSED and len(step.carries) > 1 and step.kind is StepKind.NOTES:
-                # One that Dixa does not want must not keep out the others.
+                # Dixa may have refused all notes because of one. Sending halves finds that one.
                 self.context.journal.withdraw(step)
                 waiting.extendleft(reversed(_halves(step)))
                 continue
@@ -121,8 +128,8 @@ class TicketRun:
         return self._result(state, _joined([*self.remaining.lacks, *(doubles or ())]), doubles=doubles)
 
     async def _create(self, step: Step) -> tuple[Judgement, Step]:
-        """Send a step until it is known what became of it, or until it cannot be known; with what of it that
-        is true of."""
+        """Send a step until its outcome is known or in doubt. Returns the outcome and the part of the step
+        that has this outcome."""
         requester = self.ids[self.job.requester.key or ""]
         if step.kind is StepKind.CONVERSATION:
             async with self.context.lock(requester):
@@ -136,7 +143,8 @@ class TicketRun:
         return await self._create_and_settle(step)
 
     async def _come_after_all(self, step: Step) -> tuple[Judgement, Step] | None:
-        """What an earlier run sent and did not find may have come since."""
+        """Look again for a conversation that an earlier run sent and did not find, because Dixa may have
+        created it later. None if it is not there."""
         if self.creation is None:
             return None
         await self.context.journal.flush()
@@ -170,7 +178,7 @@ class TicketRun:
         return judgement, step
 
     def _apply(self, step: Step, judgement: Judgement) -> None:
-        """Note what a step has brought in."""
+        """Update the state for a step that was carried out."""
         if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
             self.ids["conversation"] = judgement.dixa_id
             self.remaining.carried = {carried.key for carried in step.carries}
@@ -189,8 +197,8 @@ class TicketRun:
                 self.new_messages.add(outcome.dixa_id)
 
     async def _settle(self, step: Step, first_at: float, judgement: Judgement) -> tuple[Judgement, Step]:
-        """Created, or `again` where not all of it was, or still in doubt with the evidence; and what is still
-        to be sent."""
+        """Settle a step in doubt. Returns CREATED, or AGAIN with the part that is still to be sent, or
+        IN_DOUBT with the evidence."""
         self.doubtful = self.open_doubt = True
         self.remaining.set_state(step, State.IN_DOUBT)
         known = self.new_messages.union(record.dixa_id for record in self.memory.steps if record.dixa_id)
@@ -219,8 +227,8 @@ class TicketRun:
         return settlement.judgement, step
 
     async def _read_back(self) -> tuple[str, ...] | None:
-        """What stands twice, in a conversation of which something was once in doubt; None where it cannot be
-        read now, so that the next run does."""
+        """The duplicates in a conversation of which a step was in doubt. None if it cannot be read now; the
+        next run then reads it."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
         sent = {message_id for message_id, state in self.remaining.states.items() if state in done}
         identities = self.context.target.identities(self.job, self.ids, sent)
@@ -232,13 +240,14 @@ class TicketRun:
                 return None
 
     def _expected(self, message_id: str) -> dict[str, Any]:
-        """By what a message of this job is known again, however it came in."""
+        """The identity of a message of this job, as if a step of its own had created it."""
         step = Step(StepKind.MESSAGE, self.job.ticket_id, message_id)
         request = self.context.target.request(step, self.job, self.ids)
         return self.context.target.expected(step, request, self.ids)
 
     async def _resolve_people(self) -> tuple[State, str] | None:
-        """The ids of the requester and of every author; what to say where one cannot be had."""
+        """Find or create the requester and all authors. Returns state and reason of the ticket if one of them
+        has no id."""
         agents = {m.author.key for m in self.job.messages if m.by_agent and m.author and m.author.key}
         for agent in sorted(agents):
             if agent not in self.context.agents:
@@ -267,7 +276,8 @@ class TicketRun:
         doubles: tuple[str, ...] | None = None,
     ) -> TicketResult:
         dixa_id = self.ids.get("conversation")
-        # What has changed is listed at every run, so it gets no hash by which it would be skipped.
+        # A ticket with changed content is listed at every run, so it gets no hash by which a run would skip
+        # it.
         source_hash = None if self.remaining.changed else self.job.source_hash
         if ended and state is not State.LEFT:
             kept = state
@@ -281,7 +291,7 @@ class TicketRun:
                 doubles=doubles,
                 source_hash=source_hash,
             )
-        # The untried messages of a ticket that is refused or failed share its fate.
+        # Messages that were not tried have the state of their ticket if it was rejected or failed.
         rest = state if state in (State.REJECTED, State.FAILED) else State.LEFT
         messages: Counter[State] = Counter()
         attachments: Counter[State] = Counter()

@@ -1,4 +1,5 @@
-"""Several conversations at once, each by a worker, in the order of the plan. Knows no HTTP and no disk."""
+"""Several conversations in parallel, one per worker, started in the order of the plan. Knows no HTTP and no
+disk."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -8,14 +9,16 @@ from importer.model import Contact, Conversation, TicketMemory, TicketResult
 from importer.push.context import PushContext
 from importer.push.ticket import TicketRun
 
+# How many tickets are looked up together, in the checkpoint and as people in Dixa.
 BATCH = 50
 
 
 async def push(
     context: PushContext, jobs: Iterable[Conversation], *, workers: int
 ) -> AsyncGenerator[TicketResult, None]:
-    """The result of each job, as it ends. Jobs that a stop or a failure of the run keeps from starting
-    give none. Raises the first failure of the run, after those under way have ended."""
+    """Yields the result of each job when it ends, so not in the order of the jobs. Jobs that did not start
+    because of a stop or a failure of the run have no result. Raises the first failure of the run after the
+    jobs in progress have ended."""
     waiting: asyncio.Queue[tuple[Conversation, TicketMemory] | None] = asyncio.Queue(2 * workers)
     results: asyncio.Queue[TicketResult | None] = asyncio.Queue()
     failures: list[BaseException] = []
@@ -30,7 +33,7 @@ async def push(
                 await waiting.put(item)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # polars' panics are no Exception
+        except BaseException as error:  # a panic of polars is not an Exception
             fail(error)
         finally:
             for _ in range(workers):
@@ -82,7 +85,7 @@ async def _remembering(
 def _newcomers(
     context: PushContext, batch: Sequence[Conversation], known: Mapping[str, TicketMemory]
 ) -> Iterator[Contact]:
-    """The customers of tickets that are not in Dixa yet and will be tried."""
+    """The customers of tickets that have no steps yet and will be tried."""
     for job in batch:
         memory = known.get(job.ticket_id, TicketMemory())
         if memory.steps or (context.options.again and memory.state is None):

@@ -1,5 +1,5 @@
-"""A local look-alike of Dixa to rehearse against: the documented behaviour, the documented limits, its state
-in one SQLite file. It listens on loopback only and knows nothing of the importer that calls it."""
+"""A local simulation of Dixa for rehearsals, with the documented behaviour and limits. Its state is in one
+SQLite file. It listens on loopback only and does not depend on the importer that calls it."""
 
 from importer.sandbox.server import Settings, running
 

@@ -1,4 +1,4 @@
-"""An OpenAPI description becomes operations that can say what is wrong with a request."""
+"""Operations that check requests against an OpenAPI description."""
 
 import json
 import re
@@ -10,28 +10,31 @@ from typing import Any
 import jsonschema_rs
 import yaml
 
+# Dixa documents no limit.
 BODY_LIMIT = 10 * 1024 * 1024
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
+    """Why a request is refused, and with which status."""
+
     status: int
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that fits its operation, with its parameters as the types that the description gives them.
+    """A request that is valid for its operation."""
 
-    `refuse_one`: one part of it is to fail where the rest succeeds. `unreachable` are the attachments' URLs
-    that could not be fetched.
-    """
-
+    # Parameters, converted to the types of the description.
     path: Mapping[str, Any]
     query: Mapping[str, Any]
+    # None for an operation without a body.
     body: Any
+    # Whether one part of the request is to fail while the rest succeeds.
     refuse_one: bool = False
+    # The URLs of attachments that could not be fetched.
     unreachable: frozenset[str] = frozenset()
 
 
@@ -45,10 +48,12 @@ class _Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation; `path` is the template, as `/v1/queues/{id}`."""
+    """One operation of the description."""
 
+    # The operationId.
     name: str
     method: str
+    # The template, such as `/v1/queues/{id}`.
     path: str
     path_parameters: tuple[_Parameter, ...]
     query_parameters: tuple[_Parameter, ...]
@@ -58,7 +63,7 @@ class Operation:
     def read(
         self, path: Mapping[str, str], query: Mapping[str, list[str]], content_type: str, body: bytes
     ) -> Call | Refusal:
-        """The call, or what the description refuses about it."""
+        """The call, or the first violation of the description."""
         try:
             return Call(
                 dict(_parsed(self.path_parameters, {name: [value] for name, value in path.items()})),
@@ -79,10 +84,10 @@ class Operation:
             raise _RefusedError(415, "The body must be application/json.")
         try:
             value = json.loads(body)
-            if b"\\ud" in body.lower():  # half a surrogate pair is JSON, but no text
+            if b"\\ud" in body.lower():  # a lone surrogate is valid JSON, but not text
                 json.dumps(value, ensure_ascii=False).encode()
         except ValueError:
-            raise _RefusedError(400, "The body is no JSON.") from None
+            raise _RefusedError(400, "The body is not JSON.") from None
         _check(self.body, value, "body")
         return value
 
@@ -161,7 +166,7 @@ def _value(parameter: _Parameter, values: list[str]) -> Any:
     kind = parameter.schema.get("type")
     if kind == "array":
         items = [item for value in values for item in value.split(",")]
-        # The one maximum that Dixa answers with 422 (seen in a client).
+        # The only maximum for which Dixa returns 422 (seen in a client).
         if len(items) > parameter.schema.get("maxItems", len(items)):
             raise _RefusedError(422, f"{parameter.name}: at most {parameter.schema['maxItems']} are allowed.")
         return [_integer(item) for item in items]

@@ -1,5 +1,6 @@
-"""The operations of Dixa API v1 on the sandbox's store, each named as schemas/api/dixa.yaml names it. With
-the habits that its documentation shows: single failures inside a success, times that end in `Z[GMT]`."""
+"""The operations of Dixa API v1 on the sandbox's store. Each is named after its operationId in
+schemas/api/dixa.yaml. They have the peculiarities that the documentation shows: single failures inside a
+success, and times that end in `Z[GMT]`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from importer.sandbox.store import Store, StoredRow
 PAGE_SIZE = 50
 ANONYMIZING_SECONDS = 2.0
 EMAIL = "email"
-# The names of generic channels that Dixa's documentation has shown at one time or another.
+# The names of generic channels that any version of Dixa's documentation has shown.
 CHANNELS = frozenset({EMAIL, "genericapimessaging", "widgetchat"})
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -21,7 +22,7 @@ Reply = tuple[int, dict[str, Any] | None]
 
 
 class _RefusedError(Exception):
-    """What is wrong with a request, deep inside it."""
+    """A request is refused because of a part of its body."""
 
     def __init__(self, message: str) -> None:
         self.problem = Refusal(400, message)
@@ -29,7 +30,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DixaSandbox:
-    """`now` gives the time of what happens now."""
+    """The operations on one store. `now` returns the current time."""
 
     store: Store
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -37,6 +38,7 @@ class DixaSandbox:
     # Conversations.
 
     def import_conversation(self, call: Call) -> Reply | Refusal:
+        """Create a conversation with its messages. What could not be created is in `partialErrors`."""
         body = call.body
         try:
             self._check_import(body)
@@ -88,7 +90,7 @@ class DixaSandbox:
     def close_conversation(self, call: Call) -> Reply | Refusal:
         user_id = call.body.get("userId")
         if user_id and not self._is_agent(user_id):
-            return Refusal(400, "The user is no agent or administrator.")
+            return Refusal(400, "The user is not an agent or administrator.")
         return self._changed(call, state="Closed", state_at=self._now())
 
     def claim_conversation(self, call: Call) -> Reply | Refusal:
@@ -107,7 +109,7 @@ class DixaSandbox:
             return Refusal(400, "There is no such queue.")
         user_id = call.body.get("userId")
         if user_id and not self._is_agent(user_id):
-            return Refusal(400, "The user is no agent or administrator.")
+            return Refusal(400, "The user is not an agent or administrator.")
         return self._changed(call, queue_id=call.body["queueId"], queued_at=self._now(), assignment=None)
 
     def set_conversation_attributes(self, call: Call) -> Reply | Refusal:
@@ -302,7 +304,7 @@ class DixaSandbox:
             return Refusal(404, "There is no such anonymization request.")
         return 200, {"data": self._request(row)}
 
-    # What they are made of.
+    # Parts of the operations.
 
     def _check_import(self, body: Mapping[str, Any]) -> None:
         if body["genericChannelName"] not in CHANNELS:
@@ -321,7 +323,7 @@ class DixaSandbox:
             raise _RefusedError("The attribute emailIntegrationId names no e-mail endpoint.")
 
     def _messages(self, body: Mapping[str, Any], call: Call) -> tuple[list[dict[str, Any]], list[str]]:
-        """The rows to insert, and what could not be brought in."""
+        """The rows to insert, and an error for each attachment that could not be fetched."""
         rows: list[dict[str, Any]] = []
         errors: list[str] = []
         refuse_one = call.refuse_one
@@ -400,7 +402,7 @@ class DixaSandbox:
         )
 
     def _tag(self, name: str) -> StoredRow:
-        """The tag of this name, made where there is none."""
+        """The tag of this name, created if there is none."""
         row = self.store.one("SELECT id, name, state FROM tags WHERE name = ?", name)
         return row or {
             k: v for k, v in self.store.insert("tags", name=name).items() if k in ("id", "name", "state")
@@ -495,7 +497,7 @@ class DixaSandbox:
         shape: Callable[[StoredRow], dict[str, Any]],
         *more: Any,
     ) -> Reply:
-        """Rows after the page key. An unknown key is the first page."""
+        """The rows after the page key. An unknown key returns the first page."""
         number = "id" if table == "conversations" else "n"
         key = call.query.get("pageKey", "")
         after = int(key) if key.isdecimal() and len(key) < 19 else 0
@@ -517,11 +519,11 @@ _NAMES = frozenset(
 
 
 def _utc(text: str) -> str:
-    """A time as it came, in UTC."""
+    """A time of a request in UTC, as responses give it."""
     try:
         at = datetime.fromisoformat(text.upper().removesuffix("[GMT]")).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _RefusedError(f"{text!r} is no time.") from None
+        raise _RefusedError(f"{text!r} is not a time.") from None
     return _stamp(at)
 
 

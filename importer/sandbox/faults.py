@@ -1,8 +1,9 @@
-"""Faults on demand: what a network, a proxy or a host in trouble does to a request, seeded so that a run of
-bad luck can be had again.
+"""Faults on demand: what a network, a proxy or a failing host can do to a request. They are random with a
+seed, so that they can be repeated.
 
-`before` and `after` say on which side of the commit a fault strikes: an answer of 500 may hide a conversation
-that was created. A request may name its own fault in the header X-Sandbox-Fault, or `none`.
+`before` and `after` say on which side of the commit a fault happens: after a response of 500, the
+conversation may have been created. A request may name its own fault in the header X-Sandbox-Fault, or
+`none`.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ HEADER = "X-Sandbox-Fault"
 
 
 class Fault(StrEnum):
+    """What can happen to a request. The names are those of `--fault`."""
+
     TOO_MANY = "429"
     TOO_MANY_RETRY_AFTER = "429-retry-after"
     ERROR_BEFORE = "500-before"
@@ -51,29 +54,33 @@ _BY_NAME = {fault.value: fault for fault in Fault}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rates` is the share of requests that each fault strikes. `hang_seconds` is how long a hanging answer
-    is held, `late_seconds` after what time a request whose connection is gone is carried out all the same.
-    `script` strikes the n-th request that changes something (counted from 1), whatever the rates."""
+    """Which requests have faults."""
 
+    # The share of requests with each fault, from 0 to 1.
     rates: Mapping[Fault, float] = field(default_factory=dict)
     seed: int = 0
+    # The value of Retry-After.
     retry_after_seconds: int = 1
+    # How long a response hangs before the connection is cut.
     hang_seconds: float = 60.0
+    # How long after its connection was cut a late request is carried out.
     late_seconds: float = 1.0
+    # The fault of the n-th request that changes something (counted from 1), regardless of the rates.
     script: Mapping[int, Fault] = field(default_factory=dict)
 
 
 class Faults:
-    """Strikes requests by the plan."""
+    """Applies a plan to requests."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._chance = random.Random(plan.seed)  # noqa: S311 - luck, not secrecy
+        self._chance = random.Random(plan.seed)  # noqa: S311 - not for secrets
         self._late: set[asyncio.Task[None]] = set()
         self._creations = 0
 
     def choose(self, request: web.Request) -> Fault | None:
-        """The fault that strikes this request. One draw a request, whatever comes of it."""
+        """The fault of this request, if any. Every request takes one random number, so that the same seed
+        gives the same faults."""
         draw = self._chance.random()
         changes = request.method != "GET"
         self._creations += changes
@@ -91,8 +98,8 @@ class Faults:
     async def strike(
         self, fault: Fault, request: web.Request, carry_out: Callable[[bool], web.Response]
     ) -> web.StreamResponse:
-        """The answer that the client gets, if any; `carry_out` commits and gives the right one, or, told so,
-        one in which a part is refused."""
+        """The response that the client gets, if any. `carry_out` commits the request and returns the right
+        response; with True, one in which a part is refused."""
         plan = self._plan
         if fault is Fault.PARTIAL:
             return carry_out(True)
@@ -130,7 +137,7 @@ class Faults:
                 return _cut(request)
 
     async def close(self) -> None:
-        """Let what is still to come late come."""
+        """Wait until all late requests are carried out."""
         await asyncio.gather(*self._late)
 
     async def _carry_out_late(self, carry_out: Callable[[bool], web.Response]) -> None:
@@ -139,16 +146,17 @@ class Faults:
 
 
 def parse(text: str) -> tuple[Fault, float]:
-    """`500-after=0.1` → the fault and its rate. Raises ValueError."""
+    """The fault and its rate, from a text such as `500-after=0.1`. The rate is 1 if it is not given. Raises
+    ValueError for an unknown fault and for a rate that is not a number from 0 to 1."""
     name, _, rate = text.partition("=")
     share = float(rate or 1.0)
     if not 0 <= share <= 1:
-        raise ValueError(f"{share:g} is no share between 0 and 1")
+        raise ValueError(f"{share:g} is not a share between 0 and 1")
     return Fault(name), share
 
 
 def _cut(request: web.Request) -> web.Response:
-    """The connection broken off, without an answer."""
+    """Cuts the connection, so that the client gets no response."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=499)

@@ -1,4 +1,4 @@
-"""Attachments, fetched as Dixa would: by URL, without a login, within a time and a size."""
+"""Attachments, fetched as Dixa fetches them: by URL, without a login, with limits of time and size."""
 
 import asyncio
 import ipaddress
@@ -12,8 +12,8 @@ SIZE_LIMIT = 50 * 1024 * 1024
 
 
 async def unreachable(body: Any, *, everywhere: bool) -> frozenset[str]:
-    """Which of the attachments that a request names cannot be had. Hosts other than loopback are asked only
-    where `everywhere` is set."""
+    """The URLs of attachments in a request that cannot be fetched. Only URLs on loopback are fetched, unless
+    `everywhere` is set."""
     messages = body.get("messages", []) if isinstance(body, dict) else []
     files = [file for message in messages for file in message.get("attachments", [])]
     urls = {file["url"] for file in files if everywhere or _is_on_loopback(file["url"])}

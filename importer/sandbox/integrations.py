@@ -1,6 +1,6 @@
-"""The operations of the Integrations API on the sandbox's store, each named as schemas/api/integrations.yaml
-names it. With the slips that the real documentation shows: a colon before the milliseconds, and
-`activity_timestmap`."""
+"""The operations of the Integrations API on the sandbox's store. Each is named after its operationId in
+schemas/api/integrations.yaml. They have the mistakes that the real documentation shows: a colon before the
+milliseconds, and `activity_timestmap`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Handler = Callable[["IntegrationsSandbox", Call], Reply | Refusal]
 
 @dataclass(frozen=True, slots=True)
 class IntegrationsSandbox:
-    """`now` gives the time that is stamped on what is created."""
+    """The operations on one store. `now` returns the current time."""
 
     store: Store
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -228,7 +228,7 @@ class IntegrationsSandbox:
         shape: Callable[[StoredRow], dict[str, Any]],
         *more: Any,
     ) -> Reply:
-        """Rows after the cursor. An unknown cursor is the first page."""
+        """The rows after the cursor. An unknown cursor returns the first page."""
         number = "id" if table == "conversations" else "n"
         cursor = call.query.get("cursor", "")
         after = int(cursor) if cursor.isdecimal() and len(cursor) < 19 else 0

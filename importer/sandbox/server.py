@@ -1,5 +1,5 @@
-"""The sandbox on a socket: authentication, the strict token bucket, and every request checked against the
-API's description before its operation is carried out."""
+"""The HTTP server of the sandbox: authentication, the strict token bucket, and a check of every request
+against the description of the API before its operation is carried out."""
 
 import asyncio
 import math
@@ -23,34 +23,38 @@ from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.store import Store
 
 HOST = "127.0.0.1"
-# aiohttp's own limit is 8190, and its parser answers beyond it, in plain text and without the middleware.
+# aiohttp's default is 8190. Its parser itself responds to longer lines, in plain text and without the
+# middleware.
 LINE_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`rate` 0 means no limit; `port` 0 any free one; `database` may be `:memory:`.
-
-    The token expires after `expires_after` requests; `quota` requests are allowed until `quota_reset_seconds`
-    have passed since the start (a day, in the real one). Attachments on loopback are fetched as Dixa would
-    fetch them; others too with `fetch`, else they are taken to be there.
-    """
+    """How the sandbox behaves and what its account contains."""
 
     api: Literal["dixa", "integrations"] = "dixa"
-    token: str = "sandbox"  # noqa: S105 - it guards nothing but a rehearsal
+    token: str = "sandbox"  # noqa: S105 - it protects only a rehearsal
+    # Requests per second; 0 for no limit.
     rate: float = 10.0
     burst: int = 4
+    # 0 for any free port.
     port: int = 0
+    # A file, or `:memory:`.
     database: Path | str = ":memory:"
+    # The account: e-mail addresses of agents, names of queues and tags, addresses of endpoints, labels of
+    # custom attributes.
     agents: tuple[str, ...] = ()
     queues: tuple[str, ...] = ("Imported",)
     tags: tuple[str, ...] = ("imported",)
     emails: tuple[str, ...] = ("imported@email.dixa.io",)
     phones: tuple[str, ...] = ("+4512345678",)
     attributes: tuple[str, ...] = ("Old ticket id",)
+    # Whether attachments on other hosts than loopback are fetched too; otherwise they are assumed to exist.
     fetch: bool = False
     faults: Plan = field(default_factory=Plan)
+    # The number of requests after which the token expires.
     expires_after: int | None = None
+    # The number of requests that are allowed in `quota_reset_seconds`, as Dixa's daily quota.
     quota: int | None = None
     quota_reset_seconds: float = 86_400.0
 
@@ -62,13 +66,14 @@ _APIS: Mapping[str, tuple[str, Callable[[Store], Any]]] = {
 
 
 class Bucket:
-    """A strict token bucket: `burst` tokens, `rate` more a second, and not one request beyond."""
+    """A strict token bucket: `burst` tokens, `rate` new ones per second, and one token for each request."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._tokens, self._at = float(burst), clock()
 
     def take(self) -> bool:
+        """Whether a request is allowed now; if so, it takes a token."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -80,30 +85,31 @@ class Bucket:
 
 @dataclass(slots=True)
 class Running:
-    """A sandbox that answers at `url`. `store` and `statuses` (answers by status) are for looking in;
-    `faults` and `loop` belong to the server's thread."""
+    """A running sandbox."""
 
     url: str
     token: str
     store: Store
+    # These two belong to the thread of the server.
     faults: Faults
     loop: asyncio.AbstractEventLoop
+    # Responses by status.
     statuses: Counter[int] = field(default_factory=Counter)
 
     def contents(self) -> str:
-        """What it holds, in words."""
+        """What the account contains, in words."""
         kinds = ("conversations", "messages", "notes")
         conversations, messages, notes = (self.store.count(kind) for kind in kinds)
         return f"{conversations} conversations, {messages} messages and {notes} notes"
 
     def wait_for_late_commits(self) -> None:
-        """Until nothing is on its way any more. To be called from another thread."""
+        """Wait until all late requests are carried out. Call it from another thread than the server's."""
         asyncio.run_coroutine_threadsafe(self.faults.close(), self.loop).result()
 
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Running]:
-    """Serve in the running loop."""
+    """Serve in the running event loop. Raises OSError if the port is not available."""
     store = Store(settings.database)
     store.seed(
         agents=settings.agents,
@@ -132,7 +138,8 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Running]:
-    """Serve in a thread of its own, with its own loop."""
+    """Serve in a separate thread with its own event loop. Raises what the server raises when it starts, such
+    as OSError if the port is not available."""
     ready: list[Running | BaseException] = []
     started, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -152,7 +159,7 @@ def running(settings: Settings) -> Iterator[Running]:
         try:
             loop.run_until_complete(serve())
         except OSError:
-            pass  # handed to the caller through `ready`
+            pass  # the caller gets it through `ready`
         finally:
             loop.close()
 
@@ -170,7 +177,7 @@ def running(settings: Settings) -> Iterator[Running]:
 
 
 class _Door:
-    """Who is let in: the token, the day's quota, the bucket. Gives the refusal, or None."""
+    """Checks the token, the daily quota and the rate limit of a request."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -244,7 +251,7 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
         return handle
 
     app = web.Application(middlewares=[guard], client_max_size=2 * contract.BODY_LIMIT)
-    # Fixed paths before templates, and with every method, so that /import is never taken for an id.
+    # Fixed paths come before templates and handle every method, so that `import` is never taken for an id.
     by_path: dict[str, list[contract.Operation]] = {}
     for operation in contract.load(SCHEMAS / "api" / description):
         by_path.setdefault(operation.path, []).append(operation)

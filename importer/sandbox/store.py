@@ -1,4 +1,5 @@
-"""What the sandbox knows: one SQLite file, so that it outlives the server and can be looked into."""
+"""The state of the sandbox: one SQLite file, which is kept when the server stops and which can be
+inspected."""
 
 import json
 import sqlite3
@@ -55,15 +56,16 @@ CREATE TABLE IF NOT EXISTS anonymizations (
 );
 """
 FIRST_CSID = 4711
-# Ids follow from table and row number, so that every sandbox has the same ones and the examples in
-# schemas/api are right in it (beside one agent, the first user created is the second).
+# Ids are derived from table and row number. So every sandbox has the same ids, and the examples in
+# schemas/api are right in a sandbox with one agent (the first user that is created is then the second user).
 _NAMESPACE = uuid.UUID("d1ca0000-0000-4000-8000-000000000000")
 
 StoredRow = dict[str, Any]
 
 
 class Store:
-    """Rows in, rows out. Every write is committed before it returns; a rehearsal needs no fsync."""
+    """Stores and returns rows. Every write is committed before it returns, without fsync, which a rehearsal
+    does not need."""
 
     def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -76,12 +78,13 @@ class Store:
         self._db.close()
 
     def transaction(self) -> sqlite3.Connection:
-        """For `with`: several writes that are one commit."""
+        """A context manager for several writes in one commit."""
         self._db.execute("BEGIN")
         return self._db
 
     def insert(self, table: str, **values: Any) -> StoredRow:
-        """Add a row, with a new `id` unless the table numbers itself; lists are kept as JSON."""
+        """Add a row and return it. It gets a new `id` unless one is given. Lists and mappings are stored as
+        JSON."""
         if table != "conversations":
             number = self._db.execute(f"SELECT coalesce(max(n), 0) + 1 FROM {table}").fetchone()[0]  # noqa: S608
             values.setdefault("id", self.number(table, number))
@@ -104,10 +107,12 @@ class Store:
         self._db.execute(statement, (*_written(values).values(), row_id))
 
     def one(self, query: str, *values: Any) -> StoredRow | None:
+        """The first row of a query; None if it has none."""
         row = self._db.execute(query, values).fetchone()
         return _row(row) if row else None
 
     def all(self, query: str, *values: Any) -> list[StoredRow]:
+        """All rows of a query."""
         return [_row(row) for row in self._db.execute(query, values)]
 
     def count(self, table: str) -> int:
@@ -124,7 +129,7 @@ class Store:
         attributes: Sequence[str] = (),
         created_at: str = "2024-01-01T00:00:00.000Z",
     ) -> None:
-        """Make sure that these stand in the account."""
+        """Add to the account what is missing of these."""
         for email in agents:
             if self.one("SELECT 1 FROM users WHERE email = ?", email) is None:
                 name = email.split("@")[0].title()

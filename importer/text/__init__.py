@@ -1,0 +1,1 @@
+"""Texts as Dixa is to show them."""

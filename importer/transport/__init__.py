@@ -1,0 +1,1 @@
+"""One request until its response proves something, at the account's rate."""

@@ -1,4 +1,4 @@
-"""The thin shell around aiohttp: one request, one response. It decides nothing and repeats nothing."""
+"""A thin layer over aiohttp: one request, one response. It decides nothing and never retries."""
 
 import asyncio
 import json
@@ -13,13 +13,14 @@ import aiohttp
 from importer import __version__
 from importer.model import Answer, NoAnswer, Request, Response
 
+# A host that does not accept a connection in this time is away; the request has not been sent.
 CONNECT_SECONDS = 10.0
 
 
 class Client:
-    """Sends requests to one host. The token goes into the session's header and nowhere else.
+    """Sends requests to one host. The token is in the session's header and nowhere else.
 
-    Redirects are not followed, so that the token cannot travel to another host.
+    Redirects are not followed, so that the token cannot reach another host.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Client:
         await self._session.close()
 
     async def send(self, request: Request) -> Response:
-        """Send once. Whatever goes wrong on the way is a NoAnswer, never an exception."""
+        """Send once. A failure of the network is a NoAnswer, never an exception."""
         try:
             async with self._session.request(
                 request.method,
@@ -88,7 +89,7 @@ def _json(text: str) -> object:
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
-    """Retry-After as seconds from now, whether it is a number or a date (RFC 9110, 10.2.3)."""
+    """Seconds from now. Retry-After is a number or a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return None
     with suppress(ValueError):

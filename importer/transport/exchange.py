@@ -1,8 +1,9 @@
 """One request, sent until its response proves something.
 
-Reads are repeated freely. A creation's intent is on the disk before it leaves and its outcome is recorded
-when it ends; it is repeated only where the response proves that nothing was created. Retries are bounded by
-attempts; where the host takes no requests at all, by the time that it has not.
+Reads are repeated freely. The intent of a creation is on disk before the request is sent, and its outcome is
+recorded after the response. A creation is repeated only if the response proves that nothing was created.
+Retries are limited by the number of attempts. While the host accepts no requests from anybody, they are
+limited by the duration of the outage instead.
 """
 
 import time
@@ -28,21 +29,22 @@ from importer.transport.pace import Pace
 
 Send = Callable[[Request], Awaitable[Response]]
 JudgeResponse = Callable[[Response, Step | None], Judgement]
-# Dixa documents a limit a second and one a day; a wait longer than this can only be for the latter.
+# Dixa documents one limit per second and one per day; a wait longer than this can only be for the daily one.
 QUOTA_WAIT_SECONDS = 600.0
+# The user is told about an outage at most once in this time.
 SAY_AGAIN_SECONDS = 30.0
 
 
 class NotRead(Exception):
-    """Something could not be read back, however often asked: a failure of a record, not of the run."""
+    """Something could not be read back in the allowed attempts. A failure of a record, not of the run."""
 
 
 class NotListed(NotRead):
-    """The host says that there is no such list: perhaps it is another API."""
+    """The host says that there is no such list. It may be the host of another API."""
 
 
 class Journal(Protocol):
-    """Where intents and outcomes are put down (checkpoint.Checkpoint)."""
+    """Records intents and outcomes; implemented by checkpoint.journal.Checkpoint."""
 
     async def intend(self, step: Step) -> None: ...
 
@@ -63,7 +65,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on asking."""
+    """How long to retry."""
 
     attempts: int = 8
     max_outage_seconds: float = 900.0
@@ -72,15 +74,17 @@ class Patience:
 
 @dataclass(slots=True)
 class Traffic:
-    """Requests of this run: `statuses` by status (0: no answer), `retried` sendings after the first."""
+    """The requests of this run."""
 
     sent: int = 0
+    # How many of them repeated an earlier one.
     retried: int = 0
+    # Responses by HTTP status; 0 for no response.
     statuses: Counter[int] = field(default_factory=Counter)
 
 
 class Exchange:
-    """Sends for everybody: paced, judged, bounded."""
+    """Sends the requests of all workers: at the pace of the account's limit, with bounded retries."""
 
     def __init__(
         self,
@@ -110,13 +114,16 @@ class Exchange:
         return self._patience
 
     def clock_offset(self) -> float | None:
-        """The host's clock less this machine's, in seconds; None until an answer has told its date."""
+        """The host's clock minus this machine's clock, in seconds. None until a response has had a Date
+        header."""
         return self._offset
 
     async def read(self, request: Request) -> Answer | None:
-        """The answer; None where there is no such thing (another 4xx).
+        """The answer; None if there is no such thing (a 4xx other than 401, 403, 408 and 429).
 
-        Raises NotRead after as many attempts as are allowed; Unauthorized, Unreachable and QuotaSpent.
+        Raises NotRead if no attempt got a usable answer, Unauthorized if Dixa refuses the token, Unreachable
+        if an outage lasts too long, QuotaSpent if the daily quota is used up and the run is not to wait, and
+        Stopped if the run is to end.
         """
         attempt = sendings = 0
         while True:
@@ -130,16 +137,16 @@ class Exchange:
             attempt += not self._away(response, judgement)
             if attempt >= self._patience.attempts:
                 raise NotRead(
-                    f"{request.path}: no usable answer after {attempt} attempts ({judgement.reason})"
+                    f"{request.path}: no usable response after {attempt} attempts ({judgement.reason})"
                 )
             await self._wait(response, judgement, attempt)
 
     async def create(self, step: Step, request: Request) -> Judgement:
-        """What became of a step: created, refused or in doubt. While the host takes no requests it is
-        sent again, since that proves that nothing was created.
+        """What became of a step: created, refused or in doubt. While the host accepts no requests, the step
+        is sent again, because such a response proves that nothing was created.
 
-        Raises Unauthorized, Unreachable and QuotaSpent; Unwritable where the intent cannot be put down. Then
-        nothing was created.
+        Raises Unwritable if the intent cannot be recorded, otherwise what `read` raises except NotRead. In
+        each of these cases nothing was created.
         """
         sendings = 0
         while True:
@@ -172,15 +179,15 @@ class Exchange:
         if judgement.verdict is Verdict.UNAUTHORIZED:
             if step:
                 self._journal.withdraw(step)
-            raise Unauthorized(f"Dixa refuses the token ({judgement.reason}); check it and run again")
+            raise Unauthorized(f"Dixa refuses the token ({judgement.reason}). Check the token and run again")
         if not _is_away(response):
             self._away_since = None
             self.pace.open()
         return response, judgement
 
     def _away(self, response: Response, judgement: Judgement) -> bool:
-        """Whether the host takes no requests from anybody. Such a sending is no attempt; what bounds it is
-        the time for which it goes on (raises Unreachable, QuotaSpent)."""
+        """Whether the host accepts no requests from anybody. Such a request does not count as an attempt; the
+        duration of the outage is limited instead. Raises Unreachable and QuotaSpent."""
         if not _is_away(response):
             return False
         if isinstance(response, Answer) and response.status == 429:
@@ -189,21 +196,21 @@ class Exchange:
         if wait > QUOTA_WAIT_SECONDS:
             if self._patience.on_quota == "stop":
                 raise QuotaSpent(
-                    f"Dixa's quota is used up ({judgement.reason}); it returns in {wait / 60:.0f} min"
+                    f"Dixa's daily quota is used up ({judgement.reason}); it returns in {wait / 60:.0f} min"
                 )
-            self._away_since = None  # it says when to come back, so this is no outage
+            self._away_since = None  # the host says when to come back, so this is not an outage
             return True
         now = self._clock()
         self._away_since = self._away_since or now
         if now - self._away_since > self._patience.max_outage_seconds:
             raise Unreachable(
-                f"Dixa took no request for {_span(now - self._away_since)} ({judgement.reason}); "
-                "what was sent up to here is in the checkpoint"
+                f"Dixa has accepted no requests for {_span(now - self._away_since)} ({judgement.reason}). "
+                "Everything sent so far is in the checkpoint"
             )
         return True
 
     async def _wait(self, response: Response, judgement: Judgement, attempt: int) -> None:
-        """All workers wait where the host is away, else this one."""
+        """If the host is away, all workers wait; otherwise only this one."""
         if not _is_away(response):
             await self.pace.pause(self.pace.backoff(attempt))
             return
@@ -214,10 +221,10 @@ class Exchange:
             more = (
                 ""
                 if seconds > QUOTA_WAIT_SECONDS
-                else f", and up to {_span(self._patience.max_outage_seconds)} if that goes on"
+                else f", and up to {_span(self._patience.max_outage_seconds)} if the outage continues"
             )
             self._say(
-                f"Dixa takes no requests now ({judgement.reason}); all workers wait {seconds:.0f} s{more}"
+                f"Dixa accepts no requests now ({judgement.reason}); all workers wait {seconds:.0f} s{more}"
             )
 
 
@@ -226,7 +233,7 @@ def _span(seconds: float) -> str:
 
 
 def _is_away(response: Response) -> bool:
-    """No connection, or an answer that says «not now» to everybody."""
+    """Whether the host accepts no requests at all: no connection, 429, or 503 with Retry-After."""
     if isinstance(response, NoAnswer):
         return not response.sent
     return response.status == 429 or (response.status == 503 and response.retry_after_seconds is not None)

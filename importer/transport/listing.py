@@ -1,4 +1,4 @@
-"""A list of Dixa as a whole, page by page."""
+"""Complete lists, read page by page."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from importer.transport.exchange import Exchange, NotListed, NotRead
 
 
 async def list_all(api: Api, exchange: Exchange, request: Request, base_url: str) -> list[dict[str, Any]]:
-    """Every item of a list, page by page. Raises NotRead where it cannot be had whole: what is not on it is
-    taken for what is not there."""
+    """Every item of a list, in the order of its pages. Raises NotListed if there is no such list, and NotRead
+    if it cannot be read completely: the caller concludes that what is not on the list does not exist."""
     found: list[dict[str, Any]] = []
     seen: set[Any] = set()
     page: Request | None = request
@@ -18,7 +18,7 @@ async def list_all(api: Api, exchange: Exchange, request: Request, base_url: str
         place = (page.path, tuple(sorted(page.query.items())))
         answer = None if place in seen else await exchange.read(page)
         if answer is None and place in seen:
-            raise NotRead(f"{page.path}: its pages never end")
+            raise NotRead(f"{page.path}: the links to its next pages form a loop")
         if answer is None:
             raise NotListed(f"{page.path}: there is no such list")
         seen.add(place)

@@ -1,9 +1,9 @@
-"""When the next request may start: inside the account's limit, and not while the host wants quiet.
+"""When the next request may start: within the account's limit, and not while the host has asked for a pause.
 
-Dixa's limit is a strict token bucket (10 a second, burst 4, for the Dixa API; docs.dixa.io, "API standards
-& rules"). Requests that leave evenly still arrive in clumps, so the limiter spends half the burst and leaves
-the other half to the network; 99.5 % of the rate keeps it inside when this clock runs faster than Dixa's.
-tests/bench/pace.py measures this shape against others.
+Dixa's limit is a strict token bucket (10 per second, burst 4, for the Dixa API; docs.dixa.io, "API standards
+& rules"). Requests that are sent evenly still arrive in clumps, so the limiter spends half the burst and
+leaves the other half to the network. 99.5 % of the rate keeps it within the limit if this clock runs faster
+than Dixa's. tests/bench/pace.py measures this limiter against others.
 """
 
 import asyncio
@@ -14,24 +14,29 @@ from aiolimiter import AsyncLimiter
 
 MARGIN = 0.995
 BACKOFF_CAP_SECONDS = 60.0
+# Requests in flight at the same time are refused together; that is one refusal.
 ONE_MOMENT_SECONDS = 1.0
+# Two refusals within this time mean that another client uses the same limit.
 REPEATED_WITHIN_SECONDS = 60.0
+# The rate rises one step after this time without a refusal.
 FASTER_AFTER_SECONDS = 30.0
 SHARE_FLOOR = 0.1
 
 
 class Stopped(Exception):
-    """The run is to end; nothing new starts. Not an error."""
+    """The run is to end, so no new request starts. Not an error."""
 
 
 def limiter(rate: float, burst: int) -> AsyncLimiter:
-    """Half the burst at once, refilled at 99.5 % of the rate. Create it inside the running loop."""
+    """A limiter that allows half the burst at once and refills at 99.5 % of the rate. Create it inside the
+    running event loop."""
     at_once = max(1, burst // 2)
     return AsyncLimiter(at_once, at_once / (rate * MARGIN))
 
 
 class Pace:
-    """One gate for all workers. `hold` closes it for everybody; `stop` opens it with Stopped."""
+    """One gate for the requests of all workers. `hold` closes it for all of them. After `stop`, waiting
+    raises Stopped. `rate` is in requests per second."""
 
     def __init__(self, rate: float, burst: int, *, jitter: Callable[[], float] = random.random) -> None:
         self._rate, self._burst = rate, burst
@@ -44,13 +49,15 @@ class Pace:
 
     @property
     def stopped(self) -> bool:
+        """Whether the run is to end."""
         return self._stop.is_set()
 
     def stop(self) -> None:
+        """End the run: no new request starts, and all waiting workers wake up."""
         self._stop.set()
 
     async def turn(self) -> None:
-        """Wait until a request may start. Raises Stopped once the run is to end."""
+        """Wait until a request may start. Raises Stopped if the run is to end."""
         while True:
             await self._wait_for_quiet()
             self._speed_up()
@@ -61,12 +68,12 @@ class Pace:
                 return
 
     def backoff(self, times: int) -> float:
-        """Seconds to wait after so many failures: 1, 2, 4 … 60, jittered between half and the whole."""
+        """Seconds to wait after this many failures: 1, 2, 4 … 60, times a random factor between 0.5 and 1."""
         return min(BACKOFF_CAP_SECONDS, 2.0 ** min(times, 10)) * (0.5 + self._jitter() / 2)
 
     def hold(self, seconds: float | None) -> float:
-        """Keep every worker from starting a request: as long as the host said, else a back-off that grows
-        until `open` is called. Returns the seconds that are left to wait."""
+        """Keep all workers from starting a request for the time that the host gave, or, if it gave none, for
+        a backoff that grows until `open` is called. Returns the remaining seconds."""
         now = self._now()
         if seconds is None:
             if self._quiet_until > now:
@@ -77,12 +84,12 @@ class Pace:
         return self._quiet_until - now
 
     def open(self) -> None:
-        """The host takes requests: the next back-off begins small again."""
+        """The host accepts requests again: the next backoff starts small."""
         self._holds = 0
 
     def refused(self) -> None:
-        """Somebody else spends from the same limit: after repeated refusals, give way. Those of one moment
-        count once."""
+        """The host refused a request because of the limit. After repeated refusals the rate drops, because
+        another client uses the same limit. Refusals at the same moment count once."""
         now = self._now()
         since, self._refused_at = now - self._refused_at, now
         if ONE_MOMENT_SECONDS < since < REPEATED_WITHIN_SECONDS:
@@ -98,11 +105,11 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """How much of the rate is used now, from 0.1 to 1."""
+        """The share of the rate that is used now, from 0.1 to 1."""
         return self._share
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not beyond a stop (raises Stopped)."""
+        """Wait for this time. Raises Stopped as soon as the run is to end."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()

@@ -1,17 +1,17 @@
-"""Does every ticket and message of an export stand in Dixa exactly once, whatever happens on the way?
+"""Does every ticket and message of an export arrive in Dixa exactly once, whatever happens on the way?
 
     python tests/chaos/chaos.py                          # seeds 0 to 499, twelve at a time, Dixa API v1
     python tests/chaos/chaos.py --api integrations
-    python tests/chaos/chaos.py --seeds 37               # one seed again
+    python tests/chaos/chaos.py --seeds 37               # repeat one seed
     python tests/chaos/chaos.py --seeds 0:500 --late
 
 Each seed makes an export (many tickets of few people, equal texts among them), a sandbox with faults on more
-than every tenth request, and a schedule of SIGKILL, SIGINT and SIGTERM at random moments; meanwhile people
-make conversations of their own with the same customers. The importer runs as a process of its own until it
-says that it is done; then the sandbox's store is compared with the export: each conversation and message once,
-in order, by the right author, with the right text; no person twice; books that balance. With Dixa API v1 also
-the times, notes, tags, attributes, states and queues; and a ticket is partial exactly where the sandbox
-refused a part of it.
+than every tenth request, and a schedule of SIGKILL, SIGINT and SIGTERM at random moments. Meanwhile other
+people create conversations with the same customers. The importer runs in a separate process until it reports
+that it is done. Then the store of the sandbox is compared with the export: each conversation and message is
+there once, in order, by the right author, with the right text; no person is there twice; all records are
+accounted for. With Dixa API v1, the times, notes, tags, attributes, states and queues are compared too, and a
+ticket must be partial exactly if the sandbox refused a part of it.
 """
 
 import argparse
@@ -86,6 +86,8 @@ KINDS = {
 
 @dataclass
 class Said:
+    """A message of the export."""
+
     author: str
     direction: str
     text: str
@@ -95,7 +97,7 @@ class Said:
 
 @dataclass
 class Export:
-    """What must stand in Dixa: requester, status, assignee and messages by ticket, in order."""
+    """What must be in Dixa: requester, status, assignee and messages (in order) by ticket."""
 
     requesters: dict[str, str] = field(default_factory=dict)
     messages: dict[str, list[Said]] = field(default_factory=dict)
@@ -123,7 +125,7 @@ def make_export(folder: Path, chance: random.Random) -> Export:
     for n in range(chance.randint(5, 14)):
         ticket, requester = f"T{n}", chance.choice(people)
         status, assignee = chance.choice(["open", "closed"]), chance.choice(["", *AGENTS])
-        # Every other ticket has the time of another, so that times alone do not tell them apart.
+        # Two tickets share each time, so that times alone do not distinguish them.
         tickets.append(
             f"{ticket},{requester},2024-01-{1 + n // 2:02}T00:00:00Z,Subject {n},{status},{assignee}"
         )
@@ -134,7 +136,7 @@ def make_export(folder: Path, chance: random.Random) -> Export:
             inbound = chance.random() < 0.5
             author = requester if inbound else chance.choice(AGENTS)
             direction = "inbound" if inbound else chance.choice(["outbound", "internal"])
-            # Every fourth message says the same as others, so that equal ones must be told apart.
+            # Every fourth message has the same text as others, so that equal messages must be distinguished.
             text = "Thanks!" if chance.random() < 0.25 else f"ticket {n} message {k}"
             url = "https://files.example/x.pdf" if chance.random() < 0.1 else ""
             said.append(Said(author, direction, text, int(bool(url)), f"2024-02-01T00:{k:02}:00.000Z[GMT]"))
@@ -178,7 +180,7 @@ def launching() -> Iterator[subprocess.Popen[str]]:
 
 
 class People(threading.Thread):
-    """Makes conversations of the same customers while the import goes on."""
+    """Creates conversations with the same customers while the import is in progress."""
 
     def __init__(self, sandbox: Running, export: Export, seed: int, api: str) -> None:
         super().__init__(daemon=True)
@@ -197,7 +199,7 @@ class People(threading.Thread):
                 self._converse(found[0]["id"])
 
     def _import(self, user_id: str) -> None:
-        """Somebody else's import, with times that may be those of a ticket."""
+        """The import of somebody else, with times that may be equal to those of a ticket."""
         at = f"2024-01-0{self._chance.randint(1, 7)}T00:00:00Z"
         said = {"_type": "InboundImport", "content": {"_type": "Text", "value": "Thanks!"}, "createdAt": at}
         body = {
@@ -243,7 +245,7 @@ def run_until_done(
     outcome: Outcome,
     command: str = "run",
 ) -> int:
-    """Run the importer, disturbed a few times and then in peace; its last exit code."""
+    """Run the importer, first with a few signals and then without. Returns its last exit code."""
     assert launcher.stdin
     assert launcher.stdout
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -285,7 +287,8 @@ def run_until_done(
 def disturb(
     child: int, kind: signal.Signals, sandbox: Running, wanted: int, delay: float, outcome: Outcome
 ) -> None:
-    """Signal the child once the sandbox has answered so many requests, or after a while."""
+    """Send a signal to the child when the sandbox has responded to this many requests, or after six
+    seconds."""
     patience = time.monotonic() + 6
     while sum(sandbox.statuses.values()) < wanted and time.monotonic() < patience and _alive(child):
         time.sleep(0.002)
@@ -311,16 +314,16 @@ def _kill(child: int, kind: signal.Signals = signal.SIGKILL) -> None:
 def compare(
     sandbox: Running, export: Export, foreign: set[int], api: str, kind: str, folder: Path
 ) -> Iterator[str]:
-    """Every difference between what Dixa holds and what the export held."""
+    """Every difference between Dixa and the export."""
     report = json.loads((folder / "chaos.report" / "report.json").read_text())
     if not report["balanced"]:
-        yield "the books do not balance"
+        yield "not all records are accounted for"
     if report["exit_code"] == 0 and report["tickets"]["left"]:
-        yield "the run says that it is done, and tickets are left"
+        yield "the run reports that it is done, but tickets are left"
     users = {row["id"]: row["email"] for row in sandbox.store.all("SELECT * FROM users")}
     doubled = [email for email, n in Counter(users.values()).items() if n > 1]
     if doubled:
-        yield f"people twice: {doubled}"
+        yield f"duplicate people: {doubled}"
     with (folder / "chaos.report" / "success.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     success = {row["ticket_id"]: row["dixa_id"] for row in rows}
@@ -336,9 +339,9 @@ def compare(
         yield f"lost conversations: {missing}"
     mapped = Counter(int(csid) for csid in success.values())
     if shared := [csid for csid, n in mapped.items() if n > 1]:
-        yield f"one conversation stands for several tickets: {shared}"
+        yield f"one conversation for several tickets: {shared}"
     if extra := sorted(set(ours) - set(mapped)):
-        yield f"doubled conversations: {extra}"
+        yield f"duplicate conversations: {extra}"
     if strange := sorted(set(mapped) - set(ours)):
         yield f"conversations of other people taken for ours: {strange}"
     for ticket, csid in success.items():
@@ -352,12 +355,12 @@ def compare(
             continue
         lacks = list(_lacking(sandbox, export, ticket, conversation))
         if bool(lacks) != (ticket in partial):
-            yield f"{ticket}: {'partial' if ticket in partial else 'imported'}, and it lacks {lacks}"
+            yield f"{ticket}: is {'partial' if ticket in partial else 'imported'}, but lacks {lacks}"
         yield from _compare_import(sandbox, export, ticket, conversation, users)
 
 
 def _lacking(sandbox: Running, export: Export, ticket: str, conversation: dict[str, Any]) -> Iterator[str]:
-    """What the sandbox may have refused of a ticket, and does not have."""
+    """The parts of a ticket that the sandbox may refuse and does not have."""
     said = export.messages[ticket]
     csid = conversation["id"]
     public = [s for s in said if s.direction != "internal"]
@@ -403,7 +406,7 @@ def _compare_import(
     own = Counter((users[n["author_id"]], n["message"].split("\n\n")[0], n["created_at"]) for n in notes)
     right = Counter((s.author, s.text, s.at) for s in said if s.direction == "internal")
     if extra := own - right:
-        yield f"{ticket}: doubled or wrong notes {dict(extra)}"
+        yield f"{ticket}: duplicate or wrong notes {dict(extra)}"
 
 
 def _compare_ticket(
@@ -435,7 +438,7 @@ def _compare_ticket(
     if lost:
         yield f"{ticket}: lost messages: {list(lost)}"
     if doubled:
-        yield f"{ticket}: doubled messages: {list(doubled)}"
+        yield f"{ticket}: duplicate messages: {list(doubled)}"
     if not lost and not doubled:
         yield f"{ticket}: out of order"
 
@@ -498,9 +501,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", default="0:500", help="one seed, or FIRST:END")
-    parser.add_argument("--jobs", type=int, default=12, help="at a time; most of a trial is waiting")
+    parser.add_argument("--jobs", type=int, default=12, help="seeds at a time; most of the time they wait")
     parser.add_argument("--api", choices=list(KINDS), default="dixa")
-    parser.add_argument("--late", action="store_true", help="commits that come after the client gave up")
+    parser.add_argument("--late", action="store_true", help="add commits after the client has given up")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a seed that fails")
     options = parser.parse_args()
     first, _, end = options.seeds.partition(":")

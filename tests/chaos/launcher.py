@@ -1,7 +1,7 @@
-"""Starts `dixa-import` as a process of its own, again and again, without paying for its imports each time.
+"""Starts `dixa-import` many times, each in a separate process, without importing its modules each time.
 
-Reads one JSON object a line (arguments, environment, output file), forks, and says the child's id; when the
-child has ended it says its exit code (a negative signal number, as subprocess does).
+Reads one JSON object per line (arguments, environment, output file), forks, and prints the child's process
+id. When the child has ended, it prints its exit code (a negative signal number, as in subprocess).
 """
 
 import json

@@ -33,7 +33,7 @@ def on_disk(path: Path, query: str) -> list[tuple[Any, ...]]:
         return db.execute(query).fetchall()
 
 
-def test_an_intent_is_on_the_disk_before_it_returns(path: Path) -> None:
+def test_an_intent_is_on_disk_before_intend_returns(path: Path) -> None:
     async def work(journal: Checkpoint) -> None:
         journal.begin("T1")
         await journal.intend(CONVERSATION)
@@ -42,7 +42,7 @@ def test_an_intent_is_on_the_disk_before_it_returns(path: Path) -> None:
     write(path, work)
 
 
-def test_an_outcome_is_on_the_disk_before_the_next_intent_returns(path: Path) -> None:
+def test_an_outcome_is_on_disk_before_the_next_intent_returns(path: Path) -> None:
     async def work(journal: Checkpoint) -> None:
         journal.begin("T1")
         await journal.intend(CONVERSATION)
@@ -82,7 +82,7 @@ def test_what_was_written_is_remembered(path: Path) -> None:
     assert snapshot(path).messages == {"rejected": 1}
 
 
-def test_an_intent_without_outcome_stays_open(path: Path) -> None:
+def test_an_intent_without_an_outcome_has_no_state(path: Path) -> None:
     async def work(journal: Checkpoint) -> None:
         journal.begin("T1")
         await journal.intend(MESSAGE)
@@ -104,7 +104,7 @@ def test_a_withdrawn_intent_leaves_nothing(path: Path) -> None:
     assert list(people(path)) == []
 
 
-def test_many_intents_at_once_share_commits(path: Path) -> None:
+def test_concurrent_intents_share_commits(path: Path) -> None:
     async def work(journal: Checkpoint) -> None:
         commits = 0
         commit = journal._commit
@@ -124,7 +124,7 @@ def test_many_intents_at_once_share_commits(path: Path) -> None:
     assert len(memories(path, ["T1"])["T1"].steps) == 100
 
 
-def test_a_second_run_is_told_who_holds_it(path: Path) -> None:
+def test_a_second_run_learns_who_holds_the_checkpoint(path: Path) -> None:
     with Checkpoint(path, BINDING), pytest.raises(Locked, match="process"):
         Checkpoint(path, BINDING)
     Checkpoint(path, BINDING).close()
@@ -138,21 +138,21 @@ def test_a_second_run_is_told_who_holds_it(path: Path) -> None:
         Binding(BINDING.migration, BINDING.api, "http://127.0.0.1:1"),
     ],
 )
-def test_it_belongs_to_one_target_and_migration(path: Path, other: Binding) -> None:
+def test_a_checkpoint_belongs_to_one_target_and_migration(path: Path, other: Binding) -> None:
     Checkpoint(path, BINDING).close()
     with pytest.raises(CheckpointError, match="belongs to another"):
         Checkpoint(path, other)
     Checkpoint(path, BINDING).close()
 
 
-def test_a_file_that_is_no_checkpoint_is_refused_and_kept(path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused_and_kept(path: Path) -> None:
     path.write_text("something else, and longer than a header of SQLite would be" * 10)
-    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+    with pytest.raises(CheckpointError, match="not a usable checkpoint"):
         Checkpoint(path, BINDING)
     assert path.read_text().startswith("something else")
 
 
-def test_a_missing_checkpoint_is_said_to_be_missing(path: Path) -> None:
+def test_a_missing_checkpoint_is_reported_as_missing(path: Path) -> None:
     with pytest.raises(ConfigError, match="no checkpoint yet"):
         snapshot(path)
 
@@ -162,16 +162,16 @@ def test_only_the_user_can_read_it(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_commit_that_fails_stops_the_sender(path: Path) -> None:
+def test_a_failed_commit_stops_the_sender(path: Path) -> None:
     async def work(journal: Checkpoint) -> None:
         journal.begin("T1")
         await journal.intend(CONVERSATION)
-        journal._db.execute("PRAGMA max_page_count = 1")  # as a full disk would
+        journal._db.execute("PRAGMA max_page_count = 1")  # like a full disk
         steps = [Step(StepKind.MESSAGE, "T1", f"m{n}", (Carried(f"m{n}" * 50),)) for n in range(1000)]
         with pytest.raises(Unwritable, match="cannot be written"):
             await asyncio.gather(*(journal.intend(step) for step in steps))
         journal._db.execute("PRAGMA max_page_count = 100000")
 
     write(path, work)
-    # What could not be committed then is committed at the end.
+    # The writes that could not be committed then are committed at the end.
     assert len(memories(path, ["T1"])["T1"].steps) > 1

@@ -1,4 +1,4 @@
-"""What both APIs must do with the same files, and what is said of the differences between them."""
+"""What both APIs must do with the same files, and what the program reports about their differences."""
 
 import itertools
 import json
@@ -42,7 +42,7 @@ def api_of(into: str) -> str:
 
 
 def held(sandbox: Running) -> dict[str, list[str]]:
-    """The texts of each conversation in the order of reading, notes among them, by ticket."""
+    """The texts of each conversation in reading order, including notes, by ticket."""
     sandbox.wait_for_late_commits()
     found: dict[str, list[str]] = {}
     for row in sandbox.store.all("SELECT id, external_id FROM conversations ORDER BY id"):
@@ -54,7 +54,7 @@ def held(sandbox: Running) -> dict[str, list[str]]:
         ticket = (row["external_id"] or "").removeprefix("minimal:") or texts[0].split(":")[0].removeprefix(
             "[Ticket "
         )
-        assert ticket not in found, f"{ticket} stands twice"
+        assert ticket not in found, f"{ticket} is there twice"
         found[ticket] = [text.rsplit("\n\n", 1)[-1] for text in texts]
     return found
 
@@ -68,14 +68,14 @@ def test_everything_arrives_once_and_a_second_run_creates_nothing(run, migration
         assert (ran.books.balanced, ran.books.clean, ran.partial) == (True, True, 0)
         assert ran.books["messages"].places[State.IMPORTED] == 6
         again = run(path, sandbox)
-        # Only whose account it is is asked, where it can be.
+        # The only request asks for the organization of the account, if the API has that operation.
         assert again.traffic.sent == (api_of(into) == "dixa")
         assert again.books["tickets"].places[State.ALREADY_THERE] == 3
 
 
 @pytest.mark.parametrize("into", ["callback", "email"])
 @pytest.mark.parametrize("fault", list(Fault))
-def test_a_fault_on_any_request_loses_and_doubles_nothing(
+def test_a_fault_on_any_request_loses_and_duplicates_nothing(
     run, migration, serving, into: str, fault: Fault
 ) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
@@ -113,7 +113,7 @@ def test_ten_tickets_of_one_requester_in_doubt_at_once(run, migration, serving, 
     assert ran.books.clean
 
 
-def test_a_token_that_expires_stops_everybody(run, migration, serving, into: str) -> None:
+def test_a_token_that_expires_stops_all_workers(run, migration, serving, into: str) -> None:
     tickets = "ticket_id,requester_email,created_at\n" + "".join(
         f"T{n},p{n}@b.example,2024-01-01\n" for n in range(30)
     )
@@ -142,10 +142,10 @@ def test_a_later_export_brings_new_tickets_and_changes_nothing_else(
         assert ran.books.balanced
 
 
-def test_what_was_not_found_and_came_later_is_found_by_the_next_run(
+def test_a_conversation_that_was_created_late_is_found_by_the_next_run(
     run, migration, serving, into: str
 ) -> None:
-    """The creation is committed after it was looked for, and the run gave the ticket up before it was sent
+    """Dixa commits the creation after the run has looked for it, and the run gives up before it is sent
     again."""
     one = TICKETS.splitlines()[0] + "\nA,ann@b.example,2024-01-01,closed\n"
     said = "\n".join(MESSAGES.splitlines()[:3]) + "\n"
@@ -162,7 +162,9 @@ def test_what_was_not_found_and_came_later_is_found_by_the_next_run(
     assert (again.books.clean, again.doubles) == (True, [])
 
 
-def test_somebody_may_be_an_agent_here_and_a_customer_there(run, migration, serving, into: str) -> None:
+def test_a_person_may_be_an_agent_in_one_ticket_and_a_customer_in_another(
+    run, migration, serving, into: str
+) -> None:
     tickets = (
         "ticket_id,requester_email,created_at,status\n"
         "A,gone@old.example,2024-01-01,closed\nB,migration@nordlys.example,2024-01-02,closed\n"
@@ -186,7 +188,7 @@ def test_somebody_may_be_an_agent_here_and_a_customer_there(run, migration, serv
         }
 
 
-def test_a_begun_ticket_that_the_next_export_does_not_have_is_named(
+def test_a_begun_ticket_that_is_missing_in_the_next_export_is_reported(
     dixa_import, run, migration, serving, into: str
 ) -> None:
     api = api_of(into)
@@ -209,8 +211,10 @@ def test_a_begun_ticket_that_the_next_export_does_not_have_is_named(
     assert "that an earlier run began are not in this export" in done.out
 
 
-def test_who_stands_for_whom_does_not_change_what_a_message_is(run, migration, serving, into: str) -> None:
-    """Messages without ids: naming the agent afterwards makes no new ones of them."""
+def test_mapping_an_agent_does_not_change_the_identity_of_messages(
+    run, migration, serving, into: str
+) -> None:
+    """Mapping the agent later does not make new messages of those without ids."""
     messages = (
         "ticket_id,author_email,author_role,direction,text,created_at\n"
         "A,ann@b.example,end_user,inbound,one,2024-02-01\n"
@@ -256,7 +260,7 @@ def test_a_refused_conversation_is_tried_again_once_its_content_has_changed(
 
 
 def test_every_request_fits_the_description(run, migration, serving, into: str, monkeypatch) -> None:
-    """Every request of a run is one that the description of its API allows; what it creates is carried out."""
+    """Every request of a run is valid by the description of its API."""
     api = api_of(into)
     operations = {op.name: op for op in contract.load(SCHEMAS / "api" / f"{api}.yaml")}
     read, seen = contract.Operation.read, []
@@ -309,7 +313,7 @@ def test_the_checkpoint_of_one_target_is_refused_by_the_other(
             run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
 
 
-def test_the_samples_are_the_same_for_both_but_for_target_and_conversation(samples: Path) -> None:
+def test_the_samples_differ_only_in_target_and_conversation(samples: Path) -> None:
     both = [load_migration(samples / name) for name in ("helpdesk.toml", "helpdesk-integrations.toml")]
     first, second = (m.model_dump(exclude={"name", "target", "conversation"}) for m in both)
     assert json.dumps(first, default=str) == json.dumps(second, default=str)

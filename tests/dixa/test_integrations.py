@@ -67,7 +67,7 @@ def requests(api: Integrations, job: Conversation = JOB) -> list[tuple[str, obje
     return [(request.path, request.json) for request in sent]
 
 
-def test_a_callback_is_created_bare_and_its_messages_follow_in_order() -> None:
+def test_a_callback_is_created_without_messages_and_they_follow_in_order() -> None:
     path = "/v1/conversations/77/messages/historical"
     assert requests(target("callback")) == [
         (
@@ -139,7 +139,7 @@ def test_a_contact_form_carries_the_requesters_first_message() -> None:
     ],
     ids=["outbound", "by another", "with an attachment"],
 )
-def test_a_contact_form_that_cannot_carry_it_says_only_which_ticket_it_is(first: Message) -> None:
+def test_a_contact_form_that_cannot_carry_the_first_message_names_the_ticket(first: Message) -> None:
     job = replace(JOB, messages=(first, *JOB.messages[1:]))
     created, *rest = requests(target("contact_form"), job)
     assert created[1]["message"] == {"text": "Ticket T1: A subject"}
@@ -159,7 +159,7 @@ OK = {"data": {"id": 5}}
 
 
 @pytest.mark.parametrize(
-    ("ending", "verdict"),
+    ("response", "verdict"),
     [
         (Answer(201, OK), Verdict.CREATED),
         (Answer(200, OK), Verdict.CREATED),
@@ -182,12 +182,12 @@ OK = {"data": {"id": 5}}
     ],
     ids=str,
 )
-def test_what_a_creations_ending_proves(ending: Answer | NoAnswer, verdict: Verdict) -> None:
-    assert integrations.judge(ending, A_STEP).verdict is verdict
+def test_what_the_response_to_a_creation_proves(response: Answer | NoAnswer, verdict: Verdict) -> None:
+    assert integrations.judge(response, A_STEP).verdict is verdict
 
 
 @pytest.mark.parametrize(
-    ("ending", "verdict"),
+    ("response", "verdict"),
     [
         (Answer(200, {"data": []}), Verdict.CREATED),
         (Answer(200, None, "<html>"), Verdict.AGAIN),
@@ -198,11 +198,11 @@ def test_what_a_creations_ending_proves(ending: Answer | NoAnswer, verdict: Verd
     ],
     ids=str,
 )
-def test_reading_is_repeated_where_it_may_pass(ending: Answer | NoAnswer, verdict: Verdict) -> None:
-    assert integrations.judge(ending, None).verdict is verdict
+def test_reading_is_repeated_after_temporary_failures(response: Answer | NoAnswer, verdict: Verdict) -> None:
+    assert integrations.judge(response, None).verdict is verdict
 
 
-def test_dixas_own_words_are_kept() -> None:
+def test_the_error_message_of_dixa_is_kept() -> None:
     assert integrations.judge(Answer(400, {"message": "Bad queue."}), A_STEP).reason == "400: Bad queue."
 
 
@@ -229,7 +229,7 @@ def test_the_next_page_on_another_host_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("paging", [None, {}, {"next_page": None}, {"next_page": ""}])
-def test_pages_end(paging: object) -> None:
+def test_there_is_no_page_after_the_last(paging: object) -> None:
     assert integrations.next_page(Answer(200, {"data": [], "paging": paging}), HOME) is None
 
 

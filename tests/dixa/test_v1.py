@@ -1,4 +1,4 @@
-"""Dixa API v1: what is sent, what answers mean, and what is read back."""
+"""Dixa API v1: what is sent, what responses mean, and what is read back."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from importer.dixa import v1
-from importer.dixa.v1.identity import instant
+from importer.dixa.matching import instant
 from importer.dixa.v1.protocol import DixaV1, V1Settings
 from importer.model import (
     AGENT,
@@ -96,7 +96,7 @@ def imported(api: DixaV1, job: Conversation = JOB) -> dict[str, Any]:
     return dict(body)
 
 
-def test_one_call_imports_the_conversation_with_its_own_times() -> None:
+def test_one_request_imports_the_conversation_with_its_original_times() -> None:
     endpoint = {"emailIntegrationId": "imported@email.dixa.io"}
     assert imported(target()) == {
         "_type": "GenericConversationImport",
@@ -136,7 +136,7 @@ def test_one_call_imports_the_conversation_with_its_own_times() -> None:
     }
 
 
-def test_what_the_import_cannot_hold_follows_it() -> None:
+def test_what_the_import_cannot_contain_follows_in_other_requests() -> None:
     api = target()
     after = [(s.kind, api.request(s, JOB, IDS)) for s in api.steps(JOB)[1:]]
     assert [(kind, r.method, r.path, r.json) for kind, r in after] == [
@@ -192,7 +192,7 @@ def test_an_open_ticket_has_an_assignee_or_a_queue(
     assert [kind for kind in kinds if kind in (StepKind.TRANSFER, StepKind.CLOSE)] == follows
 
 
-def test_a_ticket_that_nobody_can_have_closed_is_closed_afterwards() -> None:
+def test_a_ticket_without_a_known_agent_is_closed_by_a_request_of_its_own() -> None:
     job = replace(JOB, assignee=None, messages=JOB.messages[:1])
     api = target(default_agent=None)
     assert "closing" not in imported(api, job)
@@ -200,7 +200,7 @@ def test_a_ticket_that_nobody_can_have_closed_is_closed_afterwards() -> None:
     assert api.request(step, job, IDS).path == "/v1/conversations/77/close"
 
 
-def test_an_author_whom_dixa_cannot_show_stands_in_the_text() -> None:
+def test_an_author_whom_dixa_cannot_show_is_named_in_the_text() -> None:
     job = replace(
         JOB,
         messages=(
@@ -216,7 +216,7 @@ def test_an_author_whom_dixa_cannot_show_stands_in_the_text() -> None:
     assert own == ["text 4", "text 2"]
 
 
-def test_what_has_no_room_in_the_import_follows_as_notes_in_its_own_time() -> None:
+def test_messages_that_do_not_fit_into_the_import_follow_as_notes_with_their_times() -> None:
     public = tuple(
         replace(message(n, Direction.INBOUND, ANN), text="x" * 30_000, author_name="Ann") for n in range(6)
     )
@@ -236,18 +236,18 @@ def test_what_has_no_room_in_the_import_follows_as_notes_in_its_own_time() -> No
     assert api.losses(job)["very large conversations"] == 3
 
 
-def test_a_huge_html_text_goes_as_plain_text() -> None:
+def test_a_huge_html_text_is_sent_as_plain_text() -> None:
     big = replace(JOB.messages[0], html="<p>" + "y" * 80_000 + "</p>")
     [content] = [m["content"] for m in imported(target(), replace(JOB, messages=(big,)))["messages"]]
     assert content == {"_type": "Text", "value": "text 1"}
 
 
-def test_markdown_is_what_the_migration_says_that_it_is() -> None:
+def test_texts_are_markdown_if_the_migration_says_so() -> None:
     body = imported(target(markdown=True))
     assert [m["content"]["_type"] for m in body["messages"]] == ["Html", "Markdown", "Markdown"]
 
 
-def test_grown_tickets_get_notes_and_their_public_messages_only_where_asked() -> None:
+def test_grown_tickets_get_notes_and_public_messages_only_with_grown_note() -> None:
     new = {"m3", "m4"}
     listed = [s for s in target().steps(JOB, created=True, wanted=new, late=new) if s.kind is StepKind.NOTES]
     assert [[c.key for c in s.carries] for s in listed] == [["m3"]]
@@ -273,7 +273,7 @@ def test_grown_tickets_get_notes_and_their_public_messages_only_where_asked() ->
         (datetime(1999, 12, 31, 23, 59, 59, 1, tzinfo=UTC), "1999-12-31T23:59:59.000001Z"),
     ],
 )
-def test_an_instant_is_sent_as_it_is(at: datetime, sent: str) -> None:
+def test_an_instant_is_sent_unchanged(at: datetime, sent: str) -> None:
     job = replace(JOB, created_at=None, messages=(replace(JOB.messages[0], created_at=at),))
     assert imported(target(), job)["messages"][0]["createdAt"] == sent
     assert instant(sent) == at.timestamp()
@@ -292,7 +292,7 @@ TAGS = Step(StepKind.TAGS, "T1", "")
 
 
 @pytest.mark.parametrize(
-    ("step", "ending", "verdict"),
+    ("step", "response", "verdict"),
     [
         (IMPORT, Answer(201, {"data": {"id": 5}}), Verdict.CREATED),
         (IMPORT, Answer(201, {"data": {}}), Verdict.IN_DOUBT),
@@ -311,8 +311,8 @@ TAGS = Step(StepKind.TAGS, "T1", "")
     ],
     ids=str,
 )
-def test_what_an_ending_proves(step: Step, ending: Answer | NoAnswer, verdict: Verdict) -> None:
-    assert v1.judge(ending, step).verdict is verdict
+def test_what_a_response_proves(step: Step, response: Answer | NoAnswer, verdict: Verdict) -> None:
+    assert v1.judge(response, step).verdict is verdict
 
 
 def test_partial_errors_belong_to_the_message_whose_external_id_they_name() -> None:
@@ -373,18 +373,18 @@ ITEM = {"id": 5, "createdAt": "2024-01-02T03:04:05Z[GMT]", "assignment": {"agent
         ),
     ],
 )
-def test_an_import_is_known_again(item: Any, contents: list[Any], is_it: bool) -> None:
+def test_an_import_is_recognised(item: Any, contents: list[Any], is_it: bool) -> None:
     assert v1.is_conversation(item, contents, doubt()) is is_it
 
 
-def test_only_what_bears_our_time_or_came_now_can_be_ours() -> None:
+def test_only_a_conversation_with_the_sent_time_or_a_possible_one_can_be_the_one_in_doubt() -> None:
     assert v1.could_be_conversation(ITEM, doubt())
     assert v1.could_be_conversation({"createdAt": "2001-09-09T01:46:50.000Z"}, doubt())
     assert not v1.could_be_conversation({"createdAt": "2019-01-01T00:00:00.000Z"}, doubt())
     assert v1.could_be_conversation({}, doubt())
 
 
-def test_an_import_of_notes_only_that_somebody_wrote_into_cannot_be_told() -> None:
+def test_an_import_without_public_messages_that_somebody_wrote_into_is_undecidable() -> None:
     api, job = target(), replace(JOB, messages=(JOB.messages[2],))
     step = api.steps(job)[0]
     expected = api.expected(step, api.request(step, job, IDS), IDS)
@@ -395,7 +395,7 @@ def test_an_import_of_notes_only_that_somebody_wrote_into_cannot_be_told() -> No
     assert v1.is_conversation({**item, "subject": "Another"}, [], wanted) is False
 
 
-def test_bulk_answers_in_another_order_are_not_trusted() -> None:
+def test_bulk_responses_in_another_order_are_not_trusted() -> None:
     people = Step(StepKind.PERSON, "", "", (Carried("email:a@b.example"), Carried("id:acme:7")))
     right = [{"data": {"id": "1", "email": "A@b.example"}}, {"data": {"id": "2", "externalId": "acme:7"}}]
     assert v1.judge(Answer(201, {"data": right}), people).verdict is Verdict.CREATED
@@ -405,7 +405,7 @@ def test_bulk_answers_in_another_order_are_not_trusted() -> None:
 
 
 @pytest.mark.parametrize("errors", ["could not", True, {"message": "could not"}, [None]])
-def test_partial_errors_of_another_form_are_partial_all_the_same(errors: Any) -> None:
+def test_partial_errors_of_another_form_count_too(errors: Any) -> None:
     judgement = v1.judge(Answer(201, {"data": {"id": 5, "partialErrors": errors}}), IMPORT)
     assert (judgement.dixa_id, judgement.state, judgement.outcomes) == ("5", State.PARTIAL, {})
     assert len(judgement.reason.split(";")) == 1
@@ -420,13 +420,13 @@ def test_partial_errors_of_another_form_are_partial_all_the_same(errors: Any) ->
         ("<img src='https://f.example/a.png'>", "", '<img src="https://f.example/a.png">'),
     ],
 )
-def test_html_that_shows_nothing_is_not_all_that_is_sent(html: str, text: str, shown: str) -> None:
+def test_html_that_shows_nothing_is_replaced(html: str, text: str, shown: str) -> None:
     job = replace(JOB, messages=(replace(JOB.messages[0], html=html, text=text),))
     [sent] = imported(target(), job)["messages"]
     assert sent["content"]["value"] == shown
 
 
-def test_what_a_lost_answer_would_have_said_is_read_back() -> None:
+def test_what_a_lost_response_would_have_reported_is_read_back() -> None:
     files = {"attributes": {"attachments": [{"url": "https://f.example/1"}]}}
     whole = v1.lacking(ITEM, [content(1), content(2, **files), content(4)], doubt())
     assert (whole.partial, whole.outcomes) == (False, {})
@@ -437,7 +437,7 @@ def test_what_a_lost_answer_would_have_said_is_read_back() -> None:
     assert "not assigned" in lacking.reason
 
 
-def test_equal_notes_are_told_apart_by_their_number() -> None:
+def test_equal_notes_are_counted() -> None:
     api = target()
     twins = tuple(replace(message(3, Direction.INTERNAL, LENE), message_id=f"n{k}") for k in range(3))
     job = replace(JOB, messages=twins)
@@ -477,7 +477,7 @@ def test_a_setting_is_read_back(kind: StepKind, answer: Any, is_set: bool) -> No
     assert v1.setting(Doubt(kind, "T1", "", expected, 0, 0)).is_set(Answer(200, {"data": answer})) is is_set
 
 
-def test_agents_are_known_by_every_address() -> None:
+def test_agents_are_recognised_by_every_address() -> None:
     agent = {
         "id": "1",
         "email": "A@x.example",

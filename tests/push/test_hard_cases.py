@@ -1,4 +1,4 @@
-"""Rarer sequences of events, each of which once lost, doubled or hid something."""
+"""Rarer sequences of events. Each of them once lost, duplicated or hid something."""
 
 import json
 import sqlite3
@@ -57,9 +57,9 @@ def refusing(monkeypatch: pytest.MonkeyPatch, name: str, word: str, message: str
     monkeypatch.setattr(IntegrationsSandbox, name, refuse)
 
 
-def test_a_long_wait_before_the_sending_is_not_taken_for_a_late_commit(run, migration, serving) -> None:
-    """The first sending is refused for longer than any request can still be on its way."""
-    # The tolerance is a minute; the Date of an answer is up to a second old.
+def test_a_long_wait_before_a_request_is_not_taken_for_a_late_commit(run, migration, serving) -> None:
+    """The first request is refused for longer than Dixa can take to carry out a request."""
+    # The tolerance is a minute; the Date of a response is up to a second old.
     options = PushOptions(grace_seconds=GRACE, latest_seconds=-58.5)
     with serving(
         script={2: Fault.TOO_MANY_RETRY_AFTER, 3: Fault.CUT_AFTER}, retry_after_seconds=3
@@ -87,7 +87,7 @@ def test_a_second_doubt_of_a_requester_waits_for_the_first(run, migration, servi
         assert (sandbox.store.count("conversations"), texts(sandbox)) == (2, ["one", "two", "one"])
 
 
-def test_an_auto_reply_hides_no_contact_form(run, migration, serving, monkeypatch) -> None:
+def test_an_auto_reply_does_not_hide_a_contact_form(run, migration, serving, monkeypatch) -> None:
     create = IntegrationsSandbox.create_conversation
 
     def create_and_reply(self: IntegrationsSandbox, call: Call) -> Any:
@@ -106,7 +106,7 @@ def test_an_auto_reply_hides_no_contact_form(run, migration, serving, monkeypatc
 
 
 @pytest.mark.parametrize("touched", ["written into", "moved"])
-def test_a_conversation_that_somebody_touched_before_the_resume_is_not_made_again(
+def test_a_conversation_that_somebody_changed_before_the_resume_is_not_created_again(
     run, migration, serving, monkeypatch, touched: str
 ) -> None:
     async def killed(self: Any, *_: Any) -> Any:
@@ -134,7 +134,9 @@ def test_a_conversation_that_somebody_touched_before_the_resume_is_not_made_agai
         assert ran.books.balanced
 
 
-def test_the_clock_of_this_machine_may_be_set_between_two_runs(run, migration, serving, monkeypatch) -> None:
+def test_the_clock_of_this_machine_may_be_corrected_between_two_runs(
+    run, migration, serving, monkeypatch
+) -> None:
     async def killed(self: Any, *_: Any) -> Any:
         raise RuntimeError("killed")
 
@@ -145,7 +147,7 @@ def test_the_clock_of_this_machine_may_be_set_between_two_runs(run, migration, s
             with pytest.raises(RuntimeError):
                 run(path, sandbox)
         with sqlite3.connect(path.with_name("minimal.checkpoint")) as db:
-            # What an hour's error of the clock would have left: both readings are wrong by as much.
+            # As if the clock had been wrong by an hour: both values are wrong by the same amount.
             db.execute("UPDATE steps SET at = at - 3600, expected = json_set(expected, '$.offset', 3600.0)")
         db.close()
         assert run(path, sandbox).books.clean
@@ -153,7 +155,7 @@ def test_the_clock_of_this_machine_may_be_set_between_two_runs(run, migration, s
 
 
 @pytest.mark.parametrize("answer", ["refused", "endless"])
-def test_a_list_that_cannot_be_had_whole_proves_nothing(
+def test_a_list_that_cannot_be_read_completely_proves_nothing(
     run, migration, serving, monkeypatch, answer: str
 ) -> None:
     def list_it(self: IntegrationsSandbox, call: Call) -> Any:
@@ -169,7 +171,7 @@ def test_a_list_that_cannot_be_had_whole_proves_nothing(
     assert places(ran, "tickets") == {State.IN_DOUBT: 1}
 
 
-def test_an_export_that_is_read_otherwise_appends_nothing(run, migration, serving) -> None:
+def test_an_export_that_is_read_differently_adds_nothing(run, migration, serving) -> None:
     """Ids derived from the content change when a time zone is corrected."""
     messages = "ticket_id,direction,text,created_at\nA,inbound,one,2024-02-01 10:00\nA,outbound,two,2024-02-02 10:00\n"
     with serving() as sandbox:
@@ -182,7 +184,9 @@ def test_an_export_that_is_read_otherwise_appends_nothing(run, migration, servin
     assert len(ran.changed) == 3
 
 
-def test_words_of_dixa_that_no_file_can_hold_stop_nothing(run, migration, serving, monkeypatch) -> None:
+def test_an_error_message_with_a_lone_surrogate_does_not_stop_the_run(
+    run, migration, serving, monkeypatch
+) -> None:
     refusing(monkeypatch, "add_historical_message", "two", "bad text near \ud83d")
     with serving() as sandbox:
         ran = run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
@@ -199,7 +203,7 @@ def test_with_holes_does_not_mean_without_a_conversation(run, migration, serving
             assert places(ran, "tickets") == {State.REJECTED: 1}
 
 
-def test_a_panic_while_the_plan_is_read_is_no_success(run, migration, serving, monkeypatch) -> None:
+def test_a_panic_while_the_plan_is_read_is_not_a_success(run, migration, serving, monkeypatch) -> None:
     def jobs(self: Parts) -> Any:
         raise pl.exceptions.PanicException("corrupt")
         yield
@@ -218,7 +222,7 @@ def test_what_was_sent_before_the_run_failed_is_counted(run, migration, serving)
     assert ran.books.balanced
 
 
-def test_a_run_that_stops_while_in_doubt_says_so(run, migration, serving) -> None:
+def test_a_run_that_stops_while_a_step_is_in_doubt_reports_it(run, migration, serving) -> None:
     options = PushOptions(grace_seconds=30.0)
     with serving(script={3: Fault.CUT_AFTER}) as sandbox:
         path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
@@ -255,7 +259,7 @@ def test_a_partial_ticket_stays_partial(run, migration, serving, monkeypatch) ->
         assert ticket.state is State.PARTIAL
 
 
-def test_a_double_is_named_by_every_later_run(run, migration, serving) -> None:
+def test_a_duplicate_is_reported_by_every_later_run(run, migration, serving) -> None:
     messages = HEADER + "".join(f"a{n},A,inbound,text {n},2024-02-01\n" for n in range(100))
     path = migration(tickets=ONE_TICKET, messages=messages)
     with serving(script={2: Fault.LATE}, late_seconds=GRACE + 1.0) as sandbox:
@@ -265,7 +269,7 @@ def test_a_double_is_named_by_every_later_run(run, migration, serving) -> None:
             assert exit_code(ran) == 3
 
 
-def test_a_person_found_after_a_doubt_counts_as_ours_and_agents_stay_where_they_were(
+def test_a_person_found_after_a_doubt_counts_as_imported_and_an_unknown_agent_as_filtered(
     run, migration, serving
 ) -> None:
     messages = (

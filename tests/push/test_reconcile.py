@@ -1,4 +1,4 @@
-"""Whatever happens to a request: each thing once, in order, or named."""
+"""Whatever happens to a request, each message arrives once and in order, or is reported."""
 
 import sqlite3
 from typing import Any
@@ -26,7 +26,7 @@ def places(ran: RunResult, kind: str) -> dict[State, int]:
 
 
 def held(sandbox: Running) -> dict[str, list[str]]:
-    """The texts of each conversation, by the ticket that its first text names, once nothing is on its way."""
+    """The texts of each conversation, by the ticket that its first text names, after all late commits."""
     sandbox.wait_for_late_commits()
     found: dict[str, list[str]] = {}
     for row in sandbox.store.all("SELECT id FROM conversations ORDER BY id"):
@@ -35,7 +35,7 @@ def held(sandbox: Running) -> dict[str, list[str]]:
             for r in sandbox.store.all("SELECT text FROM messages WHERE csid = ? ORDER BY n", row["id"])
         ]
         ticket = texts[0].split(":")[0].removeprefix("[Ticket ") if texts else "nothing"
-        assert ticket not in found, f"{ticket} stands twice"
+        assert ticket not in found, f"{ticket} is there twice"
         found[ticket] = [text.rsplit("\n\n", 1)[-1] for text in texts]
     return found
 
@@ -44,12 +44,12 @@ WHOLE = {"A": ["one", "two"], "B": ["one"]}
 
 
 def test_at_most_one_creation_for_a_requester_is_in_doubt(run, migration, serving) -> None:
-    """Ten tickets of one requester, at once: each creation ends without an answer."""
+    """Ten tickets of one requester at the same time. No creation of a conversation gets a response."""
     tickets = "ticket_id,requester_email,created_at\n" + "".join(
         f"T{n},ann@b.example,2024-01-01\n" for n in range(10)
     )
     messages = HEADER + "".join(f"m{n},T{n},inbound,only,2024-02-01\n" for n in range(10))
-    # The person is the first creation; then conversation and message in turns, whoever comes first.
+    # The person is the first creation; then conversation and message alternate, in any order of the tickets.
     script = dict.fromkeys(range(2, 40, 3), Fault.CUT_AFTER)
     with serving(script=script) as sandbox:
         ran = run(
@@ -70,7 +70,7 @@ def test_conversations_of_other_people_are_not_taken_for_ours(run, migration, se
             )
             for channel in ("callback", "email")
         ]  # fmt: skip
-        # With the person known, the second creation is the first message; the first is a conversation.
+        # The person is known, so the first creation is a conversation and the second is its first message.
         ran = run(path, sandbox, target__workers=1)
         rows = sandbox.store.all("SELECT csid, count(*) AS n FROM messages GROUP BY csid")
         assert {row["csid"] for row in rows}.isdisjoint(other["id"] for other in others)
@@ -78,7 +78,7 @@ def test_conversations_of_other_people_are_not_taken_for_ours(run, migration, se
     assert ran.books.clean
 
 
-def test_what_cannot_be_told_apart_stays_in_doubt_with_the_evidence(run, migration, serving) -> None:
+def test_a_step_with_several_candidates_stays_in_doubt_with_the_evidence(run, migration, serving) -> None:
     path = migration(tickets=TICKETS.replace("B,", "#B,"), messages=HEADER + "a1,A,inbound,one,2024-02-01\n")
     with serving(script={1: Fault.CUT_AFTER}) as sandbox:
         user = sandbox.store.insert("users", email="ann@b.example", roles=[])
@@ -97,7 +97,7 @@ def test_what_cannot_be_told_apart_stays_in_doubt_with_the_evidence(run, migrati
         assert f"2 conversations of the requester could be it: {twin['id']}, " in results[0].reason
         assert sandbox.store.count("messages") == 0
         assert ran.books.balanced
-        # The next run asks again, and holds it as long as nothing has changed.
+        # The next run reads them again, and keeps the ticket in doubt until that has changed.
         assert run(path, sandbox).books["tickets"].places[State.IN_DOUBT] == 1
         sandbox.store._db.execute("DELETE FROM conversations WHERE id = ?", (twin["id"],))
         assert run(path, sandbox).books.clean
@@ -105,7 +105,7 @@ def test_what_cannot_be_told_apart_stays_in_doubt_with_the_evidence(run, migrati
 
 
 @pytest.mark.parametrize("number", [2, 3], ids=["conversation", "message"])
-def test_a_commit_later_than_the_grace_period_is_reported_as_the_double_it_is(
+def test_a_commit_after_the_grace_period_is_reported_as_a_duplicate(
     run, migration, serving, number: int
 ) -> None:
     path = migration(
@@ -117,10 +117,10 @@ def test_a_commit_later_than_the_grace_period_is_reported_as_the_double_it_is(
         copies = sandbox.store.count("conversations") + sandbox.store.count("messages")
         assert copies == 1 + 100 + 1
     assert len(ran.doubles) == 1
-    assert "is a double" in ran.doubles[0][1]
+    assert "is a duplicate" in ran.doubles[0][1]
 
 
-def test_an_expired_token_stops_everybody_and_the_next_run_finishes(run, migration, serving) -> None:
+def test_an_expired_token_stops_all_workers_and_the_next_run_finishes(run, migration, serving) -> None:
     tickets = "ticket_id,requester_email\n" + "".join(f"T{n},p{n}@b.example\n" for n in range(30))
     messages = HEADER + "".join(f"m{n},T{n},inbound,only,2024-02-01\n" for n in range(30))
     path = migration(tickets=tickets, messages=messages)
@@ -133,7 +133,7 @@ def test_an_expired_token_stops_everybody_and_the_next_run_finishes(run, migrati
         assert url
         before = database.count("conversations")
         assert 0 < before < 30
-        # A good token: the same account, which now lets everything through.
+        # The same account with a valid token.
         settings = Settings(api="integrations", rate=0, agents=(AGENT,), port=int(url.rsplit(":", 1)[1]))
         copy = [list(row.values()) for row in database.all("SELECT * FROM users")]
         assert copy
@@ -149,7 +149,7 @@ def test_an_expired_token_stops_everybody_and_the_next_run_finishes(run, migrati
         assert held(again) == {f"T{n}": ["only"] for n in range(30)}
 
 
-def test_a_spent_quota_stops_or_waits_as_asked(run, migration, serving) -> None:
+def test_a_run_stops_or_waits_when_the_quota_is_used_up(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving(quota=5, quota_reset_seconds=86_400.0) as sandbox:
         ran = run(path, sandbox, target__on_quota="stop")
@@ -161,7 +161,7 @@ def test_a_spent_quota_stops_or_waits_as_asked(run, migration, serving) -> None:
         assert held(sandbox) == WHOLE
 
 
-def test_a_host_that_stays_away_is_waited_for_only_so_long(run, migration, serving) -> None:
+def test_a_run_waits_for_an_absent_host_no_longer_than_max_outage(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         pass
@@ -191,7 +191,7 @@ def test_a_full_disk_stops_before_the_next_creation(run, migration, serving, mon
         assert held(sandbox) == WHOLE
 
 
-def test_limits_stop_the_run_and_the_next_one_goes_on(run, migration, serving) -> None:
+def test_limits_stop_the_run_and_the_next_run_continues(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         ran = run(path, sandbox, limits=Limits(tickets=1))
@@ -203,7 +203,7 @@ def test_limits_stop_the_run_and_the_next_one_goes_on(run, migration, serving) -
         assert held(sandbox) == WHOLE
 
 
-def test_so_many_errors_stop_the_run(run, migration, serving) -> None:
+def test_max_errors_stops_the_run(run, migration, serving) -> None:
     tickets = "ticket_id,requester_email\n" + "".join(f"T{n},p{n}@b.example\n" for n in range(300))
     messages = HEADER + "".join(f"m{n},T{n},inbound,only,2024-02-01\n" for n in range(300))
     with serving() as sandbox:
@@ -228,13 +228,13 @@ def test_a_later_export_brings_only_what_is_new(run, migration, serving) -> None
         sent = sum(sandbox.statuses.values())
         ran = run(path, sandbox)
         assert held(sandbox) == {"A": ["one", "two", "three"], "B": ["one"], "C": ["new"]}
-        # Account and agent: three reads (the agent is remembered); carl: two; C: two; a3: one.
+        # Account and agent: three reads (the checkpoint knows the agent); carl: two; C: two; a3: one.
         assert sum(sandbox.statuses.values()) - sent == 3 + 2 + 2 + 1
     assert places(ran, "messages") == {State.ALREADY_THERE: 3, State.IMPORTED: 2}
     assert ran.books.balanced
 
 
-def test_what_changed_is_listed_and_not_touched(run, migration, serving) -> None:
+def test_changed_records_are_listed_and_not_updated(run, migration, serving) -> None:
     with serving() as sandbox:
         run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
         path = migration(tickets=TICKETS.replace("B,ann", "B,bob"), messages=MESSAGES.replace("two", "TWO"))
@@ -243,7 +243,7 @@ def test_what_changed_is_listed_and_not_touched(run, migration, serving) -> None
         assert held(sandbox) == WHOLE
 
 
-def test_a_message_that_comes_too_late_for_its_place_is_refused(run, migration, serving) -> None:
+def test_a_message_that_belongs_before_an_imported_one_is_rejected(run, migration, serving) -> None:
     with serving() as sandbox:
         run(migration(tickets=TICKETS, messages=MESSAGES), sandbox)
         path = migration(tickets=TICKETS, messages=MESSAGES + "a0,A,inbound,zero,2024-01-31\n")
@@ -254,7 +254,7 @@ def test_a_message_that_comes_too_late_for_its_place_is_refused(run, migration, 
         assert held(sandbox)["A"] == ["one", "two", "zero"]
 
 
-def test_retry_goes_over_what_was_refused_only(run, migration, serving) -> None:
+def test_retry_tries_only_rejected_tickets(run, migration, serving) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving() as sandbox:
         queue = sandbox.store.one("SELECT * FROM queues")
@@ -277,8 +277,8 @@ def test_retry_goes_over_what_was_refused_only(run, migration, serving) -> None:
         assert ran.books.balanced
 
 
-def test_a_change_of_kind_between_runs_doubles_nothing(run, migration, serving) -> None:
-    """What a contact form carried is known message by message."""
+def test_a_change_of_kind_between_runs_duplicates_nothing(run, migration, serving) -> None:
+    """The checkpoint also records the message that a contact form carried."""
     form = {
         "conversation__kind": "contact_form",
         "conversation__endpoint": "imported@email.dixa.io",
@@ -292,7 +292,7 @@ def test_a_change_of_kind_between_runs_doubles_nothing(run, migration, serving) 
 
 
 @pytest.mark.parametrize("fault", [Fault.TOO_MANY, Fault.UNAVAILABLE_RETRY_AFTER])
-def test_a_busy_host_halts_all_and_costs_nothing(run, migration, serving, fault: Fault) -> None:
+def test_a_busy_host_pauses_all_workers_and_nothing_is_lost(run, migration, serving, fault: Fault) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
     with serving(rates={fault: 0.3}, seed=3, retry_after_seconds=0) as sandbox:
         ran = run(path, sandbox)

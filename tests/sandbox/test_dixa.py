@@ -1,4 +1,4 @@
-"""The sandbox of Dixa API v1. Every answer is held against schemas/api/dixa.yaml."""
+"""The sandbox of Dixa API v1. Every response is checked against schemas/api/dixa.yaml."""
 
 import http.server
 import json
@@ -50,7 +50,7 @@ def file_url(tmp_path: Path) -> Iterator[str]:
 
 @cache
 def response_schema(method: str, path: str, status: int) -> jsonschema_rs.Draft202012Validator | None:
-    """What the description says of an answer: None where it has no body, KeyError where it says nothing."""
+    """The schema of a response: None if it has no body, KeyError if the description has no such response."""
     paths = DESCRIPTION["paths"]
     fitting = [template for template in paths if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)]
     template = min(fitting, key=lambda template: template.count("{"))
@@ -85,7 +85,7 @@ def ask(sandbox: Running, method: str, path: str, body: Any = None, **headers: s
 
 
 def done(sandbox: Running, method: str, path: str, body: Any = None, **headers: str) -> Any:
-    """The `data` of a success."""
+    """The `data` of a successful response."""
     status, found = ask(sandbox, method, path, body, **headers)
     assert status < 300, found
     return found and found["data"]
@@ -119,7 +119,7 @@ def imported(sandbox: Running, requester: str | None = None, **more: Any) -> str
 
 
 def pages(sandbox: Running, path: str) -> list[list[Any]]:
-    """The ids on each page, along meta.next."""
+    """The ids on each page, following meta.next."""
     found, link = [], path
     while link:
         page = ask(sandbox, "GET", link)[1]
@@ -128,7 +128,7 @@ def pages(sandbox: Running, path: str) -> list[list[Any]]:
     return found
 
 
-def test_every_operation_of_the_description_is_there() -> None:
+def test_every_operation_of_the_description_exists() -> None:
     operations = load(SCHEMAS / "api" / "dixa.yaml")
     assert len(operations) == 32
     assert all(callable(getattr(dixa.DixaSandbox, operation.name)) for operation in operations)
@@ -183,7 +183,7 @@ def test_an_import_is_read_back(sandbox: Running, file_url: str) -> None:
     assert (outbound["authorId"], outbound["attributes"]["cc"]) == (first, [{"email": "c@d.example"}])
 
 
-def test_what_could_not_be_brought_in_is_a_partial_error(sandbox: Running) -> None:
+def test_a_part_that_could_not_be_created_is_a_partial_error(sandbox: Running) -> None:
     files = [{"url": "http://127.0.0.1:9/a.pdf"}, {"url": "no address"}]
     nobody = {"agentId": NOBODY, "assignedAt": ELEVEN}
     body = email(
@@ -226,7 +226,7 @@ def test_a_note_of_an_unknown_agent_fails_alone(sandbox: Running) -> None:
     assert done(sandbox, "POST", f"{path}/notes", notes[0])["authorId"] == agent(sandbox)
 
 
-def test_tags_are_made_where_they_are_missing(sandbox: Running) -> None:
+def test_missing_tags_are_created(sandbox: Running) -> None:
     path, names = imported(sandbox), {"data": [{"name": "imported"}, {"name": "new"}]}
     assert ask(sandbox, "POST", f"{path}/tags/bulk", names) == (202, None)
     assert ask(sandbox, "POST", "/v1/conversations/1/tags/bulk", {"data": [{"name": "never"}]})[0] == 404
@@ -239,7 +239,7 @@ def test_tags_are_made_where_they_are_missing(sandbox: Running) -> None:
     assert new in get(sandbox, f"{path}/tags")
 
 
-def test_end_users_are_looked_up_by_one_thing(sandbox: Running) -> None:
+def test_end_users_are_looked_up_by_only_one_of_their_addresses(sandbox: Running) -> None:
     fields = {"email": "Ase@B.example", "phoneNumber": "+4520304050", "externalId": "c 7"}
     found = end_user(sandbox, **fields)
     end_user(sandbox, email="other@b.example")
@@ -315,7 +315,7 @@ def test_times_come_back_as_the_same_instants(sandbox: Running, sent: str) -> No
     assert instants == {datetime.fromisoformat(sent).astimezone(UTC)}
 
 
-def test_anonymization_comes_later(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anonymization_is_done_later(sandbox: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dixa, "ANONYMIZING_SECONDS", 0.2)
     requester = end_user(sandbox)
     path = imported(sandbox, requester, messages=[message(), message(at=ELEVEN)])
@@ -325,7 +325,7 @@ def test_anonymization_comes_later(sandbox: Running, monkeypatch: pytest.MonkeyP
     assert ask(sandbox, "PATCH", f"{closed}/anonymize")[0] == 202
 
     def anonymize(what: str) -> list[str]:
-        """The texts once that is done."""
+        """The texts after the anonymization."""
         request = done(sandbox, "PATCH", what)
         assert "processedAt" not in request
         time.sleep(0.25)
@@ -340,7 +340,7 @@ def test_anonymization_comes_later(sandbox: Running, monkeypatch: pytest.MonkeyP
     anonymize(f"/v1/endusers/{requester}/anonymize?force=true")
 
 
-def test_the_account_can_be_looked_at(sandbox: Running) -> None:
+def test_the_account_can_be_read(sandbox: Running) -> None:
     queue, endpoints = get(sandbox, "/v1/queues")[0], get(sandbox, "/v1/contact-endpoints")
     assert get(sandbox, f"/v1/queues/{queue['id']}") == queue
     assert [item["_type"] for item in endpoints] == ["EmailEndpoint", "TelephonyEndpoint"]

@@ -57,7 +57,7 @@ def test_the_bucket_is_strict() -> None:
     assert [bucket.take(), bucket.take()] == [True, False]
 
 
-def test_over_the_limit_it_answers_429() -> None:
+def test_over_the_limit_the_sandbox_returns_429() -> None:
     with running(Settings(api="integrations", rate=0.001, burst=2)) as sandbox:
         assert [ask(sandbox, "GET", "/v1/flows")[0] for _ in range(3)] == [200, 200, 429]
 
@@ -68,7 +68,7 @@ def test_a_wrong_token_is_refused(sandbox: Running, token: str) -> None:
     assert ask(sandbox, "GET", "/v1/queues", Authorization=f"Bearer {sandbox.token}")[0] == 200
 
 
-def test_every_operation_of_the_description_is_there() -> None:
+def test_every_operation_of_the_description_exists() -> None:
     from importer.sandbox.integrations import IntegrationsSandbox
 
     operations = load(SCHEMAS / "api" / "integrations.yaml")
@@ -87,7 +87,7 @@ def test_every_operation_of_the_description_is_there() -> None:
         ({"endpoint_id": "+4500000000"}, 404),
     ],
 )
-def test_it_refuses_what_the_description_refuses(
+def test_a_request_that_violates_the_description_is_refused(
     sandbox: Running, change: dict[str, Any], status: int
 ) -> None:
     body = callback(sandbox, user(sandbox)) | change
@@ -112,14 +112,14 @@ def test_lists_come_in_pages(sandbox: Running) -> None:
     assert found == made
 
 
-def test_it_has_the_documented_slips(sandbox: Running) -> None:
+def test_the_documented_mistakes_are_simulated(sandbox: Running) -> None:
     csid = ask(sandbox, "POST", "/v1/conversations", callback(sandbox, user(sandbox)))[1]["data"]["id"]
     conversation = ask(sandbox, "GET", f"/v1/conversations/{csid}")[1]["data"]
     assert conversation["created_at"].count(":") == 3
     assert "activity_timestmap" in ask(sandbox, "GET", f"/v1/conversations/{csid}/activitylog")[1]["data"][0]
 
 
-def test_anonymization_is_refused_while_something_is_open_unless_forced(sandbox: Running) -> None:
+def test_anonymization_is_refused_while_a_conversation_is_open_unless_forced(sandbox: Running) -> None:
     requester = user(sandbox)
     ask(sandbox, "POST", "/v1/conversations", callback(sandbox, requester))
     body = {"entity_id": requester, "entity_type": "user"}
@@ -144,7 +144,7 @@ def test_a_request_may_name_its_own_fault(sandbox: Running, fault: Fault, status
     assert (answer[0], sandbox.store.count("users") - 3) == (status, created)
 
 
-def test_the_same_seed_strikes_the_same_requests() -> None:
+def test_the_same_seed_gives_the_same_faults() -> None:
     def statuses() -> list[int]:
         with running(
             Settings(api="integrations", rate=0, faults=Plan({Fault.ERROR_BEFORE: 0.5}, seed=7))
@@ -156,7 +156,7 @@ def test_the_same_seed_strikes_the_same_requests() -> None:
     assert set(first) == {200, 500}
 
 
-def test_state_outlives_the_server(tmp_path) -> None:
+def test_the_state_is_kept_when_the_server_stops(tmp_path) -> None:
     settings = Settings(api="integrations", rate=0, database=tmp_path / "sandbox.db")
     with running(settings) as sandbox:
         user(sandbox, "kept@b.example")
@@ -165,6 +165,6 @@ def test_state_outlives_the_server(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("text", ["500-after=2", "nonsense=0.1", "late=x"])
-def test_a_fault_that_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="2 is no share|nonsense|could not convert"):
+def test_an_invalid_fault_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="2 is not a share|nonsense|could not convert"):
         parse(text)

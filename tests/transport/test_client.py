@@ -1,4 +1,4 @@
-"""The client against real sockets that misbehave."""
+"""The client against real sockets that behave badly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ def answering(*parts: bytes, hang: bool = False) -> Handler:
         writer.write(b"".join(parts))
         await writer.drain()
         if hang:
-            await reader.read()  # until the client has had enough
+            await reader.read()  # until the client closes the connection
         writer.close()
 
     return handle
@@ -54,13 +54,13 @@ def http(status: str, body: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join([*lines, b"", body])
 
 
-def test_json_comes_back_as_it_is() -> None:
+def test_json_is_returned_unchanged() -> None:
     assert ending(answering(http("201 Created", b'{"data":{"id":1}}'))) == Answer(
         201, {"data": {"id": 1}}, '{"data":{"id":1}}'
     )
 
 
-def test_a_body_that_is_no_json_is_text() -> None:
+def test_a_body_that_is_not_json_is_text() -> None:
     assert ending(answering(http("502 Bad Gateway", b"<html>"))) == Answer(502, None, "<html>")
 
 
@@ -105,7 +105,7 @@ def test_a_closed_port_is_not_sent() -> None:
     ],
     ids=["closed", "cut", "no HTTP", "hanging", "hanging body"],
 )
-def test_a_request_without_a_whole_answer_may_have_arrived(handler: Handler) -> None:
+def test_a_request_without_a_complete_response_may_have_arrived(handler: Handler) -> None:
     result = ending(handler, timeout=0.3)
     assert isinstance(result, NoAnswer)
     assert result.sent

@@ -1,4 +1,4 @@
-"""The pace under a clock that is turned by hand: nothing waits."""
+"""The pace under a clock that the test sets, so that nothing really waits."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,7 +11,8 @@ from importer.transport.pace import Pace, Stopped
 
 
 class HandTurned(asyncio.SelectorEventLoop):
-    """A loop that jumps to its next timer. It overshoots by 20 µs: aiolimiter livelocks under a frozen clock."""
+    """A loop that jumps to its next timer. It overshoots by 20 µs: aiolimiter livelocks if the clock
+    does not move."""
 
     _at = 1000.0
 
@@ -37,7 +38,7 @@ def now() -> float:
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(10.0, 4), (10.0, 1), (2.0, 2), (100.0, 20)])
-def test_the_pace_keeps_inside_a_strict_bucket_and_uses_it(rate: float, burst: int) -> None:
+def test_the_pace_stays_within_a_strict_bucket_and_uses_it(rate: float, burst: int) -> None:
     async def work() -> tuple[int, int]:
         pace, bucket = Pace(rate, burst), Bucket(rate, burst, clock=now)
         end, served, refused = now() + 120, 0, 0
@@ -52,7 +53,7 @@ def test_the_pace_keeps_inside_a_strict_bucket_and_uses_it(rate: float, burst: i
     assert served >= 0.99 * 120 * rate
 
 
-def test_a_hold_keeps_everybody_waiting_as_long_as_the_host_said() -> None:
+def test_a_hold_keeps_all_workers_waiting_as_long_as_the_host_said() -> None:
     async def work() -> list[float]:
         pace, began = Pace(1000.0, 100), now()
         pace.hold(7.0)
@@ -66,7 +67,7 @@ def test_a_hold_keeps_everybody_waiting_as_long_as_the_host_said() -> None:
     assert all(7.0 <= waited < 7.1 for waited in turned(work))
 
 
-def test_a_back_off_grows_to_a_minute_until_the_host_is_back() -> None:
+def test_a_backoff_grows_to_a_minute_until_the_host_is_back() -> None:
     async def work() -> list[float]:
         pace = Pace(1000.0, 100, jitter=lambda: 1.0)
         waits = []
@@ -79,7 +80,7 @@ def test_a_back_off_grows_to_a_minute_until_the_host_is_back() -> None:
     assert turned(work) == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 1])
 
 
-def test_refusals_of_one_moment_wait_once() -> None:
+def test_refusals_at_the_same_moment_wait_once() -> None:
     async def work() -> tuple[float, float]:
         pace = Pace(1000.0, 100, jitter=lambda: 1.0)
         return pace.hold(None), pace.hold(None)
@@ -87,7 +88,7 @@ def test_refusals_of_one_moment_wait_once() -> None:
     assert turned(work) == pytest.approx((1.0, 1.0))
 
 
-def test_repeated_refusals_slow_the_pace_and_it_recovers() -> None:
+def test_repeated_refusals_lower_the_rate_and_it_recovers() -> None:
     async def work() -> list[float]:
         pace, shares = Pace(10.0, 4), []
         pace.refused()
@@ -105,7 +106,7 @@ def test_repeated_refusals_slow_the_pace_and_it_recovers() -> None:
     assert turned(work) == pytest.approx([1.0, 0.7, 0.49, 0.343, 1.0])
 
 
-def test_a_stop_wakes_everybody() -> None:
+def test_a_stop_wakes_all_workers() -> None:
     async def work() -> None:
         pace = Pace(10.0, 4)
         pace.hold(3600.0)

@@ -1,4 +1,4 @@
-"""What an account of the Integrations API must have, and the protocol that follows from it."""
+"""What an account must have for the Integrations API, and the protocol for that account."""
 
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
@@ -9,11 +9,11 @@ from importer.dixa.matching import Item
 from importer.model import ConversationSettings, Request
 
 NEEDS_TIMES = HAS_EXTERNAL_IDS = False
-# No operation says whose the account is, and agents are users among others.
+# No operation returns the organization, and agents are in the list of users.
 ORGANIZATION: Request | None = None
 AGENTS: AgentList | None = None
 ENDPOINT_TYPES: Mapping[str, str] = {"callback": "phone_number", "contact_form": "email_address"}
-# What is looked up in the account, as it is named to the user.
+# What is looked up in the account, as messages to the user name it.
 QUEUE, TAG = "queue", "tag"
 
 
@@ -22,7 +22,7 @@ def _endpoint_of(kind: str) -> str:
 
 
 def needs(settings: ConversationSettings) -> tuple[Need, ...]:
-    """Queue and tags of callbacks, the endpoint of both kinds."""
+    """The endpoint; for callbacks also the queue and the tags."""
     kind = settings.kind
     endpoint = Need(
         _endpoint_of(kind),
@@ -50,8 +50,8 @@ def _named(item: Item) -> tuple[str | None, list[str]]:
 
 
 def _endpoint_id(item: Item, kind: str) -> str | None:
-    """What a creation must name: the phone endpoint's id where it has one, else its number; the e-mail
-    endpoint's internal address."""
+    """What the creation of a conversation must name: the id of a phone endpoint, or its number if it has no
+    id; the internal address of an e-mail endpoint, or its id if it has none."""
     endpoint = item.get(ENDPOINT_TYPES[kind]) or {}
     if kind == "callback":
         return endpoint.get("id") or endpoint.get("phone_number")
@@ -59,7 +59,7 @@ def _endpoint_id(item: Item, kind: str) -> str | None:
 
 
 def _endpoint_names(item: Item) -> list[str]:
-    """Every name by which a user may mean this endpoint."""
+    """Every name that a user may use for this endpoint."""
     return [
         str(value)
         for endpoint in item.values()
@@ -70,7 +70,7 @@ def _endpoint_names(item: Item) -> list[str]:
 
 
 def target(settings: ConversationSettings, account: Account | None) -> Integrations:
-    """The protocol for a migration; without an account names stand where a run has ids."""
+    """The protocol for a migration. Without an account, names replace the ids."""
     ids = account.ids if account else {}
     resolved = IntegrationsSettings(
         kind=settings.kind,

@@ -1,4 +1,4 @@
-"""What the answers of the Integrations API mean."""
+"""What the responses of the Integrations API mean."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from importer.model import Answer, Judgement, Request, Response, Step, Verdict
 
 
 def judge(response: Response, step: Step | None) -> Judgement:
-    """What a response proves. The API documents no error at all."""
+    """What a response proves. The documentation of the API describes no errors."""
     if step is None:
         return judge_reading(response)
     judgement = judge_change(response, created=lambda answer: created_id(answer) is not None)
@@ -18,6 +18,7 @@ def judge(response: Response, step: Step | None) -> Judgement:
 
 
 def next_page(answer: Answer, base_url: str) -> Request | None:
-    """The request for the page after this one; None at the end."""
+    """The request for the next page; None after the last page. Raises ProtocolError if the link leads to
+    another host."""
     paging = answer.json.get("paging") if isinstance(answer.json, dict) else None
     return page_request(paging.get("next_page") if isinstance(paging, dict) else None, base_url)

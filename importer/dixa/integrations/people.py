@@ -1,4 +1,4 @@
-"""Users of the Integrations API: how to ask for them and how to create them."""
+"""Users of the Integrations API: how to look them up and how to create them."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,17 +6,19 @@ from importer.dixa.matching import has_address
 from importer.dixa.paging import list_items
 from importer.model import Answer, Contact, Request
 
-# No operation creates several users.
+# No operation creates several users at once.
 create_people: Callable[[Sequence[Contact]], Request] | None = None
 
 
 def find_person(contact: Contact) -> Request:
+    """The look-up of a user by e-mail address, or by phone number without one."""
     query = {"email": contact.email} if contact.email else {"phone_number": contact.phone or ""}
     return Request("GET", "/v1/users", query=query)
 
 
 def person_in(answer: Answer, contact: Contact) -> str | None:
-    """The id of the user in a list of users who has exactly this address."""
+    """The id of the user who has exactly this address; None if nobody in the list has it. Raises
+    ProtocolError if the response is not a list."""
     found = (
         u for u in list_items(answer) if has_address(u, contact, emails=["email"], phones=["phone_number"])
     )
@@ -24,5 +26,6 @@ def person_in(answer: Answer, contact: Contact) -> str | None:
 
 
 def create_person(contact: Contact) -> Request:
+    """The creation of a user."""
     body = {"name": contact.name, "email": contact.email, "phone_number": contact.phone}
     return Request("POST", "/v1/users", json={name: value for name, value in body.items() if value})

@@ -1,9 +1,9 @@
 """What to send to the Integrations API (deprecated) for one conversation, without I/O.
 
-A conversation is created first, then its messages are added one by one. The API stamps times itself, so the
-order of the calls is the reading order. It knows no external id and no idempotency key. Facts are from the
-Integrations API reference 1.0.0 at docs.dixa.io and from public clients; schemas/api/integrations.yaml has
-them in full, with how sure each is.
+A conversation is created first, then its messages are added one by one. The API sets all times itself, so the
+order of the requests is the reading order. The API has no external ids and no idempotency key. The facts are
+from the Integrations API reference 1.0.0 at docs.dixa.io and from public clients;
+schemas/api/integrations.yaml has all of them, and says how certain each one is.
 """
 
 from collections.abc import Mapping
@@ -27,6 +27,7 @@ from importer.model import (
 )
 from importer.text.heads import heads
 
+# The channels that a message can have. Any other is replaced by that of the conversation.
 CHANNELS = (
     "widget_chat", "phone", "voice_mail", "email", "contact_form", "callback", "facebook_messenger",
 )  # fmt: skip
@@ -34,29 +35,37 @@ CHANNELS = (
 
 @dataclass(frozen=True, slots=True)
 class IntegrationsSettings:
-    """The migration's choices, with names already resolved to this account's ids."""
+    """The settings of the migration, with names resolved to the ids of the account."""
 
+    # `callback` or `contact_form`.
     kind: str
+    # Only for callbacks.
     queue_id: str | None
     endpoint_id: str
+    # For every callback, in addition to the tags of the ticket.
     tags: tuple[str, ...]
+    # The template of the first lines of every text.
     head: str
+    # The template of the first line of the first text.
     opening_head: str
+    # Of the times in heads.
     zone: ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Integrations:
-    """The protocol for one account. `known_tags` are the tags that the account has, or None where the list
-    could not be read; others are not sent, because no operation creates a tag."""
+    """The protocol for one account."""
 
     settings: IntegrationsSettings
+    # The tags of the account; None if they are not known. Other tags of tickets are not sent, because no
+    # operation creates a tag.
     known_tags: frozenset[str] | None = None
+    # As in api.Target.
     ordered: bool = True
     not_added: str = ""
 
     def fingerprint(self, job: Conversation) -> bytes:
-        """Changes with the ticket, and with the kind and the endpoint of its conversation."""
+        """Changes with the ticket, and with kind and endpoint of the conversation."""
         return fingerprint(job.fingerprint.hex(), self.settings.kind, self.settings.endpoint_id)
 
     def steps(
@@ -67,8 +76,8 @@ class Integrations:
         wanted: AbstractSet[str] | None = None,
         late: AbstractSet[str] = frozenset(),
     ) -> tuple[Step, ...]:
-        """The creations of one conversation, in the order in which they must happen; of its messages only,
-        where the conversation is `created` already."""
+        """The creation of the conversation and of each message, in the order in which they must be sent. If
+        the conversation is `created` already, only the `wanted` messages."""
         if created:
             return tuple(
                 _message_step(job, message)
@@ -87,8 +96,7 @@ class Integrations:
         return (first, *(_message_step(job, message) for message in rest))
 
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
-        """The request of a step. `ids` has the user id of each contact's key, and the conversation's under
-        `conversation` once it exists."""
+        """The request of a step; `ids` as in api.Target."""
         if step.kind is StepKind.CONVERSATION:
             return Request("POST", "/v1/conversations", json=self._conversation_body(job, ids))
         index, message = next((i, m) for i, m in enumerate(job.messages) if m.message_id == step.key)
@@ -96,7 +104,7 @@ class Integrations:
         return Request("POST", path, json=self._message_body(message, index, job, ids))
 
     def expected(self, step: Step, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
-        """By what the thing that a request creates is told from others when it is read back."""
+        """The identity of what a request creates."""
         body = request.json
         if step.kind is StepKind.CONVERSATION:
             text = body["message"]["text"] if "message" in body else None
@@ -123,7 +131,7 @@ class Integrations:
         return [(str(body.get("author_id")), text_hash(body["text"])) for body in bodies]
 
     def losses(self, job: Conversation) -> dict[str, int]:
-        """What this API cannot carry of a conversation, and how often."""
+        """How much of a conversation this API cannot carry, counted by aspect."""
         return {t.aspect: t.lost(self.settings, job) for t in TRAITS if t.lost}
 
     def _conversation_body(self, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -149,7 +157,7 @@ class Integrations:
         }
 
     def tags_of(self, job: Conversation) -> list[str]:
-        """The migration's tags and those of the ticket's that the account has."""
+        """The tags of the migration, and those tags of the ticket that the account has."""
         known = self.known_tags
         own = (tag for tag in job.tags if known is None or tag in known)
         return list(dict.fromkeys([*self.settings.tags, *own]))
@@ -164,7 +172,7 @@ class Integrations:
             "text": self._text(message, index, job),
         }
         if message.author and message.author.key:
-            # Not documented who may stand here.
+            # It is not documented who may be an author.
             body["author_id"] = ids[f"{AGENT if message.by_agent else ''}{message.author.key}"]
         if message.from_email:
             body["from_email"] = message.from_email
@@ -180,8 +188,8 @@ class Integrations:
         return above + ("\n\n" if above and message.text else "") + message.text
 
     def _carried(self, job: Conversation) -> Message | None:
-        """The message that a contact form's creation brings in: only one that the requester wrote in public,
-        and without attachments, since no client is known to send any there."""
+        """The message that the creation of a contact form carries: the first message, if the requester wrote
+        it and it is public and without attachments. No client is known to send attachments there."""
         if self.settings.kind != "contact_form" or not job.messages:
             return None
         first = job.messages[0]
@@ -190,7 +198,7 @@ class Integrations:
         return first if fits else None
 
     def _placeholder(self, job: Conversation) -> str:
-        """What stands in a contact form's own message where the ticket's first message cannot."""
+        """The text of a contact form that cannot carry the ticket's first message."""
         return f"Ticket {job.ticket_id}: {job.subject}" if job.subject else f"Ticket {job.ticket_id}"
 
 
@@ -205,43 +213,43 @@ def _message_step(job: Conversation, message: Message) -> Step:
 
 
 TRAITS: tuple[Trait, ...] = (
-    Trait("requests for a conversation", "1, and 1 for each message"),
+    Trait("requests for a conversation", "1, plus 1 per message"),
     Trait(
         "times",
-        "lost; they stand at the head of each text",
+        "lost; written in the first line of each text",
         lambda _, job: len(job.messages),
     ),
     Trait(
         "subject",
-        "with contact_form a field, else at the head of the first text",
+        "a field with kind = 'contact_form'; otherwise in the first line of the first text",
         lambda settings, job: int(settings.kind == "callback" and job.subject is not None),
     ),
     Trait(
         "texts in HTML",
-        "become plain text",
+        "converted to plain text",
         lambda _, job: sum(message.html is not None for message in job.messages),
     ),
-    Trait("private notes", "messages with direction internal"),
+    Trait("private notes", "messages with direction = 'internal'"),
     Trait(
         "closed and pending states",
         "lost; no operation closes a conversation",
         lambda _, job: int(job.status not in (None, "open")),
     ),
     Trait("assignee", "lost", lambda _, job: int(job.assigned)),
-    Trait("authors", "all, agents too"),
+    Trait("authors", "kept, including agents"),
     Trait("CC and BCC", "lost", lambda _, job: sum(bool(m.cc or m.bcc) for m in job.messages)),
     Trait(
         "attachments",
-        "by URL, their names lost",
+        "by URL; their names are lost",
         lambda _, job: sum(bool(file.name) for m in job.messages for file in m.attachments),
     ),
     Trait(
         "tags",
-        "those that the account has, with callback only",
+        "with kind = 'callback' those that the account has; otherwise lost",
         lambda settings, job: 0 if settings.kind == "callback" else len(job.tags),
     ),
     Trait("custom fields", "lost", lambda _, job: len(job.custom)),
     Trait("external ids", "none; the checkpoint maps old ids to new ones"),
-    Trait("new messages of a ticket that is in Dixa", "are added at the end"),
-    Trait("very large conversations", "as others"),
+    Trait("new messages of a ticket that is in Dixa", "added at the end"),
+    Trait("very large conversations", "like any other"),
 )

@@ -1,7 +1,7 @@
 """Dixa API v1, without I/O.
 
-protocol: what to send; answers: what an answer means; reading: what was created, where no answer said so;
-people: who is who; account: what the account must have.
+protocol: what to send; answers: what a response means; reading: what was created, if no response said so;
+people: how people are looked up and created; account: what the account must have.
 """
 
 from importer.dixa.v1.account import HAS_EXTERNAL_IDS, NEEDS_TIMES, ORGANIZATION, needs, target

@@ -1,4 +1,4 @@
-"""What an account of Dixa API v1 must have, and the protocol that follows from it."""
+"""What an account must have for Dixa API v1, and the protocol for that account."""
 
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ from importer.dixa.matching import Item
 from importer.dixa.v1.protocol import EMAIL, DixaV1, V1Settings
 from importer.model import ConversationSettings, Request
 
-# What is looked up in the account, as it is named to the user.
+# What is looked up in the account, as messages to the user name it.
 QUEUE, ENDPOINT, ATTRIBUTE = "queue", "e-mail endpoint", "custom attribute of conversations"
 
 
@@ -17,7 +17,8 @@ ORGANIZATION = Request("GET", "/v1/organization")
 
 
 def needs(settings: ConversationSettings) -> tuple[Need, ...]:
-    """The e-mail endpoint, the queue and the custom attributes that the migration names. Tags are made."""
+    """The e-mail endpoint, the queue and the custom attributes that the migration names. Tags are not needed,
+    because the API creates missing ones."""
     found = []
     if settings.queue:
         found.append(
@@ -57,7 +58,7 @@ def _attribute(item: Item) -> tuple[str | None, list[str]]:
 
 
 def target(settings: ConversationSettings, account: Account | None) -> DixaV1:
-    """The protocol for a migration; without an account names stand where a run has ids, and everybody is
+    """The protocol for a migration. Without an account, names replace the ids, and every agent counts as
     known."""
     ids = account.ids if account else {}
     attributes = ids.get(ATTRIBUTE, {name: name for name in settings.attributes})

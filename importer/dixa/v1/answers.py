@@ -1,4 +1,4 @@
-"""What the answers of Dixa API v1 say: also of each part, where a success holds single failures."""
+"""What the responses of Dixa API v1 mean, also for each part of a success that contains single failures."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ from importer.model import (
 
 
 def judge(response: Response, step: Step | None) -> Judgement:
-    """What a response proves, and what it says of each part: failures of single notes inside a 200, partial
-    errors inside a 201."""
+    """What a response proves, and what it reports of each part: failures of single notes in a 200, partial
+    errors in a 201."""
     if step is None:
         return judge_reading(response)
     if step.kind in SETTINGS:
@@ -56,8 +56,8 @@ def _results(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _are_ours(results: Sequence[Item], step: Step) -> bool:
-    """Whether the items of a bulk answer are those that were sent, in their order, as far as they show what
-    they are. (That they come in the order of the request is documented nowhere.)"""
+    """Whether the items of a bulk response are those that were sent, in the same order, as far as they can be
+    compared. The order of the items is not documented."""
     if len(results) != len(step.carries):
         return False
     notes = step.expected.get("notes")
@@ -83,8 +83,8 @@ def _outcome(result: Mapping[str, Any]) -> Outcome:
 
 
 def _partial_errors(answer: Answer, step: Step) -> Judgement:
-    """What a 201 says that it did not bring in. An error about an attachment names its message's external
-    id (as the documented example does); what names none is about the conversation."""
+    """What a 201 reports as not created. An error about an attachment names the external id of its message
+    (as in the documented example). An error that names none concerns the conversation."""
     data = answer.json.get("data") if isinstance(answer.json, dict) else None
     errors = data.get("partialErrors") if isinstance(data, dict) else None
     texts = [
@@ -102,7 +102,7 @@ def _partial_errors(answer: Answer, step: Step) -> Judgement:
 
 
 def _meant(text: str, step: Step) -> Carried | None:
-    """The message whose external id an error names; the longest, where one id begins like another."""
+    """The message whose external id an error names; the longest id if one id is the beginning of another."""
     prefix = re.escape(step.expected.get("prefix", ":"))
     named = [
         carried
@@ -118,5 +118,7 @@ def _words_of(error: Any) -> str:
 
 
 def next_page(answer: Answer, base_url: str) -> Request | None:
+    """The request for the next page; None after the last page. Raises ProtocolError if the link leads to
+    another host."""
     meta = answer.json.get("meta") if isinstance(answer.json, dict) else None
     return page_request(meta.get("next") if isinstance(meta, dict) else None, base_url)

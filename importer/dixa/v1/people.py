@@ -1,4 +1,4 @@
-"""End users and agents of Dixa API v1: how to ask for them, how to make them, who is who."""
+"""End users and agents of Dixa API v1: how to look them up, create and recognise them."""
 
 from collections.abc import Sequence
 
@@ -22,14 +22,16 @@ _PHONES = ("phoneNumber", "additionalPhoneNumbers")
 
 
 def find_person(contact: Contact) -> Request:
+    """The look-up of an end user by the first of e-mail address, phone number and external id; the API
+    accepts only one of them."""
     values = {"email": contact.email, "phone": contact.phone, "externalId": contact.external_id}
     name, value = next((name, value) for name, value in values.items() if value)
     return Request("GET", "/v1/endusers", query={name: value})
 
 
 def person_in(answer: Answer, contact: Contact) -> str | None:
-    """The id of the end user in a list who has exactly this address, or this external id where there is
-    none."""
+    """The id of the end user who has exactly this address, or this external id if the contact has no address.
+    None if nobody in the list has it. Raises ProtocolError if the response is not a list."""
     by_id = not contact.email and not contact.phone
     found = (
         user
@@ -41,10 +43,12 @@ def person_in(answer: Answer, contact: Contact) -> str | None:
 
 
 def create_person(contact: Contact) -> Request:
+    """The creation of one end user."""
     return Request("POST", "/v1/endusers", json=_end_user(contact))
 
 
 def create_people(contacts: Sequence[Contact]) -> Request:
+    """The creation of several end users in one request."""
     return Request("POST", "/v1/endusers/bulk", json={"data": [_end_user(c) for c in contacts]})
 
 
@@ -59,7 +63,7 @@ def _end_user(contact: Contact) -> dict[str, str]:
 
 
 def is_person(user: Item, key: str) -> bool:
-    """Whether a user may be the one with this contact key."""
+    """Whether a user can be the one with this contact key. True for a user whose addresses are not shown."""
     if not any(user.get(name) for name in ("email", "phoneNumber", "externalId")):
         return True
     kind, _, value = key.partition(":")

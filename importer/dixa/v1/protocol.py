@@ -1,10 +1,11 @@
-"""Dixa API v1, without I/O: what to send, and what an answer means.
+"""What to send to Dixa API v1 for one conversation, without I/O.
 
-One call imports a conversation with all its public messages in their own times. What it cannot hold follows:
-private notes (with their own times too), tags, custom attributes, the queue of a ticket that stays open.
-Messages bear external ids, by which an import is known again; a conversation's own is never shown. Facts are
-from the description of Dixa API v1 at docs.dixa.io and from public clients; schemas/api/dixa.yaml has them in
-full, with how sure each is.
+One request imports a conversation with all its public messages and their original times. Other requests
+follow for what it cannot contain: private notes (also with their original times), tags, custom
+attributes, and the queue of a ticket that stays open. Messages have external ids, by which an import is
+recognised; the API never shows the external id of a conversation. The facts are from the description of
+Dixa API v1 at docs.dixa.io and from public clients; schemas/api/dixa.yaml has all of them, and says how
+certain each one is.
 """
 
 import html
@@ -33,52 +34,66 @@ from importer.model import (
     StepKind,
     fingerprint,
 )
-from importer.text.heads import has_inner_images, heads, safe_html, shows_something
+from importer.text.heads import heads
+from importer.text.html import has_inner_images, safe_html, shows_something
 
 EMAIL = "email"
-# In one request; Dixa gives no maximum.
+# In one request; Dixa documents no maximum.
 NOTES_AT_ONCE = 50
-# What a message needs in an import beside its content and its attachments, at most.
+# The maximum that a message needs in an import in addition to its content and attachments.
 MESSAGE_OVERHEAD_BYTES = 1_000
-# A character becomes so many ASCII signs at most when JSON escapes it (one beyond the BMP).
+# How many bytes a character can have as escaped JSON: twelve outside the Basic Multilingual Plane.
 JSON_GROWTH = 12
-# By so many messages an import is known again.
+# The number of messages by which an import is recognised. They are stored in the checkpoint.
 MESSAGES_KEPT = 5
+# The content of a message must not be empty.
 NO_TEXT = "[no text]"
 
 
 @dataclass(frozen=True, slots=True)
 class V1Settings:
-    """The migration's choices, with names already resolved to this account's ids. `attributes` has a ticket
-    column for each attribute's id; `agents` and `replaced` as in Account; without `agents` everybody is
-    known, under the own key."""
+    """The settings of the migration, with names resolved to the ids of the account."""
 
     migration: str
+    # The name of the generic channel, such as `email`.
     kind: str
+    # The address of the e-mail endpoint; only with kind = 'email'.
     endpoint: str | None
+    # For tickets that stay open and have no assignee.
     queue_id: str | None
+    # For every conversation, in addition to the tags of the ticket.
     tags: tuple[str, ...]
+    # The column of the ticket by the id of the custom attribute.
     attributes: Mapping[str, str]
+    # What happens to public messages that come to a ticket after its import: `list` or `note`.
     grown: str
+    # Whether texts that are not from HTML are Markdown.
     markdown: bool
+    # The maximum size of a request.
     max_bytes: int
+    # The template of the first lines of every text.
     head: str
+    # The template of the first line of the first text.
     opening_head: str
+    # The template of a line for texts whose author Dixa does not show.
     author_head: str
+    # Of the times in heads.
     zone: ZoneInfo
+    # As in api.Account. If None, every agent is known, and the key replaces the id.
     agents: Mapping[str, str] | None = None
     replaced: frozenset[str] = frozenset()
+    # The user id of the default agent.
     default_agent: str | None = None
 
     def agent(self, contact: Contact | None) -> str | None:
-        """An agent's id, where Dixa knows the agent."""
+        """The user id of an agent; None if Dixa does not know the agent."""
         key = contact.key if contact else None
         if key is None or key in self.replaced:
             return None
         return key if self.agents is None else self.agents.get(key)
 
     def shows_author(self, message: Message, requester: Contact) -> bool:
-        """Whether Dixa will show the message under its own author."""
+        """Whether Dixa will show the message with its own author."""
         author = message.author.key if message.author else None
         if message.by_agent:
             return not message.stand_in and author not in self.replaced
@@ -92,14 +107,15 @@ class DixaV1:
     """The protocol for one account."""
 
     settings: V1Settings
+    # As in api.Target.
     ordered: bool = False
     not_added: str = (
-        "it came to the ticket after its import, and this API could add it with today's time only "
-        "(conversation.grown = 'note' adds such messages as notes with their own)"
+        "it came to the ticket after its import, and this API can add it only with the current time "
+        "(conversation.grown = 'note' adds such messages as private notes with their own time)"
     )
 
     def fingerprint(self, job: Conversation) -> bytes:
-        """Changes with the ticket, and with the kind and the endpoint of its conversation."""
+        """Changes with the ticket, and with kind and endpoint of the conversation."""
         return fingerprint(job.fingerprint.hex(), self.settings.kind, self.settings.endpoint)
 
     def steps(
@@ -110,8 +126,9 @@ class DixaV1:
         wanted: AbstractSet[str] | None = None,
         late: AbstractSet[str] = frozenset(),
     ) -> tuple[Step, ...]:
-        """The import, then what follows it. Where the conversation is there already: what is `wanted`, as
-        notes, and what follows; public messages that are `late` only where the migration says so."""
+        """The import, then the steps that complete it. If the conversation is `created` already: the `wanted`
+        messages as notes, then the steps that complete it. Public messages that are `late` are included only
+        if `grown` is `note`."""
         if created:
             notes = [
                 message
@@ -124,7 +141,7 @@ class DixaV1:
                 )
             ]
             return (*self._note_steps(job, notes), *self._settings_steps(job))
-        carried, _ = self._parted(job)
+        carried, _ = self._split_by_size(job)
         inside = {message.message_id for message in carried}
         first = Step(
             StepKind.CONVERSATION,
@@ -137,7 +154,7 @@ class DixaV1:
         return (first, *self._note_steps(job, notes), *self._settings_steps(job))
 
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
-        """The request of a step."""
+        """The request of a step; `ids` as in api.Target."""
         if step.kind is StepKind.CONVERSATION:
             return Request("POST", "/v1/conversations/import", json=self._import(job, ids))
         path = f"/v1/conversations/{ids['conversation']}"
@@ -160,7 +177,7 @@ class DixaV1:
                 raise AssertionError(step.kind)
 
     def expected(self, step: Step, request: Request, ids: Mapping[str, str]) -> dict[str, Any]:
-        """By what is told whether it was done."""
+        """The identity of what a step creates, or the settings that it makes."""
         body = request.json
         if step.kind is StepKind.CONVERSATION:
             messages = body.get("messages", [])
@@ -193,9 +210,9 @@ class DixaV1:
                 return common
 
     def identities(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
-        """Time and text hash of each note that was sent; what the import itself carried cannot stand
-        twice in it."""
-        carried = {message.message_id for message in self._parted(job)[0]}
+        """Time and text hash of each note that was sent. The messages of the import itself cannot be there
+        twice."""
+        carried = {message.message_id for message in self._split_by_size(job)[0]}
         return [
             counted_identity(self._note(message, job, ids))
             for message in job.messages
@@ -203,15 +220,15 @@ class DixaV1:
         ]
 
     def losses(self, job: Conversation) -> dict[str, int]:
-        """What this API cannot carry of a conversation, and how often."""
+        """How much of a conversation this API cannot carry, counted by aspect."""
         return {t.aspect: t.lost(self, job) for t in TRAITS if t.lost}
 
-    def notes_for_want_of_room(self, job: Conversation) -> int:
-        """How many public messages do not fit into the import and follow as notes."""
-        return len(self._parted(job)[1])
+    def overflow_notes(self, job: Conversation) -> int:
+        """The number of public messages that do not fit into the import and follow as notes."""
+        return len(self._split_by_size(job)[1])
 
-    def _parted(self, job: Conversation) -> tuple[list[Message], list[Message]]:
-        """The public messages that the import carries, and those for which it has no room."""
+    def _split_by_size(self, job: Conversation) -> tuple[list[Message], list[Message]]:
+        """The public messages that the import carries, and those that do not fit into `max_bytes`."""
         public = [message for message in job.messages if message.direction is not Direction.INTERNAL]
         room = self.settings.max_bytes - MESSAGE_OVERHEAD_BYTES
         if sum(_most_bytes(message) for message in public) <= room:
@@ -253,7 +270,7 @@ class DixaV1:
     def _import(self, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
         settings = self.settings
         began = _began(job)
-        carried, _ = self._parted(job)
+        carried, _ = self._split_by_size(job)
         body: dict[str, Any] = {
             "_type": "GenericConversationImport",
             "genericChannelName": settings.kind,
@@ -301,7 +318,7 @@ class DixaV1:
         return body
 
     def _content(self, message: Message, job: Conversation, number: int) -> dict[str, str]:
-        """What the source has: HTML where it has that, unless one message alone is larger than a request."""
+        """HTML if the source has it and it is not too large for a request; otherwise Markdown or text."""
         above = self._heads(message, job, first=number == 0)
         if message.html is not None and len(message.html) * 2 < self.settings.max_bytes:
             shown = "".join(f"<p>{html.escape(line)}</p>" for line in above)
@@ -324,8 +341,8 @@ class DixaV1:
         return heads(templates, job, message, settings.zone)
 
     def _note(self, message: Message, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
-        """A note is plain text and holds no files, so what is attached stands in it as links. A public
-        message that has to be a note says so."""
+        """A note is plain text without files, so it lists attachments as links. A public message that becomes
+        a note names its author and direction in the first line."""
         public = message.direction is not Direction.INTERNAL
         above = self._heads(message, job, first=False, by_name=not public)
         if public:
@@ -352,14 +369,15 @@ class DixaV1:
         return self.settings.agent(job.assignee)
 
     def _assigned_at(self, job: Conversation) -> datetime:
-        """The assignee's first answer, for want of a better time; else the beginning."""
+        """The time of the assignee's first message, because no export has the time of the assignment; without
+        one, the beginning of the conversation."""
         key = job.assignee.key if job.assignee else None
         own = (m.created_at for m in job.messages if m.by_agent and m.author and m.author.key == key)
         return next((at for at in own if at), _began(job))
 
     def _closer(self, job: Conversation) -> str | None:
-        """Who closed it is in no export, but must be said: the assignee, else the last agent who wrote, else
-        the default agent."""
+        """The agent who closed the conversation. The API requires one, but no export has it. So it is the
+        first that is known of: the assignee, the last agent who wrote, the default agent."""
         writers = (self.settings.agent(m.author) for m in reversed(job.messages) if m.by_agent)
         return self._assignee(job) or next(filter(None, writers), None) or self.settings.default_agent
 
@@ -371,46 +389,47 @@ def _lost_authors(target: DixaV1, job: Conversation) -> int:
 TRAITS: tuple[Trait, ...] = (
     Trait(
         "requests for a conversation",
-        "1, and 1 each for private notes (50 at once), tags, custom attributes, a queue",
+        "1, plus 1 per 50 private notes, and 1 each for tags, custom attributes and the queue",
     ),
-    Trait("times", "kept, of conversations, messages and notes"),
+    Trait("times", "kept for conversations, messages and private notes"),
     Trait(
         "subject",
-        "with kind = 'email' a field, else at the head of the first text",
+        "a field with kind = 'email'; otherwise in the first line of the first text",
         lambda target, job: int(target.settings.kind != EMAIL and job.subject is not None),
     ),
     Trait(
         "texts in HTML",
-        "kept, made safe; of private notes they become plain text",
+        "kept and cleaned; plain text in private notes",
         lambda target, job: sum(
             message.html is not None and message.direction is Direction.INTERNAL for message in job.messages
         ),
     ),
-    Trait("private notes", "notes"),
+    Trait("private notes", "private notes"),
     Trait(
         "images inside HTML",
-        "by URL; those that the mail itself held are lost",
+        "kept if they have a URL; embedded images are lost",
         lambda _, job: sum(has_inner_images(m.html) for m in job.messages if m.html),
     ),
     Trait(
         "closed and pending states",
-        "closed at its own time; pending and unsaid states stay open",
+        "closed keeps its time if an agent can be named who closed it; pending tickets, and tickets with "
+        "neither status nor closing time, arrive as open",
         lambda _, job: int(not _is_closed(job) and job.status != "open"),
     ),
     Trait(
         "assignee",
-        "kept where Dixa knows the agent",
+        "kept; dropped where the agent has no address or no Dixa account",
         lambda _, job: int(job.assigned and job.assignee is None),
     ),
     Trait(
         "authors",
-        "agents; with kind = 'email' every customer, else the requester (others at the head of the text, as "
-        "those of private notes who are no agents)",
+        "agents, the requester and, with kind = 'email', all other customers; other authors, and customers "
+        "who wrote private notes, are named in the first line of the text",
         _lost_authors,
     ),
     Trait(
         "CC and BCC",
-        "of agents' messages with kind = 'email'",
+        "kept for agents' messages with kind = 'email'; otherwise dropped",
         lambda target, job: sum(
             bool(m.cc or m.bcc) and (target.settings.kind != EMAIL or m.direction is not Direction.OUTBOUND)
             for m in job.messages
@@ -418,26 +437,26 @@ TRAITS: tuple[Trait, ...] = (
     ),
     Trait(
         "attachments",
-        "by URL, with their names; of private notes as links in the text",
+        "by URL, with their names; in private notes as links in the text",
         lambda _, job: sum(len(m.attachments) for m in job.messages if m.direction is Direction.INTERNAL),
     ),
-    Trait("tags", "all; missing ones are created"),
+    Trait("tags", "kept; missing ones are created"),
     Trait(
         "custom fields",
-        "only those that conversation.attributes names go",
+        "dropped, except those in conversation.attributes",
         lambda target, job: len(
             job.custom.keys() - {c.removeprefix("custom.") for c in target.settings.attributes.values()}
         ),
     ),
-    Trait("external ids", "of conversations and messages, as NAME:ID"),
+    Trait("external ids", "NAME:ID for conversations and messages"),
     Trait(
         "new messages of a ticket that is in Dixa",
-        "private notes are added; public ones are listed, or added as notes (conversation.grown)",
+        "private notes are added; public messages are listed, or added as private notes (conversation.grown)",
     ),
     Trait(
         "very large conversations",
-        "what does not fit into one request (conversation.max_bytes) follows as notes",
-        lambda target, job: target.notes_for_want_of_room(job),
+        "messages beyond conversation.max_bytes follow as private notes",
+        lambda target, job: target.overflow_notes(job),
     ),
 )
 
@@ -461,8 +480,8 @@ def _file(file: Attachment) -> dict[str, str]:
 
 
 def _text(message: Message) -> str:
-    """What stands where there may be no text, since a content must not be empty: the names of the files, the
-    images."""
+    """The text of a message. A content must not be empty, so a message without text has the names of its
+    files, or the URLs of its images."""
     images = re.findall(r"""src=["']?(https?://[^"'\s>]+)""", message.html or "")
     return message.text or _names_of(message.attachments) or "\n".join(images) or NO_TEXT
 
@@ -472,7 +491,7 @@ def _names_of(files: Sequence[Attachment]) -> str:
 
 
 def _began(job: Conversation) -> datetime:
-    """When the conversation began: with the ticket, or with a message that is older."""
+    """The time of the ticket, or that of a message that is older."""
     times = [job.created_at, *(message.created_at for message in job.messages)]
     return min(at for at in times if at is not None)
 

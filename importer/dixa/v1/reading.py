@@ -1,36 +1,33 @@
-"""Reading Dixa API v1 back: what is there already, and what a conversation lacks of what was sent."""
+"""Reading back from Dixa API v1: what was created, and what a conversation lacks of what was sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from importer.dixa.api import SettingCheck
-from importer.dixa.matching import Item, came_in_time, text_hash
+from importer.dixa.matching import Item, came_in_time, instant, text_hash
 from importer.dixa.paging import list_items
-from importer.dixa.v1.identity import (
-    SAME_INSTANT_SECONDS,
-    counted_identity,
-    instant,
-    note_identity,
-    same_instant,
-)
+from importer.dixa.v1.identity import SAME_INSTANT_SECONDS, counted_identity, note_identity, same_instant
 from importer.model import Answer, Doubt, Judgement, Outcome, Request, State, StepKind, Verdict, fingerprint
 
 
 def conversations_of(requester_id: str) -> Request:
+    """The list of a requester's conversations."""
     return Request("GET", f"/v1/endusers/{requester_id}/conversations", query={"pageLimit": "100"})
 
 
 def messages_of(dixa_id: str) -> Request:
+    """The list of a conversation's public messages."""
     return Request("GET", f"/v1/conversations/{dixa_id}/messages")
 
 
 def additions_of(dixa_id: str) -> Request:
+    """The list of a conversation's private notes."""
     return Request("GET", f"/v1/conversations/{dixa_id}/notes")
 
 
 def could_be_conversation(item: Item, doubt: Doubt) -> bool:
-    """Whether it bears the time that was sent, or, if Dixa should stamp its own, came when it can have
-    come."""
+    """Whether it has the time that was sent. In case Dixa sets its own time instead, a possible creation time
+    counts too."""
     created_at = instant(item.get("createdAt"))
     if created_at is None:
         return True
@@ -38,9 +35,10 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
 
 
 def is_conversation(item: Item, messages: Sequence[Item], doubt: Doubt) -> bool | None:
-    """An external id of ours decides. Where Dixa should show none, the times of the conversation and of its
-    messages do: they are those that were sent. Where nothing public was sent, it is one of that time and that
-    subject; None where somebody has written into it, so that it cannot be told."""
+    """Whether it is the conversation in doubt. If its messages show external ids, those decide. Otherwise the
+    times of the conversation and of its messages must be those that were sent. If no public message was sent,
+    time and subject must be those that were sent; None if it has messages, because somebody else wrote them
+    and it cannot be decided then."""
     wanted = doubt.expected
     shown = {message["externalId"] for message in messages if message.get("externalId")}
     if shown and wanted["external_ids"]:
@@ -56,7 +54,7 @@ def is_conversation(item: Item, messages: Sequence[Item], doubt: Doubt) -> bool 
 
 
 def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
-    """What a conversation lacks of what was sent: attachments, its assignee, messages."""
+    """What the conversation lacks of what was sent: attachments, messages, the assignee, the state."""
     reasons: list[str] = []
     outcomes: dict[str, Outcome] = {}
     files = {message.get("externalId"): _count_files(message) for message in messages}
@@ -81,11 +79,12 @@ def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
 
 
 def match(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
-    """Notes bear the time that was sent, so one with author, time and text of ours is ours."""
+    """Which notes in doubt are there. Notes keep the time that was sent, so a note with the author, time and
+    text of a note in doubt is that note."""
     free = [item for item in items if str(item.get("id")) not in doubt.known]
     outcomes: dict[str, Outcome] = {}
     pairs = zip(doubt.expected["keys"], doubt.expected["notes"], strict=True)
-    # Those without an agent match any author's, so they choose last.
+    # Notes without an agent match every author, so they are matched last.
     for message_id, wanted in sorted(pairs, key=lambda pair: pair[1][0] is None):
         match = next((item for item in free if _is_note(item, wanted)), None)
         if match is not None:
@@ -95,14 +94,15 @@ def match(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], l
 
 
 def setting(doubt: Doubt) -> SettingCheck:
-    """Reads the conversation, or its tags, and compares it with what the step would set."""
+    """How to check a setting: read the conversation, or its tags, and compare them with what the step
+    sets."""
     path = f"/v1/conversations/{doubt.expected['csid']}"
     request = Request("GET", f"{path}/tags" if doubt.kind is StepKind.TAGS else path)
     return SettingCheck(request, lambda answer: _is_set(answer, doubt))
 
 
 def _is_set(answer: Answer, doubt: Doubt) -> bool:
-    """Whether a conversation is already as it shall be."""
+    """Whether a conversation already has the setting of a step."""
     wanted = doubt.expected
     if doubt.kind is StepKind.TAGS:
         return set(wanted["tags"]) <= {tag.get("name") for tag in list_items(answer)}
@@ -123,7 +123,7 @@ def _is_set(answer: Answer, doubt: Doubt) -> bool:
 
 
 def identity(item: Item) -> tuple[Any, ...] | None:
-    """What equal notes are counted by: time and text hash; None where the text is not shown."""
+    """Time and text hash, by which equal notes are counted. None if the text is not shown."""
     return counted_identity(item) if item.get("message") is not None else None
 
 
