@@ -1,0 +1,1 @@
+"""What `init` finds out about an export, and the migration file that it writes."""

@@ -1,5 +1,5 @@
-"""Which columns of an unknown export are which: by the names that many exports use (schemas/aliases.toml),
-then by what stands in them. Pure."""
+"""Maps the columns of an unknown export: by the headers that many exports use (schemas/aliases.toml), then by
+the values of the columns. Pure."""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,36 +15,53 @@ from importer.resources import SCHEMAS
 from importer.tables.schema import TABLES, fold, load
 
 CellsOf = Callable[[str], pl.Series]
-# What of the structs in a list is the item: of tags, of addresses, of attachments.
+# The fields of a struct in a list that may be the item: a tag, an attachment, an address.
 _ITEMS = ("name", "url", "content_url", "address", "email")
-# Columns of people, of which a name may stand where an address is meant, and the other way round.
+# Pairs of columns whose values may be swapped: a header that usually means a name may hold addresses, and the
+# other way round.
 _PEOPLE = {
     "tickets": (("requester_name", "requester_email"), ("assignee_name", "assignee_email")),
     "messages": (("author_name", "author_email"),),
 }
-# Columns of few values that tell by these what they are, in the order in which they are looked for.
-_TELLING = {"messages": ("public", "author_role", "direction"), "tickets": ("status",), "people": ("role",)}
-_MAX_DISTINCT_VALUES, _MIN_SHARE_OF_CELLS, _LOOKED_AT = 12, 0.8, 2_000
-_SHORT = 40  # characters; what is longer is no time and no value of a few
-# One address, with a name or without; a time with something between its numbers: neither is ever an id.
+# Columns with few different values, which show what the column is, in the order in which they are looked for.
+_TELLING = {
+    "messages": ("public", "author_role", "direction"),
+    "tickets": ("status",),
+    "people": ("role",),
+}
+# More different values than these are not a status, role, direction or visibility.
+_MAX_DISTINCT_VALUES = 12
+# A few cells of a column may be damaged or odd.
+_MIN_SHARE_OF_CELLS = 0.8
+# Cells of a column that are read; enough to know it, and quick with many columns.
+_LOOKED_AT = 2_000
+# Characters. A longer cell is not a time and not a value such as a status.
+_SHORT = 40
+# One address, with or without a name. A time with something between its numbers. An id never looks like
+# either.
 _ADDRESS = r"^(?:[^@<>]{0,80}<)?\s*(?:mailto:)?[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+>?$"
 _TIME = r"\d[^\d]+\d"
-_DIGITS = 6  # at least, of a time
+_DIGITS = 6  # a time has at least six: 1.1.2024
 
 
 @dataclass(frozen=True, slots=True)
 class Aliased:
-    """Canonical column → header, path or template; the columns whose values mean the opposite, and those that
-    are known only by what stands in them."""
+    """The columns of a table that were recognised."""
 
+    # Canonical column → header, path or template.
     columns: Mapping[str, str] = field(default_factory=dict)
+    # Canonical columns for which the values mean the opposite.
     inverted: frozenset[str] = frozenset()
+    # Canonical columns that were recognised only by their values.
     guessed: frozenset[str] = frozenset()
 
 
 def aliased(table: str, header: Header, nested: Sequence[str] = (), cells: CellsOf | None = None) -> Aliased:
-    """The columns of a table, each header once, canonical names first. `nested` are paths into its structs
-    (SourceFile.nested); `cells` gives what stands in a column of a sample, empty cells left out."""
+    """Recognise the columns of a table. Each header is used once; canonical names come before aliases.
+
+    `nested` are paths into the structs of the file (SourceFile.nested). `cells` gives the cells of a column
+    of a sample, without empty cells. Without it only headers are used.
+    """
     found, inverted = _by_name(table, header, nested)
     by_name = dict(found)
     if cells is not None:
@@ -54,11 +71,11 @@ def aliased(table: str, header: Header, nested: Sequence[str] = (), cells: Cells
 
 
 def known_as(table: str, column: str, name: str) -> bool:
-    """Whether a header is one of the names of a canonical column."""
+    """Whether a header is a name or an alias of a canonical column."""
     return column in _by_name(table, Header([name], {}), ())[0]
 
 
-# -- by name
+# -- by header
 
 
 def _by_name(table: str, header: Header, nested: Sequence[str]) -> tuple[dict[str, str], set[str]]:
@@ -85,7 +102,7 @@ def _by_name(table: str, header: Header, nested: Sequence[str]) -> tuple[dict[st
 
 
 def _within(table: str, canonical: str, name: str, nested: Sequence[str]) -> str | None:
-    """The column itself, or what of its structs can be the value."""
+    """The column itself, or the path into its structs that can be the value. None where there is none."""
     inner = {path for path in nested if path.startswith((f"{name}.", f"{name}[]."))}
     if not inner:
         return name
@@ -97,7 +114,7 @@ def _within(table: str, canonical: str, name: str, nested: Sequence[str]) -> str
 
 
 def _fill_person(table: str, who: str, header: Header, nested: Sequence[str], found: dict[str, str]) -> None:
-    """What else a struct says of a person whose name it has."""
+    """Take the other columns of a person from the struct that has the person's name."""
     own = next(
         (name for alias in _aliases()[table].get(f"{who}_name", ()) if (name := header.name(alias))), ""
     )
@@ -111,7 +128,7 @@ def _fill_person(table: str, who: str, header: Header, nested: Sequence[str], fo
 
 
 def _full_name(header: Header) -> str | None:
-    """A first and a last name as one."""
+    """A template of first and last name, where the file has both."""
     both = [next((name for word in words if (name := header.name(word))), None) for words in _names()]
     return " ".join(f"{{{name}}}" for name in both) if all(both) else None
 
@@ -134,15 +151,15 @@ def _names() -> tuple[list[str], list[str]]:
     return _read()["names"]["first"], _read()["names"]["last"]
 
 
-# -- by what stands there
+# -- by values
 
 
 def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[str], cells: CellsOf) -> None:
-    """Put right and fill in what names alone got wrong or did not find."""
+    """Correct columns that the header got wrong, and find columns that no header names."""
     for name, email in _PEOPLE.get(table, ()):
         _sort_people(table, name, email, found, cells)
     if table == "tickets" and (closed := found.get("closed_at")) and _all_mean("truth", cells(closed)):
-        # Whether it is closed, not when.
+        # The column says whether the ticket is closed, not when.
         del found["closed_at"]
         found.setdefault("status", closed)
     for column in _TELLING.get(table, ()):
@@ -161,7 +178,7 @@ def _by_cells(table: str, header: Header, found: dict[str, str], inverted: set[s
             if column == "created_at":
                 holding = [name for name in holding if _are_times(cells(name))]
             else:
-                # One address in all rows is the helpdesk's own.
+                # The same address in all rows is the helpdesk's own.
                 holding = [name for name in holding if cells(name).n_unique() > 1 or len(cells(name)) == 1]
             if len(holding) == 1:
                 found[column] = holding[0]
@@ -179,7 +196,7 @@ def _sort_people(table: str, name: str, email: str, found: dict[str, str], cells
 
 
 def _mostly(cells: pl.Series, pattern: str) -> bool:
-    """Whether most of the cells have a pattern, and there are any."""
+    """Whether most of the cells match a pattern. False where there are no cells."""
     return not cells.is_empty() and int(cells.str.contains(pattern).sum()) >= len(cells) * _MIN_SHARE_OF_CELLS
 
 
@@ -191,14 +208,14 @@ def _are_times(cells: pl.Series) -> bool:
 
 
 def _all_mean(column: str, cells: pl.Series) -> bool:
-    """Whether there are few different values, and all of them mean something in that column."""
+    """Whether the column has few different values, and each of them has a known meaning."""
     values = cells.unique()
     return 0 < len(values) <= _MAX_DISTINCT_VALUES and all(
         len(value) <= _SHORT and meaning_of(column, value) for value in values
     )
 
 
-# What a column must mean at least, so that its values tell what it is.
+# The meanings that a column must have at least, so that its values show what it is.
 _BOTH = {
     "public": {"true", "false"},
     "author_role": {"agent", "end_user"},
@@ -208,7 +225,8 @@ _BOTH = {
 
 
 def _tells(column: str, name: str, cells: pl.Series) -> bool:
-    """Whether a column is that one: by its values, and where these are but yes and no, by its name too."""
+    """Whether a header is this canonical column, by its values. Values that only mean yes or no need a hint
+    in the header too."""
     if not _all_mean(column, cells):
         return False
     if _all_mean("truth", cells):

@@ -1,4 +1,4 @@
-"""What `init` and `presets` say, a list of lines."""
+"""The output of `init` and `presets`, line by line."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +15,8 @@ _NAMES_SHOWN = 12
 
 
 def recognised_lines(found: Recognised, skipped: Mapping[Path, str], timezone: str | None) -> Iterator[str]:
-    """What was recognised, by what, and what is left to decide."""
+    """What was recognised, by which headers, and what the user has to decide. `skipped` maps files to
+    reasons."""
     preset = presets.load(found.preset) if found.preset else None
     if preset:
         yield f"This is {found.preset}: {preset.title}."
@@ -36,7 +37,8 @@ def recognised_lines(found: Recognised, skipped: Mapping[Path, str], timezone: s
 
 def marked_line(count: int, path: Path) -> str:
     """How many lines of the migration file only the user can complete."""
-    return f"{path} has {count} lines marked `# TODO`: what only you can know."
+    lines = "1 line" if count == 1 else f"{count} lines"
+    return f"{path} has {lines} marked `# TODO`: what only you can know."
 
 
 def _place_lines(place: Placement, found: Recognised) -> Iterator[str]:
@@ -45,7 +47,7 @@ def _place_lines(place: Placement, found: Recognised) -> Iterator[str]:
     yield f"  {file.path} ({_form(file)}): {place.table}; {why}{_mapped(place, found)}"
     yield from (f"    {note}" for note in file.dialect.notes)
     if untaken := place.untaken_texts(found.inside):
-        yield f"    {', '.join(untaken)} hold texts that nothing reads"
+        yield f"    columns with texts that are not mapped: {', '.join(untaken)}"
 
 
 def _form(file: SourceFile) -> str:
@@ -55,7 +57,7 @@ def _form(file: SourceFile) -> str:
 
 
 def _mapped(place: Placement, found: Recognised) -> str:
-    """How many columns are read, and which are not."""
+    """How many columns are mapped, and which are not."""
     counts = f"{place.known} of {place.total} columns mapped"
     if found.preset or place.each:
         return counts
@@ -67,7 +69,7 @@ def _mapped(place: Placement, found: Recognised) -> str:
 
 
 def preset_lines(preset: Preset) -> Iterator[str]:
-    """What is known of an export: its files, and which header is which column."""
+    """What a preset knows: the files, the mapping of their headers, and the sources of these facts."""
     yield f"Times without a zone: {preset.timezone or 'set source.timezone'}"
     for table in TABLES:
         for part in preset.parts(table):

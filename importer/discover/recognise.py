@@ -1,5 +1,5 @@
-"""What an export is: which preset knows its files by their headers, else which columns have names that many
-exports use, or hold what shows them. Pure; files were looked at before."""
+"""Recognises an export: by the headers of a preset, else by headers that many exports use, else by values.
+Pure: the files were read before."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ from importer.read.sample import Sample
 from importer.read.source_file import SourceFile
 from importer.tables.schema import TABLES, fold
 
-# A file of attachments, messages or people has all columns of one of these; else its rows are tickets, if it
-# has anything of a ticket.
+# A file that has all columns of one of these sets is that table. Other files are tickets if they have a
+# column of a ticket.
 _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
     "attachments": (frozenset({"message_id", "url"}),),
     "messages": (
@@ -28,55 +28,62 @@ _MARKS: Mapping[str, tuple[frozenset[str], ...]] = {
     ),
     "people": (frozenset({"person_id", "email", "name"}),),
 }
-# A cell of that many characters on the average is a text, whatever its column is called.
+# Characters. A column whose cells have this length on average holds texts, whatever its header is.
 _TEXT = 60
-# A file of messages repeats its tickets' ids, of which a file of tickets has each once.
+# A file of tickets has each id once, apart from a few damaged rows. A file of messages repeats the ids.
 _DISTINCT = 0.9
+# Headers of ids that say nothing about what they identify.
 GENERIC_ID_HEADERS = frozenset({"id", "nr", "no", "number", "nummer", "numero", "número", "key", "#"})
+# Columns that only tickets have.
 _OF_A_TICKET = frozenset({"status", "opening_text", "opening_html", "assignee_name", "queue"})
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What a file is taken for. `table` is a canonical table, or `lookup:<name>`; `by` are the headers that
-    say so, `known` how many of its `total` headers the preset or the aliases have a use for. The rows of
-    messages may stand in the cells of its column `each`. `sample` has its first rows, where aliases were
-    asked; `guessed` are columns that are known only by what stands there."""
+    """The table that a file was recognised as."""
 
     file: SourceFile
+    # A canonical table, or `lookup:<name>`.
     table: str
+    # The headers by which it was recognised.
     by: tuple[str, ...]
+    # How many of its `total` headers the preset or the aliases use.
     known: int
     total: int
+    # Canonical column → header, path or template, without a preset.
     columns: Mapping[str, str] = field(default_factory=dict)
+    # Canonical columns for which the values mean the opposite.
     inverted: frozenset[str] = frozenset()
+    # The column of a file of tickets whose cells hold the rows of this table.
     each: str | None = None
+    # The first rows of the file, without a preset.
     sample: Sample | None = None
+    # Canonical columns that were recognised only by their values.
     guessed: frozenset[str] = frozenset()
 
     def named(self, table: str) -> Aliased:
-        """What its columns are as those of a table."""
+        """The columns of the file if it is this table."""
         header = Header(self.file.header, self.file.repeats)
         known = replace(self, each=None)
         return aliased(table, header, self.file.nested, known.cells if self.sample else None)
 
     def taken_for(self, table: str, by: tuple[str, ...], **said: str) -> "Placement":
-        """The file as one of a table; `said` are columns of which something else is known."""
+        """The file as this table. `said` are columns that are known already."""
         found = self.named(table)
         columns = {name: own for name, own in found.columns.items() if own not in said.values()} | said
         return replace(self, table=table, by=by).filled(found, columns)
 
     def filled(self, found: Aliased, columns: Mapping[str, str]) -> "Placement":
-        """With these columns, and with what else was found of them."""
+        """The placement with these columns. `found` gives the rest."""
         known = min(len(columns), self.total)
         return replace(self, columns=columns, inverted=found.inverted, guessed=found.guessed, known=known)
 
     def guessed_as(self, table: str) -> frozenset[str]:
-        """The columns that are known only by what stands there, as of its own table or of a gathered one."""
+        """The columns that were recognised only by their values, in its own table or in a gathered one."""
         return self.guessed if table == self.table else self.named(table).guessed
 
     def cells(self, source: str) -> pl.Series:
-        """What stands for a header, path or template in the sample, empty cells left out."""
+        """The cells of a header, path or template in the sample, without empty cells."""
         if self.sample is None:
             return pl.Series(dtype=pl.String)
         rows, names = self.sample.frame, self.file.header
@@ -89,8 +96,8 @@ class Placement:
         return rows.select(found.value).to_series().drop_nulls() if found else pl.Series(dtype=pl.String)
 
     def untaken_texts(self, inside: Collection[str]) -> list[str]:
-        """The titles for which the aliases have no use although texts stand under them; `inside` are those of
-        which other tables are made."""
+        """The headers of columns of texts that the aliases do not use. `inside` are the headers that other
+        tables are made of."""
         if self.each:
             return []
         unknown = [title for title in self.unknown if title not in inside]
@@ -98,7 +105,7 @@ class Placement:
 
     @property
     def unknown(self) -> list[str]:
-        """The titles for which the aliases have no use."""
+        """The headers that the aliases do not use."""
         sources = self.columns.values()
         used = {*sources, *(re.split(r"\[\]|\.", source)[0] for source in sources)}
         used |= {name for source in sources for name in re.findall(r"\{([^{}]*)\}", source)}
@@ -107,18 +114,19 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """`preset` is the name of the one that knows the most files; none where nobody knows them, and the
-    columns go by aliases. `strangers` are files that nothing is known about; `others` presets that know as
-    many files."""
+    """What the files of an export are."""
 
+    # The preset that knows the most files. None where no preset does, and columns are mapped by aliases.
     preset: str | None
     places: tuple[Placement, ...]
+    # Files that were not recognised.
     strangers: tuple[SourceFile, ...]
+    # Other presets that know as many files.
     others: tuple[str, ...] = ()
 
     @property
     def inside(self) -> set[str]:
-        """The headers in whose cells rows of another table stand."""
+        """The headers whose cells hold rows of another table."""
         return {
             header
             for place in self.places
@@ -136,7 +144,8 @@ def recognise(
     presets: Iterable[tuple[str, Preset]],
     sampled: Callable[[SourceFile], Sample | None] = lambda _: None,
 ) -> Recognised:
-    """What the files are together. `sampled` gives a file's first rows."""
+    """Recognise the files of one export. `sampled` gives the first rows of a file; it is called only where no
+    preset fits."""
     found = [(name, _places(files, preset)) for name, preset in presets]
     fitting = [(name, places) for name, places in found if _has_rows(places)]
     if not fitting:
@@ -150,7 +159,8 @@ def recognise(
 
 
 def _weight(places: Sequence[Placement]) -> tuple[int, int, float]:
-    """Files that are known, headers that tell them, share of headers with a use."""
+    """The number of known files, the number of headers that identify them, and the share of used headers. The
+    preset with the largest weight wins."""
     tables = {place.file.path for place in places if not place.table.startswith("lookup:")}
     share = sum(place.known for place in places) / max(1, sum(place.total for place in places))
     return len(tables), sum(len(place.by) for place in places), share
@@ -162,7 +172,8 @@ def _has_rows(places: Sequence[Placement]) -> bool:
 
 def _places(files: Sequence[SourceFile], preset: Preset) -> list[Placement]:
     places = [place for file in files for place in _places_of(file, preset)]
-    # A file of a table may have all headers of a lookup too; where another file is just that, it is not one.
+    # A file of a table may have all headers of a lookup too. It is not the lookup if another file is only
+    # that.
     of_tables = {place.file.path for place in places if not place.table.startswith("lookup:")}
     own = {place.table for place in places if place.file.path not in of_tables}
     return [place for place in places if place.table not in own or place.file.path not in of_tables]
@@ -215,7 +226,7 @@ def _by_alias(files: Sequence[tuple[SourceFile, Sample | None]]) -> Recognised:
 
 
 def _in_cells(place: Placement) -> Placement | None:
-    """The messages that stand in a column of a ticket's row, as a list of structs."""
+    """The messages that are a list of structs in a column of the tickets."""
     if place.table != "tickets":
         return None
     for title in place.file.titles:
@@ -232,7 +243,8 @@ def _in_cells(place: Placement) -> Placement | None:
 
 
 def _in_numbered(place: Placement) -> Placement | None:
-    """The messages that stand in columns with numbers, `Comment 1` and so on, and what stands beside them."""
+    """The messages that are in numbered columns of the tickets (`Comment 1` and so on), with the numbered
+    columns beside these (`Comment 1 Author`)."""
     if place.table != "tickets":
         return None
     titles = list(dict.fromkeys(place.file.titles))
@@ -255,18 +267,18 @@ def _in_numbered(place: Placement) -> Placement | None:
 
 
 def _speaks(place: Placement, titles: Sequence[str]) -> bool:
-    """Whether letters stand in most cells of these columns, if anything does."""
+    """Whether most cells of these columns have letters, or all are empty."""
     cells = pl.concat([place.cells(title) for title in titles])
     return cells.is_empty() or int(cells.str.contains(r"\p{L}").sum()) * 2 > len(cells)
 
 
 def _cells_of(place: Placement, sources: Mapping[str, str]) -> CellsOf:
-    """What stands in the items of a place, under short names of what is in them."""
+    """The cells of the items of a placement. `sources` maps short names to their sources."""
     return lambda name: place.cells(sources.get(name, f"each.{name}"))
 
 
 def _without(word: str, name: str) -> str:
-    """What a column beside a numbered one is called: `Author` of `Comment {n} Author`."""
+    """The short name of a column beside a numbered one: `Author` for `Comment {n} Author`."""
     short = name.replace(items.NUMBER, " ")
     if short.casefold().startswith(word.casefold()):
         short = short[len(word) :]
@@ -288,8 +300,8 @@ def _place_by_alias(file: SourceFile, sample: Sample | None) -> Placement:
 
 
 def _are_tickets(place: Placement, messages: Aliased) -> bool:
-    """Whether rows that have what messages have are tickets all the same: with a subject, and each ticket
-    once, or no text of a message at all."""
+    """Whether rows with the columns of messages are tickets: they have a subject, and each ticket once or no
+    text."""
     if "subject" not in place.named("tickets").columns:
         return False
     ids = place.cells(messages.columns["ticket_id"])
@@ -298,8 +310,8 @@ def _are_tickets(place: Placement, messages: Aliased) -> bool:
 
 
 def _repeated_id(place: Placement) -> tuple[str, ...]:
-    """The headers of a ticket's id and of a text, of which the first repeats itself and both together do not:
-    the rows are messages."""
+    """The headers of the ticket id and the text, where ids repeat but pairs of id and text do not: such rows
+    are messages. Empty where they are not."""
     columns = place.named("messages").columns
     id_, text = columns.get("ticket_id"), columns.get("text") or columns.get("html")
     sample = place.sample
@@ -311,8 +323,8 @@ def _repeated_id(place: Placement) -> tuple[str, ...]:
 
 
 def _joined(places: Sequence[Placement]) -> list[Placement]:
-    """Files that were taken for tickets, or for nothing, and have the id of another one's tickets beside a
-    text: they are its messages."""
+    """Recognise messages among the files of tickets: they have a text, and the ids of another file's
+    tickets."""
     joined = list(places)
     for parent, ticket in enumerate(places):
         for child, other in enumerate(places):
@@ -325,14 +337,14 @@ def _joined(places: Sequence[Placement]) -> list[Placement]:
 
 
 def _key(ticket: Placement, other: Placement) -> str | None:
-    """The header that both have and that tells the tickets apart: by its name, else by what stands there."""
+    """The header of the ticket id that both files have: by its name, else by its values."""
     are_tickets = ticket.table == "tickets" and "subject" in ticket.columns
     if not are_tickets or other.table != "tickets" or "subject" in other.columns:
         return None
     shared = [title for title in ticket.file.titles if title in other.file.titles]
     own = ticket.columns.get("ticket_id")
     if own in shared and own is not None:
-        # What is only called an id may be each file's own.
+        # With a generic header each file may have ids of its own.
         return own if fold(own) not in GENERIC_ID_HEADERS else None
     return next(
         (title for title in shared if not own and _refers(ticket.cells(title), other.cells(title))), None
@@ -340,7 +352,7 @@ def _key(ticket: Placement, other: Placement) -> str | None:
 
 
 def _refers(ids: pl.Series, references: pl.Series) -> bool:
-    """Whether each of the ids is there once, and most of the references are some of them."""
+    """Whether the ids are unique, and most of the references are among them."""
     if ids.is_empty() or references.is_empty() or ids.n_unique() < len(ids):
         return False
     return int(references.is_in(ids.implode()).sum()) >= len(references) * _DISTINCT

@@ -1,5 +1,4 @@
-"""The files of an export that somebody names to `init`: those that can be read, and those that are
-skipped."""
+"""The files that the user names to `init`: those that can be read, and those that are skipped."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,10 @@ _NO_TABLE = "is not CSV or Parquet; skipped. Is it part of the export?"
 
 
 def survey(patterns: Sequence[str]) -> tuple[list[SourceFile], dict[Path, str]]:
-    """The files of an export; and those that are skipped, with the reason. Raises SourceError that names
-    every file that cannot be read."""
+    """The files of an export, and the skipped files with the reason.
+
+    Raises SourceError that names every file that cannot be read.
+    """
     problems: list[str] = []
     files: list[SourceFile] = []
     skipped: dict[Path, str] = {}

@@ -1,4 +1,4 @@
-"""What the values of an export's columns mean, by the words that many exports use (schemas/words.toml).
+"""The meaning of values in an unknown export, by the words that many exports use (schemas/words.toml).
 Pure."""
 
 import re
@@ -9,8 +9,8 @@ from typing import Literal
 
 from importer.resources import SCHEMAS
 
-# What a value stands for that nobody knows: history is closed, no note is shown by mistake, and a channel of
-# which Dixa has none is left to conversation.kind.
+# The canonical value for words that are not known. These are the safe choices: history stays closed, no note
+# is shown to a customer by mistake, and conversation.kind decides the channel.
 UNKNOWN: Mapping[str, str] = {
     "status": "closed",
     "channel": "",
@@ -30,17 +30,20 @@ _OF_TRUTH = {
 }
 
 
-# Columns in whose values a known word among others tells what the whole means.
+# Columns in which a value of several words is understood by the known words in it.
 _BY_WORD = frozenset({"status", "channel", "author_role", "role"})
 
 
 def meaning_of(column: str, value: str, *, inverted: bool = False) -> str | None:
-    """The canonical value that one of an export stands for, in a column that means the `inverted`; None where
-    the word is not known. `truth` is a column of yes and no alone."""
+    """The canonical value for a value of an export. None where the word is not known.
+
+    `inverted` is for columns whose values mean the opposite. The column `truth` is for values that only mean
+    yes or no.
+    """
     word = " ".join(value.lower().split())
     found = _words(column).get(word) or (_by_word(column, word) if column in _BY_WORD else None)
     if found is None and column == "direction":
-        # Who wrote it says which way it went.
+        # The author's role shows the direction.
         role = meaning_of("author_role", word) if word not in _words("truth") else None
         found = _OF_ROLE.get(role or "")
     if found is None and (truth := _words("truth").get(word)):
@@ -49,21 +52,21 @@ def meaning_of(column: str, value: str, *, inverted: bool = False) -> str | None
 
 
 def hints(kind: Literal["public", "private"], header: str) -> bool:
-    """Whether a column's name says that its yes means public, or private."""
+    """Whether the header of a column says that its `yes` means public, or private."""
     folded = header.casefold()
     return any(part in folded for part in _read()["hints"][kind])
 
 
 def _by_word(column: str, value: str) -> str | None:
-    """What is known of the words of a value, where that is one thing. Who waits for somebody is pending, and
-    what is not closed is open."""
+    """The meaning of the known words of a value. None where they mean different things."""
     parts = re.findall(r"\w+", value)
     known = [_words(column).get(part) for part in parts]
     if column != "status" and not all(known):
-        # A `Customer Service` is no customer.
+        # `Customer Service` is not a customer.
         return None
     found = {meant for meant in known if meant}
     if column == "status":
+        # `not solved` is open; `waiting for closing` is pending.
         if parts and parts[0] in _read()["negations"]["words"]:
             return "open" if found == {"closed"} else None
         if "pending" in found:
@@ -72,7 +75,7 @@ def _by_word(column: str, value: str) -> str | None:
 
 
 def vocabulary(column: str, values: Iterable[str], *, inverted: bool = False) -> dict[str, str | None]:
-    """The same for several values, those of one spelling once."""
+    """`meaning_of` for several values. Of values that differ only in case, the first one is kept."""
     spelled = {value.lower(): value for value in reversed(list(values))}
     return {value: meaning_of(column, value, inverted=inverted) for value in reversed(spelled.values())}
 

@@ -1,7 +1,7 @@
-"""How files become canonical tables: the words for it, and the presets that say it for known exports.
+"""How files become canonical tables: the keys that describe it, and the presets of known exports.
 
-A *part* is one kind of file that becomes rows of one table. A migration file says the same in the same words,
-and what it says goes over its preset.
+A *part* describes one kind of file that becomes rows of one table. A migration file uses the same keys, and
+has precedence over its preset.
 """
 
 import tomllib
@@ -30,28 +30,32 @@ Opening = Literal["always", "unless_messages", "unless_repeated"]
 
 
 class Section(BaseModel):
+    """A table of a migration file or preset. Unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ExplodeRule(Section):
-    """Rows that stand in a cell of another row."""
+    """Rows of this table that are in a cell of another table's row."""
 
     column: str = Field(
-        description="The header. Repeated, all its columns count; of 'Comment {n}' those with numbers; or a "
-        "JSON list of objects."
+        description="The header. All columns with this header are read. {n} stands for a number: "
+        "'Comment {n}' reads all numbered columns. A cell may be a JSON list of objects."
     )
-    parts: tuple[str, ...] = Field((), description="Names of the parts of a cell of text.")
-    separator: str = Field(";", min_length=1, description="What stands between the parts.")
-    last: bool = Field(False, description="The last part is split off from the right.")
+    parts: tuple[str, ...] = Field(
+        (), description="The names of the parts of a cell of text. The last one takes the rest."
+    )
+    separator: str = Field(";", min_length=1, description="The separator of the parts.")
+    last: bool = Field(False, description="Split the last part off from the right end of the cell.")
 
 
 class Lookup(Section):
-    """A column's value out of another file."""
+    """The value of a column, taken from another file."""
 
-    source: str = Field(alias="from", description="Name of the lookup file, as in source.lookups.")
-    on: str = Field(description="This file's header that names the row there.")
-    key: str = Field(description="The lookup file's header for it.")
-    value: str = Field(description="The lookup file's header, path or template whose value is taken.")
+    source: str = Field(alias="from", description="The name of the lookup in source.lookups.")
+    on: str = Field(description="The header of this file that holds the key.")
+    key: str = Field(description="The header of the lookup file that holds the key.")
+    value: str = Field(description="The header, path or template of the lookup file that gives the value.")
 
 
 class TableMapping(Section):
@@ -59,121 +63,147 @@ class TableMapping(Section):
 
     columns: Mapping[str, OneOrMore] = Field(
         default_factory=dict,
-        description="Canonical name = the file's header, a dotted path into a struct or JSON, a template "
-        "as '{First} {Last}', or a list of these, of which the first that is not empty counts; '' in it "
-        "says that a file may have none of them. 'Title (2)' is the second column of that title.",
+        description="Canonical column = where its value is: a header, a dotted path into a struct or JSON, a "
+        "template such as '{First} {Last}', or a list of these, of which the first that is not empty is "
+        "taken. An item '' says that a file may have none of these headers. 'Title (2)' is the second column "
+        "with the header Title.",
     )
     values: Mapping[str, Mapping[str, str]] = Field(
         default_factory=dict,
-        description="Per column: the file's value = canonical value; '*' stands for all other values, an "
+        description="Per column: the file's value = canonical value. '*' stands for all other values. An "
         "empty new value empties the cell.",
     )
     defaults: Mapping[str, str] = Field(
-        default_factory=dict, description="Per column: what stands in for an empty cell."
+        default_factory=dict, description="Per column: the value for empty cells."
     )
     skip: Mapping[str, OneOrMore] = Field(
         default_factory=dict,
-        description="Per column or header: values (as the file has them) whose rows are left out and "
-        "counted.",
+        description="Per column or header: rows with these values are skipped and counted. Values are "
+        "compared as the file has them.",
     )
     only: Mapping[str, OneOrMore] = Field(
         default_factory=dict,
-        description="Per column or header: the values whose rows are taken; all others are left out and "
-        "counted.",
+        description="Per column or header: rows with other values are skipped and counted.",
     )
-    nulls: OneOrMore = Field(default=(), description="Cells that mean an empty one, as NULL.")
+    nulls: OneOrMore = Field(default=(), description="Cells with exactly this text are empty, e.g. NULL.")
     times: Mapping[str, Form] = Field(
         default_factory=dict,
-        description="Per column of times: what its cells are. Found out when left out.",
+        description="Per column of times: the form of its cells. Detected by default.",
     )
     lookups: Mapping[str, Lookup] = Field(
-        default_factory=dict, description="Per column: where another file has its value."
+        default_factory=dict, description="Per column: the place of its value in another file."
     )
-    each: ExplodeRule | None = Field(None, description="The rows stand in a cell of another table's rows.")
+    each: ExplodeRule | None = Field(
+        None, description="The rows of this table are in cells of another table's rows."
+    )
     extract: Mapping[str, str] = Field(
         default_factory=dict,
-        description="Per column: a regular expression whose first group is the value.",
+        description="Per column: keeps the first group of a regular expression. A value that does not match "
+        "stays as it is.",
     )
     matching: Mapping[str, str] = Field(
         default_factory=dict,
-        description="Per column: a regular expression; a cell without it counts as empty.",
+        description="Per column: a regular expression. A value that does not match counts as empty.",
     )
     separators: Mapping[str, str] = Field(
         default_factory=dict,
-        description="Per column of lists: what parts the items of a cell, where it is none of the usual.",
+        description="Per column of lists: the separator of the items in a cell, if it is not a comma, "
+        "semicolon, bar or line end.",
     )
-    drop: OneOrMore = Field(default=(), description="Headers without worth.")
+    drop: OneOrMore = Field(
+        default=(), description="Headers that are not needed. Reports do not list them as unused."
+    )
     newest_by: str | None = Field(
-        None, description="The header that tells the newest of several versions of a record."
+        None,
+        description="A header. If several rows have the same id, only the row with the largest value counts.",
     )
     ids: Literal["keep", "repair"] = Field(
-        "keep", description="repair: ids lose inner blanks and a trailing .0 that a spreadsheet gave them."
+        "keep",
+        description="repair: removes blanks and a trailing .0 from ids that a spreadsheet has changed.",
     )
-    unquote: bool = Field(False, description="Take off the ' that an exporter puts before = + - @.")
-    text_escapes: bool = Field(False, description=r"\n and \t in texts are line ends and tabs.")
+    unquote: bool = Field(False, description="Removes the ' that some exporters put before =, +, - and @.")
+    text_escapes: bool = Field(False, description=r"\n and \t in texts become line ends and tabs.")
 
 
 class Part(TableMapping):
     """One kind of file of a preset."""
 
-    headers: OneOrMore = Field(default=(), description="A file with all of these is of this kind.")
-    read: TableName | None = Field(None, description="The rows come out of that table's files.")
-    gather: bool = Field(False, description="Tickets out of a row per message.")
+    headers: OneOrMore = Field(default=(), description="A file with all these headers is of this kind.")
+    read: TableName | None = Field(None, description="The rows come out of the files of that table.")
+    gather: bool = Field(
+        False, description="For tickets with read = 'messages': several rows of messages make one ticket."
+    )
 
     def fits(self, header: Iterable[str]) -> bool:
+        """Whether a file with this header is of this kind. Case, blanks, `_` and `-` make no difference."""
         there = {fold(name) for name in header}
         return all(fold(name) in there for name in self.headers)
 
 
 class LookupFile(Section):
-    headers: OneOrMore = ()
-    only: Mapping[str, OneOrMore] = Field(default_factory=dict)
-    skip: Mapping[str, OneOrMore] = Field(default_factory=dict)
+    """Files in which values of other files are looked up."""
+
+    headers: OneOrMore = Field(default=(), description="A file with all these headers is of this kind.")
+    only: Mapping[str, OneOrMore] = Field(
+        default_factory=dict, description="Per header: rows with other values are not used."
+    )
+    skip: Mapping[str, OneOrMore] = Field(
+        default_factory=dict, description="Per header: rows with these values are not used."
+    )
 
 
 class Preset(Section):
-    """What is known of one export of one helpdesk."""
+    """What is known about one export of one helpdesk."""
 
+    # What the export is, in one line and in a few sentences. `dixa-import presets` shows both.
     title: str
     about: str
+    # Where the facts come from: documentation, header rows, programs that write such files.
     sources: tuple[str, ...]
+    # Replace the keys of the same name where the migration file does not set them.
     timezone: str | None = None
     opening: Opening = "always"
+    # By table, one part for each kind of file, language or version. The first one that fits a file is used.
     tickets: tuple[Part, ...] = ()
     messages: tuple[Part, ...] = ()
     people: tuple[Part, ...] = ()
     attachments: tuple[Part, ...] = ()
+    # Files in which values are looked up, by name.
     lookups: Mapping[str, LookupFile] = Field(default_factory=dict)
 
     def parts(self, table: str) -> tuple[Part, ...]:
+        """The parts of a canonical table."""
         value: tuple[Part, ...] = getattr(self, table)
         return value
 
 
 def names() -> list[str]:
-    """The presets that come with the program."""
+    """The names of the presets that come with the program, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 @cache
 def load(name: str, folder: Path = Path()) -> Preset:
-    """A preset by its name, or by the path of a TOML file (from `folder`). Raises ConfigError."""
+    """The preset with this name, or the one in this TOML file (a path relative to `folder`).
+
+    Raises ConfigError where there is no such preset, or where the file is not a preset.
+    """
     path = FOLDER / f"{name}.toml" if "/" not in name and not name.endswith(".toml") else folder / name
     try:
         return Preset.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         raise ConfigError(
-            f"source.preset: there is no preset {name!r}; there are: {', '.join(names())}"
+            f"source.preset: there is no preset {name!r}; choose one of {', '.join(names())}"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: is no preset: {error}") from None
+        raise ConfigError(f"{path}: is not a preset: {error}") from None
     except ValidationError as error:
         problems = "\n".join(f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise ConfigError(f"{path}: is no preset:\n{problems}") from None
+        raise ConfigError(f"{path}: is not a preset:\n{problems}") from None
 
 
 def over(part: Part, own: TableMapping) -> Part:
-    """The part with what the user's own words say over it."""
+    """The part with the keys that the migration file sets. Keys that are tables are merged entry by entry."""
     changes: dict[str, Any] = {}
     for name in own.model_fields_set & set(TableMapping.model_fields):
         mine, theirs = getattr(own, name), getattr(part, name)
@@ -182,5 +212,6 @@ def over(part: Part, own: TableMapping) -> Part:
 
 
 def everything() -> Iterator[tuple[str, Preset]]:
+    """All presets that come with the program, by name."""
     for name in names():
         yield name, load(name)

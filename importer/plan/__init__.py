@@ -1,0 +1,1 @@
+"""Good rows become conversations, in a stable order."""

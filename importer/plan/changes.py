@@ -1,4 +1,4 @@
-"""Which tickets have changed since they were imported: a hash of all source rows of each ticket."""
+"""Detects tickets that have changed since they were imported, by a hash of all source rows of each ticket."""
 
 import polars as pl
 
@@ -6,11 +6,11 @@ from importer.relate.related import Related
 
 
 def ticket_hashes(related: Related) -> pl.LazyFrame:
-    """A line a ticket: `at`, its number of `messages` and `attachments`, and a `source_hash` that changes
-    when any
-    of its rows does, whatever their order.
+    """One row per ticket: `ticket_id`, `at` (its time, else that of its first message, else null), the
+    numbers of its `messages` and `attachments`, and its `source_hash`. The hash changes if any of the
+    ticket's rows changes. The order of rows makes no difference.
 
-    Compare only what the same version of polars made: its hashes may change from version to version.
+    Hashes are comparable only if the same version of polars (HASH_MAKER) made them.
     """
     listed = pl.col("attachments").list.len().fill_null(0)
     whole = messages_of(related)
@@ -50,7 +50,7 @@ def ticket_hashes(related: Related) -> pl.LazyFrame:
 
 
 def _hash(frame: pl.LazyFrame) -> pl.Expr:
-    """A hash of a row's content, not of where it stands."""
+    """A hash of the content of each row, without its place in the source."""
     cells = [
         (
             pl.col(name).list.join("\x1e") if dtype == pl.List(pl.String) else pl.col(name).cast(pl.String)
@@ -62,16 +62,17 @@ def _hash(frame: pl.LazyFrame) -> pl.Expr:
 
 
 def messages_of(related: Related) -> pl.LazyFrame:
+    """The imported messages with all their columns. They must have been kept."""
     if related.messages is None:
         raise AssertionError("the messages were not kept")
     return related.messages
 
 
 def linked_attachments(related: Related) -> pl.LazyFrame:
-    """Rows of the attachments table with their ticket."""
+    """The rows of the attachments table with the `ticket_id` of their message."""
     ids = messages_of(related).select("message_id", "ticket_id").filter(pl.col("message_id").is_not_null())
     return related.attachments.join(ids, on="message_id", how="inner")
 
 
-# Source hashes can be compared where the same version of polars made them.
+# The version of polars that makes source hashes. Other versions may make other hashes.
 HASH_MAKER = f"polars {pl.__version__}"

@@ -1,8 +1,7 @@
-"""Good rows become conversations in a stable order: oldest ticket first, equal times by id.
+"""Makes a conversation of a ticket and its messages. This is the only place that does.
 
-The one place where a ticket becomes a conversation. The same input gives the same plan whatever the order of
-its rows; only messages of the same instant go by the order of the source. The rows are parted by ticket into
-files of a bounded size first, so that only one part is in memory at a time.
+The same rows give the same conversation. Their order in the source matters only for messages with the same
+time.
 """
 
 import re
@@ -12,7 +11,7 @@ from typing import Any
 
 from importer.model import DERIVED, Attachment, Contact, Conversation, Direction, Message, fingerprint
 from importer.parse.addresses import EMAIL
-from importer.text.heads import plain
+from importer.text.plain import plain
 
 
 def conversation(
@@ -21,7 +20,9 @@ def conversation(
     linked: Mapping[str, list[Attachment]],
     default_agent: Contact | None,
 ) -> Conversation:
-    """One ticket row and its message rows, in reading order, as a conversation."""
+    """The conversation of a ticket row and its message rows, which must be in reading order. `linked` has the
+    attachments of the attachments table, by message id. `default_agent` replaces agents without a contact
+    key."""
     requester = _contact(ticket, "requester")
     assignee = Contact(ticket["assignee_email"], ticket["assignee_phone"], ticket["assignee_name"])
     equals: Counter[str] = Counter()
@@ -105,13 +106,13 @@ def _message(
 
 
 def _addresses(items: Sequence[str] | None) -> tuple[str, ...]:
-    """Those of a list that are some; row_signals.py counts the others."""
+    """The items that are e-mail addresses. validate/row_signals.py finds the others."""
     return tuple(item for item in items or () if re.fullmatch(EMAIL, item))
 
 
 def _derived_id(row: Mapping[str, Any], text: str, equals: Counter[str]) -> str:
-    """The id of a message that has none: from ticket, time, author (as the export has it, whoever stands for
-    him) and text, and its number among equals."""
+    """The id of a message that has none: a hash of ticket, time, author and text, and a number among equal
+    messages. The author is the one of the export, so that mapping an agent does not change the id."""
     digest = fingerprint(row["ticket_id"], row["created_at"], row["_written"], text).hex()
     equals[digest] += 1
     return f"{DERIVED}{digest}:{equals[digest]}"

@@ -1,5 +1,7 @@
-"""The plan on disk: rows split by ticket into parts of a bounded size, of which one is in memory at a
-time."""
+"""The plan on disk: conversations in a stable order, the oldest ticket first and equal times by id.
+
+The rows are split by ticket into parts of a bounded size, so that only one part is in memory at a time.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +18,10 @@ from importer.read.frames import batches
 from importer.relate.related import Related
 from importer.validate.kept import id_hash
 
+# Bounds the memory of one part. A single ticket with more messages makes a larger part.
 MESSAGES_PER_PART = 50_000
-
-
-# What is read at once of a file in which the rows of many parts stand.
+# The size of a row group. A file holds rows of many parts, and only the row groups of one part are read.
 _ROWS_TOGETHER = 2_000
-
 
 _TICKET_COLUMNS = (
     "ticket_id",
@@ -46,21 +46,22 @@ _TICKET_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The plan on disk. `jobs` may be iterated as often as wanted, always in the same order.
-
-    `tickets`, `messages` and `attachments` count what is planned; `already_there` the same of what was
-    imported earlier and has not changed since, for which no job is made.
-    """
+    """The plan on disk."""
 
     folder: Path
+    # How many parts the folder holds; 0 where the plan was only counted.
     count: int
+    # How many tickets, messages and attachments are planned.
     tickets: int
     messages: int
     attachments: int
+    # The same three numbers of tickets that were imported earlier and have not changed. They have no job.
     already_there: tuple[int, int, int]
+    # The e-mail address that replaces agents without a contact key.
     default_agent: str | None
 
     def jobs(self) -> Iterator[Conversation]:
+        """The planned conversations. Every iteration gives the same ones in the same order."""
         agent = Contact(email=self.default_agent) if self.default_agent else None
         for part in range(self.count):
             yield from _part_jobs(self.folder, part, agent)
@@ -75,10 +76,10 @@ def write_parts(
     jobs: bool = True,
     part_size: int = MESSAGES_PER_PART,
 ) -> Parts:
-    """Bring the rows into the order of the plan, on disk below `workdir`.
+    """Write the rows in the order of the plan below `workdir`.
 
-    `imported` are the tickets that were imported whole (`ticket_id`, `source_hash`); those whose source
-    hash is still the same are skipped. Without `jobs` they are only counted.
+    `imported` are the tickets that were imported completely (`ticket_id`, `source_hash`). Those with an
+    unchanged source hash are skipped. Without `jobs` the rows are only counted.
     """
     if not jobs and (imported is None or imported.is_empty()):
         return _counted(related, workdir)
@@ -112,7 +113,7 @@ def write_parts(
     places = order.lazy().select("ticket_id", "source_hash", "rank", "part")
     for name, frame in frames.items():
         _write_by_part(frame, places, "ticket_id", folder / name)
-    # A text finds its part by the key of its ticket, and its message there.
+    # Texts have only the key of their ticket. They are joined to their messages inside the part.
     by_key = places.select("part", parent=id_hash("ticket_id")).unique()
     _write_by_part(related.bodies, by_key, "parent", folder / "bodies")
     parts = 0 if order.is_empty() else int(order["part"].cast(pl.Int64)[-1]) + 1
@@ -120,7 +121,7 @@ def write_parts(
 
 
 def _write_by_part(frame: pl.LazyFrame, places: pl.LazyFrame, on: str, folder: Path) -> None:
-    """Write the rows to files in which those of a part stand together, each file of a bounded size."""
+    """Write the rows to files of a bounded size, in which the rows of a part are next to each other."""
     folder.mkdir(parents=True)
     placed = frame.join(places, on=on, how="inner", build_side="force_right")
     for number, rows in enumerate(batches(placed)):
@@ -178,7 +179,7 @@ def _part(folder: Path, name: str, part: int) -> pl.DataFrame | None:
 def _by_ticket(messages: pl.DataFrame | None, order: list[str]) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {}
     if messages is not None:
-        # An opening message goes before the others of its instant.
+        # An opening message comes before the others of the same time.
         opening_first = [name == "_opening" for name in order]
         for row in messages.sort(order, descending=opening_first, nulls_last=True).iter_rows(named=True):
             rows.setdefault(row["ticket_id"], []).append(row)

@@ -1,7 +1,7 @@
-"""`NAME.agents.csv`: the agents of the export whom Dixa does not know, to be filled in by hand.
+"""`NAME.agents.csv`: the agents of the export that Dixa does not know. The user maps them by hand.
 
-The last column, `agent`, is the user's: the e-mail address of the agent in Dixa who shall stand for that
-person. It is read back by every later command, and kept when the file is written again.
+The user fills in the last column, `agent`: the e-mail address of the agent in Dixa who replaces that person.
+Every later command reads it, and keeps it when it writes the file again.
 """
 
 import csv
@@ -24,44 +24,45 @@ COLUMNS = ("person", "name", "messages", "first", "last", "suggestion", "agent")
 
 @dataclass(frozen=True, slots=True)
 class UnknownAgent:
-    """`person` is what tells the agent from others in the export: the e-mail address, else the phone number,
-    else the name."""
+    """An agent of the export that Dixa does not know."""
 
+    # Identifies the agent in the export: the e-mail address, else the phone number, else the name.
     person: str
     name: str | None
+    # How many messages the agent wrote, and when the first and the last one; null where none has a time.
     messages: int
     first: datetime | None
     last: datetime | None
 
 
 def read(path: Path) -> dict[str, str]:
-    """Who stands for whom: person (lower case) → e-mail address in Dixa. Nothing where there is no file.
+    """The entries of the user: person (lower case) → e-mail address in Dixa. Empty where there is no file.
 
-    Raises ConfigError where the file cannot be read as what this program wrote.
+    Raises ConfigError where the file cannot be read, lacks a column, or has an invalid address.
     """
     try:
         data = path.read_bytes()
-        # A spreadsheet writes the encoding of its country.
+        # A spreadsheet may save the file in the encoding of its country,
         text = data.decode(with_encoding(data, None).encoding)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}; save it as CSV in UTF-8") from None
-    # A spreadsheet writes the separator of its country.
+    # and with the separator of its country.
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     if missing := {"person", "agent"} - set(rows.fieldnames or ()):
         raise ConfigError(
-            f"{path}: has no column {' and no column '.join(sorted(missing))}; delete it, and the next run "
-            "writes it anew"
+            f"{path}: has no column {' and no column '.join(sorted(missing))}; delete the file, and the next "
+            "run writes it again"
         )
     named: dict[str, str] = {}
     for row in rows:
         person, agent = ((row[column] or "").strip() for column in ("person", "agent"))
         if agent and not re.fullmatch(EMAIL, agent):
             raise ConfigError(
-                f"{path}:{rows.line_num}: agent: {agent!r} is no e-mail address; write the one "
-                "under which Dixa knows the agent"
+                f"{path}:{rows.line_num}: agent: {agent!r} is not an e-mail address; enter the address "
+                "of the agent in Dixa"
             )
         if person and agent:
             named[person.lower()] = agent
@@ -71,7 +72,8 @@ def read(path: Path) -> dict[str, str]:
 def file_rows(
     unknown: Iterable[UnknownAgent], filled_in: Mapping[str, str], suggestions: Mapping[str, str]
 ) -> list[list[str]]:
-    """The rows of the file: the unknown, and those whom the user has named already."""
+    """The rows of the file, header first: the unknown agents, those with the most messages first, then the
+    people whom only the user's entries name. `suggestions` maps a person to an agent of Dixa."""
     found = [
         [
             agent.person,
@@ -92,8 +94,8 @@ def file_rows(
 
 
 def unknown_agents(authors: pl.LazyFrame, keys: Collection[str]) -> list[UnknownAgent]:
-    """The agents among `authors` (AUTHORS of tables/frames.py) with these contact keys, and those without an
-    address, with what they wrote."""
+    """The agents among `authors` (AUTHORS of tables/frames.py) that have one of these contact keys, or none.
+    The order is not defined."""
     wanted = pl.col("key").is_in(sorted(keys)) | (pl.col("key").is_null() & pl.col("person").is_not_null())
     found = (
         authors.filter(pl.col("is_agent") & wanted)
@@ -110,8 +112,8 @@ def unknown_agents(authors: pl.LazyFrame, keys: Collection[str]) -> list[Unknown
 
 
 def write(path: Path, unknown: Sequence[UnknownAgent], suggestions: Mapping[str, str]) -> Path | None:
-    """The file in which the user maps unknown agents; None, and nothing is written, where there are none.
-    Raises ConfigError where it cannot be read or written."""
+    """Write the file in which the user maps unknown agents. Returns None, and writes nothing, where there are
+    none. Raises ConfigError where the file cannot be read or written."""
     if not unknown:
         return None
     rows = file_rows(unknown, read(path), suggestions)

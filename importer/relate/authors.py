@@ -1,7 +1,7 @@
-"""Who wrote what: each author signature (sender, role and direction of a message) becomes an author.
+"""The author of each message, decided once per author signature (sender, role and direction of a message).
 
-There are few different signatures among many messages, so texts are compared once per signature and not once
-per message.
+Many messages share few different signatures, so names and addresses are compared once per signature instead
+of once per message.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ import polars as pl
 
 from importer.model import Direction, Role
 
-# What a message's author may take over from its ticket.
+# The columns of a ticket from which the author of a message may be filled in.
 _OF_TICKET = ("t_id", "t_email", "t_phone", "t_name", "t_external")
-# What is decided about an author: the columns of AUTHORS that are no counts.
+# The columns of AUTHORS (tables/frames.py) that are decided here. The others count messages.
 AUTHOR_COLUMNS = (
     "direction",
     "is_agent",
@@ -31,11 +31,11 @@ AUTHOR_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the user and the API say about what people are called."""
+    """How people of the export are known in Dixa."""
 
     # Person of the export (lower case) → the address of the agent who replaces them (agents_csv.read).
     agents: Mapping[str, str] = field(default_factory=dict)
-    # Goes before a person's id, where the API knows people by ids of ours.
+    # The prefix of a person's external id. None where the API has no external ids.
     external_prefix: str | None = None
 
 
@@ -43,37 +43,38 @@ class Names:
 class Authors:
     """The author of each signature."""
 
-    # AUTHORS (tables/frames.py): one line per signature.
+    # `signature` and AUTHOR_COLUMNS: one row per signature.
     frame: pl.LazyFrame
-    # The signatures that cannot be decided without the ticket. Each of their messages has a signature of its
-    # own, made of both (see `with_ticket`).
+    # The signatures that cannot be decided without the ticket. `with_ticket` replaces them by a signature for
+    # each ticket.
     depending: pl.DataFrame
 
     def with_ticket(self, messages: pl.LazyFrame) -> pl.LazyFrame:
-        """Messages with the signature that `frame` has; `parent` is the key of their ticket."""
+        """The messages with the signatures of `frame`. `parent` must be the key of their ticket."""
         return messages if self.depending.is_empty() else _with_ticket(messages, self.depending)
 
 
 def contact_key(email: str, phone: str, external: str | None = None) -> pl.Expr:
-    """Contact.key of model.py, as an expression."""
+    """Contact.key of model.py as an expression. The arguments are names of columns."""
     keys = [pl.lit("email:") + pl.col(email).str.to_lowercase(), pl.lit("phone:") + pl.col(phone)]
     return pl.coalesce([*keys, *([pl.lit("id:") + pl.col(external)] if external else [])])
 
 
 def agent_name(email: str, phone: str, name: str) -> pl.Expr:
-    """What an agent is called in agents.csv."""
+    """The `person` of an agent in agents.csv. The arguments are names of columns."""
     return pl.coalesce(pl.col(email).str.to_lowercase(), phone, name)
 
 
 def external(person_id: str, name: str, names: Names) -> pl.Expr:
-    """The id by which the API can know somebody of whom the export has an id and a name at least."""
+    """The external id of a person for the API. Null where the export has no id or no name of the person, or
+    where the API has no external ids. `person_id` and `name` are names of columns."""
     if names.external_prefix is None:
         return pl.lit(None, pl.String)
     return pl.when(pl.col(name).is_not_null()).then(pl.lit(names.external_prefix) + pl.col(person_id))
 
 
 def replaced_by_user(prefix: str, names: Names) -> list[pl.Expr]:
-    """The address of the agent whom the user has named for an agent of the export."""
+    """The columns `email` and `phone` of an agent, replaced where the user has mapped the agent."""
     email, phone = f"{prefix}_email", f"{prefix}_phone"
     if not names.agents:
         return [pl.col(email), pl.col(phone)]
@@ -93,8 +94,11 @@ def authors(
     names: Names,
     path: Path,
 ) -> Authors:
-    """The author of each signature, written to `path`. `signatures` has AUTHOR_SIGNATURE by `signature`;
-    `messages` have `signature` and `parent`; `tickets` have `key` and `requester_*`."""
+    """Decide the author of each signature, and write the authors to `path`.
+
+    `signatures` has the columns `signature` and AUTHOR_SIGNATURE, `messages` has `signature` and `parent`,
+    `tickets` has `key` and `requester_*`.
+    """
     known = people.select(pl.all().name.prefix("p_"))
     signatures = (
         signatures.join(known, left_on="author_id", right_on="p_person_id", how="left")
@@ -135,7 +139,7 @@ def _written(frame: pl.LazyFrame, path: Path) -> None:
 
 
 def _with_ticket(messages: pl.LazyFrame, depending: pl.DataFrame) -> pl.LazyFrame:
-    """A signature that depends on the ticket becomes one of both."""
+    """Replace each signature that depends on the ticket by a hash of signature and ticket."""
     both = pl.col("signature") * 31 + pl.col("parent") * 37
     return (
         messages.join(depending.lazy().with_columns(_depends=True), on="signature", how="left")
@@ -145,8 +149,8 @@ def _with_ticket(messages: pl.LazyFrame, depending: pl.DataFrame) -> pl.LazyFram
 
 
 def _depends_on_ticket() -> pl.Expr:
-    """Whether a signature depends on the ticket: for the direction, for whether the author of a note is an
-    agent, or for who the sender is."""
+    """Whether the ticket decides the direction, or whether the author of a note is an agent, or who the
+    sender is."""
     public = pl.col("public").fill_null(value=False)
     hidden = pl.col("public").eq(other=False).fill_null(value=False)
     guessed = pl.col("direction").is_null() & public
@@ -158,13 +162,13 @@ def _depends_on_ticket() -> pl.Expr:
 
 
 def _is_nobody(*more: str) -> pl.Expr:
-    """Whether there is nothing by which an API could know the author."""
+    """Whether the author has no address and no external id."""
     return pl.coalesce("author_email", "author_phone", "author_external", *more).is_null()
 
 
 def _same_person() -> pl.Expr:
-    """Whether a message's author is its ticket's requester: by id or address, by name where there is neither
-    of both; null where nothing of them can be compared."""
+    """Whether the author of a message is the requester of its ticket. Ids and addresses are compared, and
+    names where there are none of these. Null where nothing can be compared."""
     email = pl.col("t_email").str.to_lowercase()
     same = [
         pl.col("author_id") == pl.col("t_id"),
@@ -178,8 +182,8 @@ def _same_person() -> pl.Expr:
 
 
 def _decided(signatures: pl.LazyFrame, names: Names) -> pl.LazyFrame:
-    """`author_*` filled in, for inbound messages also from their sender and from the ticket's requester;
-    `direction` and `is_agent` decided."""
+    """Fill in `author_*`, and decide `direction` and `is_agent`. Authors of inbound messages are filled in
+    from the sender's address and from the ticket's requester too."""
     same = _same_person()
     is_requester = same.fill_null(value=False)
     role = pl.col("role")
@@ -221,7 +225,7 @@ def _decided(signatures: pl.LazyFrame, names: Names) -> pl.LazyFrame:
             (~inbound & (role != Role.END_USER).fill_null(value=~requester_wrote)).alias("is_agent"),
         )
         .with_columns(
-            # An agent of whom the export has but an id can be told by it who stands for him.
+            # With the id as a name, the user can map an agent of whom the export has only the id.
             pl.when(agents & _is_nobody("author_name"))
             .then("author_id")
             .otherwise("author_name")

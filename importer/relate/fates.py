@@ -1,8 +1,8 @@
-"""The tables together: who wrote what, what belongs to what, and what cannot go without the rest.
+"""Relate the tables: which rows are imported, and why every other row is not.
 
-Relations are rules too: a message without its ticket, a ticket without a requester. A ticket goes whole or
-not at all (unless holes are allowed), because nothing can be put in its place in Dixa later. Out come the
-rows that go, and a fate for every row that does not.
+Relations are rules too: a message needs its ticket, and a ticket needs a requester. A ticket is imported
+completely or not at all (unless `--with-holes` is given), because a missing message cannot be inserted at its
+place in Dixa later. A row that is not imported gets a fate: its state and the rule that it breaks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ from importer.validate.kept import row_count
 
 
 def relate(tables: Mapping[str, Checked], *, rules: RelationRules, workdir: Path) -> Related:
-    """Join the tables and settle what hangs on what. Frames are written below `workdir`."""
+    """Join the tables, and decide the fate of every row. Frames are written below `workdir`."""
     joined = join(tables, rules, workdir)
     fates = _settled(tables, joined, rules, workdir)
     tickets = anti_join(joined.tickets, fates.tickets, ["key"])
@@ -71,16 +71,19 @@ def relate(tables: Mapping[str, Checked], *, rules: RelationRules, workdir: Path
 
 @dataclass(frozen=True, slots=True)
 class _Fates:
-    """What does not go: good messages for reasons of their `own`, and all rows of each table."""
+    """The fates of rows that are not imported."""
 
+    # Good messages that break a relation themselves. The fates of their tickets depend on these.
     own: Spooled
+    # All rows of each table, with these.
     messages: pl.LazyFrame
     tickets: Spooled
     attachments: Spooled
 
 
 def _settled(tables: Mapping[str, Checked], joined: Joined, rules: RelationRules, workdir: Path) -> _Fates:
-    """Messages first, then what their fates are for tickets, then what those are for messages."""
+    """Decide the fates of messages, then of tickets (which depend on their messages), then of the other
+    messages of these tickets."""
     messages, attachments = joined.messages, good(tables, "attachments")
     own = spool(
         pl.concat(_message_fates(tables, joined, attachments, rules)), workdir / "messages.own-fates.parquet"
@@ -124,11 +127,11 @@ def _sum(frame: pl.LazyFrame, name: str) -> int:
     return int(frame.select(pl.col(name).sum()).collect(engine="streaming").item() or 0)
 
 
-# -- what keeps a row from going
+# -- why a row is not imported
 
 
 def _fate(frame: pl.LazyFrame, state: State, rule: str) -> pl.LazyFrame:
-    """Message rows as fates."""
+    """Rows of messages as fates."""
     return frame.select(
         "_opening",
         "_file",
@@ -148,7 +151,7 @@ _WORDLESS = pl.col("body.bytes").is_null() & (pl.col("items") == 0)
 
 
 def _said(messages: pl.LazyFrame, attachments: pl.LazyFrame) -> pl.LazyFrame:
-    """The messages with a text, or with an attachment in their own row or in the table of these."""
+    """The messages with a text or an attachment, in their own row or in the table of attachments."""
     of_files = messages.filter(_WORDLESS).join(attachments, left_on="key", right_on="parent", how="semi")
     return pl.concat([messages.filter(~_WORDLESS), of_files])
 
@@ -159,7 +162,8 @@ def _message_fates(
     attachments: pl.LazyFrame,
     rules: RelationRules,
 ) -> Iterator[pl.LazyFrame]:
-    """Openings told twice, orphans, messages that say nothing, and agents nobody can stand in for."""
+    """Repeated opening texts, orphans, empty messages, messages of unknown agents that nobody replaces, and
+    messages without a time. A message gets the first fate that applies."""
     messages, opened = joined.messages, joined.openings
     said = joined.sided(_said(messages, attachments))
     repeated = openings.repeated(opened.frame, said, rules.opening) if opened.rows else None
@@ -203,7 +207,7 @@ def _attachment_fates(
 
 
 def _as_fates(frame: pl.LazyFrame, state: State | None, rule: pl.Expr) -> pl.LazyFrame:
-    """Rows of other tables as fates, with their own `state` where none is given."""
+    """Rows of other tables as fates. Without a `state`, the frame has a column of that name."""
     there = frame.collect_schema()
     return frame.select(
         "_file",
@@ -224,7 +228,7 @@ def _ticket_fates(
     attachment_fates: Spooled,
     rules: RelationRules,
 ) -> pl.LazyFrame:
-    """One line for each ticket that must stay, with the first reason that holds it."""
+    """One fate for each good ticket that is not imported, with the first reason that applies."""
     tickets = joined.tickets
     rejected = pl.col("state") == State.REJECTED
     holed = message_fates.filter(rejected).select(key="parent", rule=pl.lit("message_rejected"))
@@ -259,7 +263,7 @@ def _ticket_fates(
 
 
 def _spoken(by_ticket: pl.LazyFrame, own: Spooled) -> pl.LazyFrame:
-    """The tickets of which some message is left."""
+    """The tickets that still have a message."""
     if not own.rows:
         return by_ticket
     gone = own.frame.group_by("parent").agg(pl.len().alias("gone"))
@@ -268,7 +272,7 @@ def _spoken(by_ticket: pl.LazyFrame, own: Spooled) -> pl.LazyFrame:
 
 
 def _dragged(messages: pl.LazyFrame, ticket_fates: pl.LazyFrame) -> pl.LazyFrame:
-    """Sound messages of tickets that stay: they share their ticket's state."""
+    """The other messages of tickets that are not imported. They get the state of their ticket."""
     states = ticket_fates.group_by("key").agg(_state=pl.col("state").max())
     dragged = messages.join(states, left_on="parent", right_on="key", how="inner").with_columns(
         state="_state", rule=pl.concat_str(pl.lit("ticket_"), "_state"), ticket_id=pl.lit(None, pl.String)
@@ -289,7 +293,7 @@ def _dragged_attachments(
 def _people_fates(
     tables: Mapping[str, Checked], contacts: pl.LazyFrame, rules: RelationRules
 ) -> pl.LazyFrame:
-    """People whom nothing that goes names are left out."""
+    """People whom no imported row names are filtered."""
     if "people" not in tables:
         return FATES.to_frame().lazy()
     named = (
@@ -301,11 +305,12 @@ def _people_fates(
     return pl.concat([_fates(tables, "people"), _as_fates(unused, State.FILTERED, pl.lit("not_needed"))])
 
 
-# -- what goes
+# -- what is imported
 
 
 def _authored(joined: Joined, fates: _Fates, workdir: Path) -> pl.LazyFrame | None:
-    """The messages that go, whole, with their authors."""
+    """The messages that are imported, with all their columns and their authors. None where they were not
+    kept."""
     if joined.whole is None:
         return None
     kept = anti_join(anti_join(joined.whole, fates.own, MESSAGE_ROW), fates.tickets, ["parent"], ["key"])

@@ -1,5 +1,5 @@
-"""Good rows of all tables, made to know of each other: tickets with their requesters, messages with their
-authors, and the messages that stand in ticket rows among the others."""
+"""Join the good rows of all tables: tickets with their requesters, messages with their authors. The opening
+texts of ticket rows become messages among the others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,33 +21,34 @@ _PEOPLE_COLUMNS = ("person_id", "email", "name", "phone", "role")
 
 @dataclass(frozen=True, slots=True)
 class RelationRules:
-    """What the migration decides about relations."""
+    """The settings of the migration that decide about relations."""
 
-    # Replaces a requester who is not named; None: such a ticket is rejected.
+    # The address that replaces a requester without one. None: such a ticket is rejected.
     default_requester: str | None = None
-    # Replaces an agent without an address; None: such a ticket is rejected.
+    # The address that replaces an agent without one. None: the message is rejected.
     default_agent: str | None = None
-    # Whether a ticket without messages goes, by its subject alone.
+    # Whether a ticket without messages is imported with its subject as text.
     import_empty: bool = False
-    # Whether a ticket goes although messages of it are rejected.
+    # Whether a ticket is imported although some of its messages are rejected.
     with_holes: bool = False
-    # What people are called.
+    # How people are known in Dixa.
     names: Names = field(default_factory=Names)
-    # Whether the API takes nothing without a time.
+    # Whether the API accepts no message without a time.
     times_required: bool = False
-    # When a first message in a ticket's row counts.
+    # When an opening text in a ticket's row becomes a message.
     opening: Opening = "always"
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A frame that is on disk, with the number of its rows."""
+    """A frame on disk, with the number of its rows."""
 
     frame: pl.LazyFrame
     rows: int
 
 
 def spool(frame: pl.LazyFrame, path: Path) -> Spooled:
+    """Write a frame to a Parquet file, so that it is computed only once."""
     frame.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
     there = pl.scan_parquet(path, glob=False)
     return Spooled(there, row_count(there))
@@ -56,46 +57,52 @@ def spool(frame: pl.LazyFrame, path: Path) -> Spooled:
 def anti_join(
     frame: pl.LazyFrame, others: Spooled, own: list[str], theirs: list[str] | None = None
 ) -> pl.LazyFrame:
-    """The rows that the others do not have. Mostly there are no others, and nothing has to be looked up."""
+    """The rows of `frame` without a match in `others`. `own` are the columns to compare, `theirs` their names
+    in `others` where these differ."""
+    # Most exports have no rejected rows, so that the join is not needed.
     if not others.rows:
         return frame
     return frame.join(others.frame.select(theirs or own), left_on=own, right_on=theirs or own, how="anti")
 
 
-# What tells messages apart: an opening message has the place of its ticket's row.
+# Identifies a message. An opening message has `_file` and `_record` of its ticket's row.
 MESSAGE_ROW = ["_opening", "_file", "_record"]
 
 
 @dataclass(frozen=True, slots=True)
 class MessageCounts:
-    """Messages counted by `signature` (`messages`, `first` and `last` when) and by ticket (see by_ticket of
-    opening_messages)."""
+    """Counts of messages."""
 
+    # By `signature`: the number of `messages`, and the times of the `first` and the `last` one.
     by_signature: pl.LazyFrame
+    # By ticket: MESSAGES_BY_TICKET (tables/frames.py).
     by_ticket: pl.LazyFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Good rows that know of each other: tickets with their requesters, messages (GOING, those out of
-    ticket rows among them) with their authors' signatures; `whole` has the other columns of messages too.
-    `timeless` of them have no time of their own, and their ticket's if it has one."""
+    """The good rows of all tables, joined."""
 
+    # With requester and assignee filled in.
     tickets: pl.LazyFrame
+    # With the signatures of their authors, opening messages included: GOING.
     messages: pl.LazyFrame
+    # The same with the other columns of messages, but without texts. None where these were not kept.
     whole: pl.LazyFrame | None
+    # The messages that come from ticket rows.
     openings: Spooled
     authors: Authors
     counts: MessageCounts
+    # Rows of messages without a time of their own. They get the time of their ticket.
     timeless: int = 0
 
     def sided(self, messages: pl.LazyFrame) -> pl.LazyFrame:
-        """Messages with their `direction`."""
+        """Add the `direction` of each message."""
         return messages.join(self.authors.frame.select("signature", "direction"), on="signature", how="left")
 
 
 def join(tables: Mapping[str, Checked], rules: RelationRules, workdir: Path) -> Joined:
-    """Fill in of each row what others say of it. Frames are written below `workdir`."""
+    """Join the good rows of all tables. Frames are written below `workdir`."""
     people = good(tables, "people").select(_PEOPLE_COLUMNS)
     tickets = _with_people(good(tables, "tickets"), people if "people" in tables else None, rules)
     if "people" in tables:
@@ -138,7 +145,7 @@ def join(tables: Mapping[str, Checked], rules: RelationRules, workdir: Path) -> 
 def _whole(
     tables: Mapping[str, Checked], opened: Spooled, settled: Callable[[pl.LazyFrame], pl.LazyFrame]
 ) -> pl.LazyFrame | None:
-    """The good messages with all columns but their texts; none where they were not kept."""
+    """The good messages with all columns but their texts. None where these columns were not kept."""
     schema = load("messages")
     columns = {name: schema.dtype(name) for name in _OF_MESSAGES}
     wanted = {**GOING, "body.hash": pl.UInt64(), **columns}
@@ -151,12 +158,12 @@ def _whole(
     return settled(pl.concat(_filled(frame, wanted) for frame in frames))
 
 
-# What of a message's own columns is sent.
+# The columns of a message that are sent, beside those of GOING.
 _OF_MESSAGES = ("message_id", "ticket_id", "channel", "from_email", "to_email", "cc", "bcc", "attachments")
 
 
 def _filled(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """These columns, null where the frame does not have them."""
+    """The columns of a schema. Those that the frame does not have are null."""
     there = frame.collect_schema()
     return frame.select(
         pl.col(name) if name in there else pl.lit(None, dtype).alias(name) for name, dtype in schema.items()
@@ -164,7 +171,8 @@ def _filled(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFr
 
 
 def good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
-    """The good rows of a table with all columns of its schema, texts aside."""
+    """The good rows of a table with all columns of its schema except texts. Empty where the export does not
+    have the table."""
     schema = load(name)
     keys = {"_file": pl.UInt16(), "_record": pl.UInt64(), "key": pl.UInt64(), "parent": pl.UInt64()}
     columns = {n: schema.dtype(n) for n in schema.columns if n not in BODIES.get(name, ())}
@@ -175,11 +183,12 @@ def good(tables: Mapping[str, Checked], name: str) -> pl.LazyFrame:
     return _filled(tables[name].good, {**keys, **columns, **custom, **traces})
 
 
-# -- who is named
+# -- people
 
 
 def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: RelationRules) -> pl.LazyFrame:
-    """Requester and assignee: the ticket's own columns, else what people says of their ids."""
+    """Fill in requester and assignee: from the ticket's own columns, else by their ids from the table of
+    people."""
     if people is None:
         tickets = tickets.with_columns(assignee_phone=pl.lit(None, pl.String))
     else:
@@ -201,7 +210,7 @@ def _with_people(tickets: pl.LazyFrame, people: pl.LazyFrame | None, rules: Rela
 
 
 def _with_times(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
-    """A missing time becomes the ticket's."""
+    """Fill in missing times from the ticket."""
     times = tickets.select(parent="key", _at="created_at").unique("parent")
     return (
         messages.join(times, on="parent", how="left")
@@ -213,7 +222,8 @@ def _with_times(messages: pl.LazyFrame, tickets: pl.LazyFrame) -> pl.LazyFrame:
 def _with_fallback_requester(
     tickets: pl.LazyFrame, messages: pl.LazyFrame, found: Authors, rules: RelationRules, workdir: Path
 ) -> pl.LazyFrame:
-    """A ticket that names nobody belongs to the author of its first inbound message, else to the default."""
+    """Replace a missing requester by the author of the ticket's first inbound message, else by the default
+    requester."""
     nobody = contact_key("requester_email", "requester_phone", "requester_external").is_null()
     if not row_count(tickets.filter(nobody)):
         return tickets.with_columns(_default_requester=pl.lit(value=False))
@@ -231,7 +241,7 @@ def _with_fallback_requester(
     )
     known = nobody & contact_key("author_email", "author_phone", "author_external").is_not_null()
     named = tickets.join(first, left_on="key", right_on="parent", how="left").with_columns(
-        # A name goes with its address; alone it may be somebody else's.
+        # The name is replaced with the address: the ticket's own name may be of another person.
         pl.when(known).then(f"author_{name}").otherwise(f"requester_{name}").alias(f"requester_{name}")
         for name in parts
     )
@@ -247,7 +257,7 @@ def _with_fallback_requester(
 
 
 def count_messages(sided: pl.LazyFrame, workdir: Path, name: str) -> MessageCounts:
-    """Count messages that have a direction, in one pass."""
+    """Count messages in one pass. `sided` has their `direction`. File names contain `name`."""
     sided = sided.cache()
     by_signature, by_ticket = (workdir / f"messages.{name}.by-{of}.parquet" for of in ("signature", "ticket"))
     signatures = sided.group_by("signature").agg(

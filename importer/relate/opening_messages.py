@@ -1,4 +1,4 @@
-"""First messages that stand in the rows of tickets, and whether they stand among the messages once more."""
+"""Opening messages: first messages that are in the rows of tickets, and may be among the messages too."""
 
 from datetime import timedelta
 
@@ -10,11 +10,13 @@ from importer.relate.related import Openings
 from importer.tables.frames import AUTHOR_SIGNATURE
 from importer.validate.kept import author_signature, id_hash, row_count
 
-# A mail that opens a ticket and the ticket's own row are written within this time.
+# A helpdesk creates a ticket and its first message within this time.
 _TOGETHER = timedelta(minutes=10)
+# Replaces a missing time in µs. Twice this number still fits into 64 bits.
 _NEVER = 1 << 61
-# Time, file and record in one number, so that the first of a group is found without a sort of all.
-_AT, _FILE = 64, 48  # bits
+# Time, file and record as one number, so that the first row of a group is found without sorting all rows. The
+# record has the lowest 48 bits, the file the 16 bits above.
+_AT, _FILE = 64, 48
 _ORDER = (
     pl.col("created_at").dt.timestamp("us").fill_null(-_NEVER).cast(pl.Int128) * (1 << _AT)
     + pl.col("_file").cast(pl.Int128) * (1 << _FILE)
@@ -23,8 +25,11 @@ _ORDER = (
 
 
 def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame) -> Openings:
-    """`opened` are the openings, `messages` all that say something, with their direction; `tickets` those
-    that go (see by_ticket)."""
+    """Count the opening messages.
+
+    `opened` are the opening messages, `messages` all messages that are not empty, with their direction, and
+    `tickets` the tickets that are imported (MESSAGES_BY_TICKET).
+    """
     told = row_count(opened)
     twice = repeated(opened, messages, "unless_repeated") if told else None
     begun = tickets.filter(pl.col("first_public").is_not_null())
@@ -34,8 +39,8 @@ def counted(opened: pl.LazyFrame, messages: pl.LazyFrame, tickets: pl.LazyFrame)
 
 
 def by_ticket(messages: pl.LazyFrame) -> pl.LazyFrame:
-    """By `parent` the number of `messages`, and of the `first_public` its instant (µs) twice, plus one where
-    it is ours: of several in one instant the customer's counts."""
+    """MESSAGES_BY_TICKET. In `first_public` a customer's message is smaller than an agent's of the same time,
+    so that it counts as the first."""
     at = pl.col("created_at").dt.timestamp("us").fill_null(_NEVER)
     is_public = pl.col("direction") != Direction.INTERNAL
     place = pl.when(is_public).then(at * 2 + (pl.col("direction") == Direction.OUTBOUND))
@@ -43,7 +48,7 @@ def by_ticket(messages: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def messages(tickets: pl.LazyFrame) -> pl.LazyFrame:
-    """The opening messages of tickets: the requester's own, in public."""
+    """The opening messages of tickets: public messages of the requester."""
     return (
         tickets.filter(pl.col("body.bytes").is_not_null())
         .select(
@@ -72,8 +77,10 @@ def messages(tickets: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def repeated(opened: pl.LazyFrame, messages: pl.LazyFrame, opening: Opening) -> pl.LazyFrame | None:
-    """The openings that must not be told twice, since they stand among the messages that say something (with
-    their direction) too; None where that is not asked."""
+    """The opening messages to skip, because they are among the messages too. None where `opening` keeps all.
+
+    `messages` are those that are not empty, with their direction.
+    """
     others = messages.filter(~pl.col("_opening"))
     if opening == "always":
         return None

@@ -1,35 +1,36 @@
-"""Why a row does not go, beside the rules of its schema: what each reason says."""
+"""Why a row is not imported: the rules that the table schemas do not have, with their messages."""
 
 from collections.abc import Mapping
 
-# Rules that relations add to the schemas' own, with what each says.
+# Rule → message.
 RULES: Mapping[str, str] = {
     "ticket_id.foreignKey": "no row of tickets has this ticket_id",
     "message_id.foreignKey": "no row of messages has this message_id",
-    "created_at.required": "neither the message nor its ticket has a time, and this API needs one; "
-    "defaults.created_at of the tickets would stand in",
-    "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail or "
-    "phone; people.default_requester would stand in",
-    "author_unknown": "an agent without an e-mail, or whom Dixa does not know; people.default_agent would "
-    "stand in, or an agent whom NAME.agents.csv names",
-    "message_rejected": "one of its messages is rejected, so the ticket is held back whole (--with-holes "
-    "imports it all the same)",
-    "attachment_rejected": "one of its attachments is rejected, so the ticket is held back whole",
+    "created_at.required": "neither the message nor its ticket has a time, and this API needs one; set "
+    "defaults.created_at of the tickets",
+    "requester.required": "neither the ticket nor an inbound message names a requester with an e-mail "
+    "address or a phone number; set people.default_requester",
+    "author_unknown": "its agent has no e-mail address, or Dixa does not know the agent; map the agent in "
+    "NAME.agents.csv, or set people.default_agent",
+    "message_rejected": "one of its messages is rejected, so the ticket is held back (--with-holes imports "
+    "it without that message)",
+    "attachment_rejected": "one of its attachments is rejected, so the ticket is held back (--with-holes "
+    "imports it without that attachment)",
     "ticket_rejected": "its ticket is rejected",
     "ticket_filtered": "its ticket is filtered",
     "empty_message": "has no text and no attachment",
-    "empty_ticket": "has no message (conversation.empty = 'import' imports it from its subject)",
+    "empty_ticket": "has no message (conversation.empty = 'import' imports it with its subject as text)",
     "message_filtered": "its message is filtered",
     "blank_row": "every cell is empty",
-    "repeated_header": "is the header once more",
-    "report_footer": "is a line of the report that wrote the file, behind its last record",
-    "older_version": "a newer version of the same record is there",
-    "opening_repeated": "the ticket's opening text, which stands among its messages too (source.opening)",
-    "mended": "a mended row stands for it",
-    "removed": "was emptied among the rejects, so it is left out",
-    "not_needed": "nothing that is imported names this person",
+    "repeated_header": "repeats the header",
+    "report_footer": "is a footer line that the export wrote after its last record",
+    "older_version": "the export has a newer version of the same record",
+    "opening_repeated": "is the ticket's opening text, which is among its messages too (source.opening)",
+    "corrected": "a corrected row replaces it",
+    "removed": "its cells were cleared in the rejects file, so it is skipped",
+    "not_needed": "no imported record names this person",
 }
 
 
-# Rows that are whole in themselves and wait for another one: they need no mending.
+# Nothing is wrong with rows that break these rules. They are imported once another row is corrected.
 WAITING = frozenset({"message_rejected", "attachment_rejected", "ticket_rejected"})

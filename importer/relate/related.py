@@ -1,4 +1,5 @@
-"""The tables together, as values: what goes, who is named, and what became of every other row."""
+"""The related tables as values: the rows that are imported, the people they name, and the fates of all other
+rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,23 +9,25 @@ import polars as pl
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """Messages out of ticket rows, and how many of them stand among the messages too; of the conversations
-    that go, those that begin with a message of ours."""
+    """Counts of opening messages: messages that come from ticket rows."""
 
     count: int
+    # How many of them are among the other messages too.
     repeated: int
+    # How many imported conversations have a public message.
     conversations: int
+    # How many of these begin with a message of an agent.
     begun_by_agents: int
 
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """What goes into the plan, and the fates of all other rows. Columns and dtypes are in
+    """The rows that are imported, and the fates of all other rows. Columns and dtypes are in
     tables/frames.py."""
 
-    # The tickets that go, with requester and assignee filled in: TICKETS.
+    # The tickets that are imported, with requester and assignee filled in: TICKETS.
     tickets: pl.LazyFrame
-    # The messages that go, without what they say: GOING.
+    # The messages that are imported, without their texts: GOING.
     going: pl.LazyFrame
     # The same with all their columns, authors filled in and directions decided; None where they were not
     # kept.
@@ -37,15 +40,15 @@ class Related:
     contacts: pl.LazyFrame
     # One line per author signature, with how often it occurs: AUTHORS.
     authors: pl.LazyFrame
-    # How many messages of each ticket go: MESSAGES_BY_TICKET.
+    # How many messages of each ticket are imported: MESSAGES_BY_TICKET.
     by_ticket: pl.LazyFrame
-    # By table, a line for every row that does not go and every reason: FATES.
+    # By table, one line for every row that is not imported and every reason: FATES.
     fates: Mapping[str, pl.LazyFrame]
-    # The messages that come from ticket rows.
+    # Counts of the messages that come from ticket rows.
     openings: Openings
-    # Messages that do not say whether they are public, and are private notes for it.
+    # Messages that do not say whether they are public. They become private notes.
     unsaid: int
-    # Messages of which nothing shows whether a customer wrote them, and that are taken for an agent's.
+    # Messages of which nothing shows whether a customer or an agent wrote them. They count as an agent's.
     sideless: int
     # Messages without a time of their own.
     timeless: int

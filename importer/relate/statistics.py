@@ -1,4 +1,4 @@
-"""Numbers of what goes: messages by month, channel and direction, sizes of texts, messages of a ticket."""
+"""Statistics of the imported messages, for the report."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from importer.relate.related import Related
 
 
 def statistics(related: Related) -> dict[str, Any]:
-    """Numbers of what goes: messages by month, channel and direction, sizes of texts, messages a ticket."""
+    """Numbers of messages per month, channel, direction and ticket, and sizes of texts in bytes. All values
+    are JSON. Months are ascending; channels and directions begin with the largest number."""
     size, at, count = pl.col("body.bytes"), pl.col("created_at"), pl.col("messages")
     by_month, by_direction, sizes, by_ticket, by_channel = pl.collect_all(
         [

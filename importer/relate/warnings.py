@@ -1,8 +1,8 @@
-"""What is wrong with an export as a whole, although each of its rows may be right: marks of a spreadsheet, of
-a cut, of a wrong encoding or zone. Warnings with numbers; nothing is refused for them.
+"""Warnings about an export in which each row may be valid: traces of a spreadsheet, of a cut-off file, of a
+wrong encoding or time zone. They have numbers, and they reject nothing.
 
-Marks of single rows are made while the rows are judged (marks.py), so that texts are read once; what they add
-up to is said here.
+The traces of single rows are found while the rows are validated (validate/row_signals.py), so that texts are
+read only once. Here they are counted.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -20,37 +20,55 @@ from importer.tables.schema import TableSchema
 from importer.validate.checked import Checked
 from importer.validate.kept import row_count
 
+# Rows that are shown for each warning, and values that are listed.
 EXAMPLES, VALUES = 3, 5
 
 
 @dataclass(frozen=True, slots=True)
 class RowPlace:
-    """A row to look at: of which file (its number among the table's), its `_record`, in which column."""
+    """A cell to look at."""
 
+    # The index of the file among the table's origins.
     file: int
+    # The `_record` of the row.
     record: int
+    # The canonical column.
     column: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A warning: how many of how many, what it means and what to do, and where to look."""
+    """A warning."""
 
     table: str
+    # The name of the warning, such as `mojibake`. docs/formats.md lists all.
     name: str
+    # How many of the rows, or of the other things that the message names, show it.
     count: int
     total: int
+    # What was seen, what it probably means, and what to do.
     message: str
+    # The first rows that show it, at most EXAMPLES.
     places: tuple[RowPlace, ...] = ()
 
 
-# Below this the numbers say nothing.
+# Smaller numbers show nothing: a small file has a round number of rows by chance, and a few tickets or
+# messages may be odd.
 _ENOUGH_ROWS, _ENOUGH_TICKETS, _ENOUGH_MESSAGES = 1_000, 20, 100
-_LIMITS = {65_535: "the rows of an old spreadsheet", 1_048_575: "the rows of a spreadsheet"}
+# The rows of a sheet without its header, in the formats XLS and XLSX.
+_LIMITS = {
+    65_535: "65,535 rows, the limit of old spreadsheets",
+    1_048_575: "1,048,575 rows, the limit of spreadsheets",
+}
+# If half of the rows show it, they probably share one cause. For opening texts a tenth is enough, because a
+# customer rarely sends the same text again.
 _MIN_SHARE_OF_ROWS, _MIN_SHARE_REPEATED = 0.5, 0.1
+# Five of 24 hours are a share of 0.21, so a team that works around the clock stays below this.
 _NIGHT_HOURS, _NIGHT_SHARE = range(5), 0.3
+# Helpdesks of today are younger. Missing times are often written as 1970-01-01 or 1900-01-01.
 _FIRST_YEAR = 1990
-_TEXT = 100  # characters
+# Characters, on average, in a column of texts. Names, categories and links are shorter.
+_TEXT = 100
 
 
 def findings(
@@ -62,8 +80,8 @@ def findings(
     opening: str,
     carried: Collection[str] = (),
 ) -> list[Finding]:
-    """Everything that looks damaged, the worst kinds of damage first. `carried` are further columns of
-    tickets that go."""
+    """All warnings, the worst kinds of damage first. `carried` are the custom columns of tickets that are
+    imported. `timezone` is source.timezone, `opening` is source.opening."""
     return [
         *_apart(tables, related),
         *_sideless(tables, related),
@@ -79,7 +97,7 @@ def findings(
 
 
 def _of_rows(name: str, table: Checked, now: datetime) -> Iterator[Finding]:
-    """What single rows show, counted in one pass."""
+    """The warnings about single rows, counted in one pass."""
     schema = table.scanned.schema
     kinds = dict(_row_kinds(schema, table, now))
     if not kinds:
@@ -106,6 +124,7 @@ def _of_rows(name: str, table: Checked, now: datetime) -> Iterator[Finding]:
 def _row_kinds(
     schema: TableSchema, table: Checked, now: datetime
 ) -> Iterator[tuple[str, tuple[pl.Expr, str, str]]]:
+    """By `name` or `name:column`: whether a row shows it, the column to look at, and the message."""
     given = {name for columns in table.scanned.columns for name in columns}
     for field in schema.fields:
         if field.name not in given:
@@ -117,9 +136,9 @@ def _row_kinds(
                 (
                     pl.col(f"{SIGNAL}eaten.{field.name}"),
                     field.name,
-                    f"values of {field.name} look as if a spreadsheet had rounded them (3.7E+11, 1000.0), so "
-                    "they may not be the real ids; export again without opening the file in one, or set "
-                    "ids = 'repair' for .0",
+                    f"{field.name} has values such as 3.7E+11 or 1000.0. A spreadsheet has probably changed "
+                    "them, so they may not be the real ids. Export again without opening the file in a "
+                    "spreadsheet; if only .0 was added, set ids = 'repair'",
                 ),
             )
         if field.beside in given:
@@ -128,27 +147,36 @@ def _row_kinds(
                 (
                     pl.col(f"{SIGNAL}unlike.{field.name}"),
                     field.name,
-                    f"{field.name} cannot be read as one (as {field.example}), so it does not go; the "
-                    f"{field.beside} beside it does",
+                    f"{field.name} does not look like {field.example}. It is not imported; {field.beside} of "
+                    "the same row is",
                 ),
             )
         if field.type == "datetime":
             early = pl.datetime(_FIRST_YEAR, 1, 1, time_zone="UTC")
             yield (
                 f"times_in_the_future:{field.name}",
-                ((cell > now).fill_null(value=False), field.name, f"{field.name} lies in the future"),
+                (
+                    (cell > now).fill_null(value=False),
+                    field.name,
+                    f"{field.name} is in the future. The day and month may be swapped, or the time zone "
+                    "wrong; check the times in the export",
+                ),
             )
             yield (
                 f"times_before_1990:{field.name}",
                 (
                     (cell < early).fill_null(value=False),
                     field.name,
-                    f"{field.name} lies before {_FIRST_YEAR}, when no helpdesk of today was there",
+                    f"{field.name} is before {_FIRST_YEAR}. It is probably a placeholder for a missing time; "
+                    "check the times in the export",
                 ),
             )
     if {"created_at", "closed_at"} <= given:
         backwards = (pl.col("closed_at") < pl.col("created_at")).fill_null(value=False)
-        why = "closed_at lies before created_at: times of two zones, or day and month turned round in one"
+        why = (
+            "closed_at is before created_at. One of the columns may have another time zone, or day and month "
+            "swapped; check both columns in the export"
+        )
         yield "closed_before_created", (backwards, "closed_at", why)
     there = set(table.good.collect_schema().names())
     for mark, (column, message) in _MARKS.items():
@@ -157,30 +185,33 @@ def _row_kinds(
             yield mark, (pl.col(f"{SIGNAL}{mark}"), where, message)
 
 
+# Row signal → the columns that may show it, and the message.
 _MARKS = {
     "mojibake": (
         ("text", "html", "opening_text", "opening_html", "subject"),
-        "texts look as if UTF-8 had been read as another encoding (Ã© for é); export again as UTF-8, or set "
-        "the table's encoding",
+        "texts have characters such as Ã© for é. They were probably decoded with a wrong encoding. Export "
+        "again as UTF-8, or set the table's encoding",
     ),
     "template_holes": (
         ("text", "html", "opening_text", "opening_html"),
-        "texts hold placeholders that nobody filled in ({{ticket.id}}), which customers would see",
+        "texts have unfilled placeholders such as {{ticket.id}}. Customers would see them; check whether the "
+        "export replaces them",
     ),
     "copies_without_address": (
         ("cc", "bcc"),
-        "CC or BCC hold something that is no e-mail address; it does not go, the message does",
+        "CC or BCC have values that are not e-mail addresses. These values are dropped; the messages are "
+        "imported",
     ),
     "repeated_times": (
         ("created_at",),
-        "times stand twice on the clock of source.timezone (it goes back in autumn); they are read as the "
-        "earlier",
+        "times are ambiguous because clocks go back in source.timezone. They are read as the earlier of the "
+        "two times",
     ),
 }
 
 
 def _unnamed(name: str, table: Checked) -> Iterator[Finding]:
-    """Values of which only the `*` of values says what they mean."""
+    """Values that only the `*` of `values` covers."""
     for column in table.good.collect_schema().names():
         if not column.startswith(UNNAMED):
             continue
@@ -197,8 +228,8 @@ def _unnamed(name: str, table: Checked) -> Iterator[Finding]:
             "values_unnamed",
             int(counted["len"].sum()),
             row_count(table.good),
-            f"{canonical} holds what values.{canonical} does not name, so that its '*' makes it {meant!r}: "
-            f"{said}",
+            f"{canonical} has values that values.{canonical} does not name, so its '*' turns them into "
+            f"{meant!r}. Add those that mean something else: {said}",
         )
 
 
@@ -215,8 +246,8 @@ def _apart(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]
                 "files_do_not_join",
                 homeless,
                 tables[name].read,
-                f"most {name} belong to no row of {parent}: the files may be of different exports, or the "
-                f"wrong column is taken for {rule.partition('.')[0]}",
+                f"most {name} belong to no row of {parent}. The files may come from different exports, or "
+                f"the wrong column is mapped to {rule.partition('.')[0]}; check both",
             )
 
 
@@ -227,8 +258,8 @@ def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Findi
             "all_internal",
             related.unsaid,
             related.unsaid,
-            "nothing says of any message whether it is public, so all are private notes; name the column "
-            "that does (public, direction), or set defaults.public = 'true' if none is a note",
+            "no message says whether it is public, so all become private notes. Map the column that says it "
+            "(public, direction), or set defaults.public = 'true' if none of them is a note",
         )
     if related.sideless:
         yield Finding(
@@ -236,28 +267,30 @@ def _sideless(tables: Mapping[str, Checked], related: Related) -> Iterator[Findi
             "sides_unknown",
             related.sideless,
             tables["messages"].read,
-            "nothing tells whether a customer or an agent wrote these, so they are taken for agents'; "
-            "name a column as direction or author_role, or one of the tickets as requester_email (a column "
-            "of senders will do for author_role, with values.author_role naming the agents)",
+            "nothing shows whether a customer or an agent wrote these messages, so they count as agents'. "
+            "Map direction or author_role, or requester_email of the tickets (author_role may be a column of "
+            "senders if values.author_role lists the agents)",
         )
 
 
 def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator[Finding]:
-    """Ids of people who stand nowhere, where nothing else says who it is."""
+    """Ids of people that no file has, in rows that have no address."""
     why = (
-        "no good row of people has" if "people" in tables else "no file of people (source.people.files) tells"
+        "no valid row of people has this id"
+        if "people" in tables
+        else "no file of people is named (source.people.files)"
     )
     tickets = related.tickets.filter("_default_requester", pl.col("requester_id").is_not_null())
     nameless = pl.col("key").is_null() | ~pl.col("is_agent")
     authors = related.authors.filter("_unknown", nameless).collect(engine="streaming").lazy()
     messages = related.going.join(authors, on="signature", how="semi").filter(~pl.col("_opening"))
     for name, who, rows, stand_in in (
-        ("tickets", "requester", tickets, "people.default_requester stands in"),
+        ("tickets", "requester", tickets, "people.default_requester replaces the requester"),
         (
             "messages",
             "author",
             messages,
-            "people.default_agent stands in for agents, the requester for others",
+            "people.default_agent replaces agents, the requester replaces others",
         ),
     ):
         if hits := row_count(rows):
@@ -268,7 +301,8 @@ def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator
                 "unknown_people",
                 hits,
                 row_count(tables[name].good),
-                f"{who}_id names somebody whose address is not in the row, and {why} it; {stand_in}",
+                f"{who}_id names a person whose address is unknown: the row has none, and {why}. Until a "
+                f"file of people has the id, {stand_in}",
                 tuple(RowPlace(file, record, f"{who}_id") for file, record in places.iter_rows()),
             )
 
@@ -276,18 +310,20 @@ def _unknown_people(tables: Mapping[str, Checked], related: Related) -> Iterator
 def _cut(tables: Mapping[str, Checked]) -> Iterator[Finding]:
     for name, table in tables.items():
         if not table.read:
-            yield Finding(name, "no_rows", 0, 0, "no row stands below the header of any file")
+            yield Finding(
+                name, "no_rows", 0, 0, "no file has a row below its header; check whether the files are right"
+            )
         for number, rows in table.rows_by_file.items():
             file = table.scanned.files[number]
-            what = _LIMITS.get(rows) or (f"exactly {rows:,} rows" if rows % 1_000 == 0 else None)
+            what = _LIMITS.get(rows) or (f"{rows:,} rows" if rows % 1_000 == 0 else None)
             if what and rows >= _ENOUGH_ROWS and table.scanned.origins[number].is_each:
                 yield Finding(
                     name,
                     "cut_at_a_round_number",
                     rows,
                     rows,
-                    f"{file.path.name} has {what}: exports are cut at such numbers; look whether it is "
-                    "complete",
+                    f"{file.path.name} has exactly {what}. Exports are often cut off at such numbers; check "
+                    "whether it is complete",
                 )
 
 
@@ -307,8 +343,8 @@ def _doubled_parts(tables: Mapping[str, Checked]) -> Iterator[Finding]:
                     "doubled_parts",
                     doubled,
                     rows,
-                    f"most rows of {table.scanned.files[number].path.name} stand in another file too: the "
-                    "same part may have been exported twice",
+                    f"most rows of {table.scanned.files[number].path.name} are in another file too. The same "
+                    "part was probably exported twice; check which of the files is complete",
                 )
 
 
@@ -320,8 +356,8 @@ def _openings(related: Related, opening: str) -> Iterator[Finding]:
             "openings_doubled",
             counts.repeated,
             counts.count,
-            "opening texts of tickets stand among the messages too; source.opening = 'unless_repeated' (or "
-            "'unless_messages') tells them once",
+            "opening texts of tickets are among the messages too, so they would be imported twice. Set "
+            "source.opening = 'unless_repeated' (or 'unless_messages')",
         )
     if (
         counts.begun_by_agents > counts.conversations * _MIN_SHARE_OF_ROWS
@@ -332,13 +368,13 @@ def _openings(related: Related, opening: str) -> Iterator[Finding]:
             "openings_missing",
             counts.begun_by_agents,
             counts.conversations,
-            "most conversations begin with an agent's message: the customers' first messages may stand in a "
-            "column of the tickets that nothing takes (opening_text, opening_html)",
+            "most conversations begin with an agent's message. The customers' first messages may be in a "
+            "column of the tickets that is not mapped; map it to opening_text or opening_html",
         )
 
 
 def _texts_left(tickets: Checked, carried: Collection[str]) -> Iterator[Finding]:
-    """Further columns of tickets in which whole texts stand: nobody has said that they are messages."""
+    """Custom columns of tickets that have long texts and are not imported."""
     given = [name for name in tickets.scanned.given if name.startswith("custom.") and name not in carried]
     if not given:
         return
@@ -352,8 +388,8 @@ def _texts_left(tickets: Checked, carried: Collection[str]) -> Iterator[Finding]
                 "texts_left",
                 found[f"count.{name}"],
                 row_count(tickets.good),
-                f"{name} holds texts of {found[name]:,.0f} characters on the average, and does not go: say "
-                "what it is (opening_text, messages by each, conversation.attributes), or drop the header",
+                f"{name} has texts of {found[name]:,.0f} characters on average, and is not imported. Map it "
+                "(opening_text, messages with each, conversation.attributes), or add the header to drop",
             )
 
 
@@ -373,6 +409,6 @@ def _at_night(related: Related, timezone: str | None) -> Iterator[Finding]:
             "agents_at_night",
             night,
             total,
-            f"of the agents' messages were written between 0 and {len(_NIGHT_HOURS)} o'clock in {zone}: the "
-            "times may be of another zone (source.timezone)",
+            f"agents wrote these messages between 0 and {len(_NIGHT_HOURS)} o'clock in {zone}. The times may "
+            "be of another time zone; check source.timezone",
         )

@@ -1,5 +1,5 @@
-"""Exports that no preset knows, as small helpdesks and home-made dumps give them: what `init` writes for them is
-planned as they are meant, without a hand between."""
+"""Exports that no preset knows, such as those of small helpdesks and home-made dumps: the migration file that
+`init` writes gives the right plan without an edit."""
 
 import json
 import tomllib
@@ -17,7 +17,8 @@ from importer.read.look import look
 from importer.read.sample import sample
 from importer.relate import warnings as damage
 
-# What is said of a ticket: status, requester's e-mail, and of each message its direction, author and text.
+# The expected plan of a ticket: status, e-mail of the requester, and direction, author and text of each
+# message.
 Told = dict[str, tuple[str | None, str | None, list[tuple[str, str | None, str]]]]
 
 
@@ -105,7 +106,7 @@ ONLY_INTERNAL = Export(
         "2": ("closed", "b@x.example", [("inbound", "b@x.example", "Hej")]),
     },
 )
-FRENCH = Export(  # the replies' reference is the tickets'; who sent what stands under `Sens`
+FRENCH = Export(  # replies refer to tickets by `Dossier`; `Sens` holds the direction
     {
         "demandes.csv": "Dossier;Sujet;État;Demandeur;E-mail client;Date de création\n"
         "R1;Panne;Non résolu;Zoé;zoe@c.example;03/02/2023 14:05:00\n"
@@ -265,7 +266,7 @@ EXPORTS = {name.lower(): value for name, value in dict(globals()).items() if isi
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_an_unknown_export_is_planned_as_it_is_meant(name: str, prepare: Callable, tmp_path: Path) -> None:
+def test_an_unknown_export_is_planned_correctly(name: str, prepare: Callable, tmp_path: Path) -> None:
     export = EXPORTS[name]
     for file, text in export.files.items():
         (tmp_path / file).write_bytes(text.encode(export.encoding))
@@ -273,7 +274,7 @@ def test_an_unknown_export_is_planned_as_it_is_meant(name: str, prepare: Callabl
     assert {job.ticket_id: told(job) for job in ready.parts.jobs()} == export.told
 
 
-def test_structs_of_parquet_in_another_language(prepare: Callable, tmp_path: Path) -> None:
+def test_structs_in_parquet_are_read_in_another_language(prepare: Callable, tmp_path: Path) -> None:
     pl.DataFrame(
         {
             "numero": ["1"],
@@ -305,7 +306,7 @@ def test_structs_of_parquet_in_another_language(prepare: Callable, tmp_path: Pat
     )
 
 
-def test_an_opening_that_is_a_message_too_is_told_once(prepare: Callable, tmp_path: Path) -> None:
+def test_an_opening_text_that_is_a_message_too_is_imported_once(prepare: Callable, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "ticket id,subject,email,created,description\n1,Hi,a@b.example,2023-02-03,Help\n2,Yo,a@b.example,2023-02-03,Me\n"
     )
@@ -320,7 +321,9 @@ def test_an_opening_that_is_a_message_too_is_told_once(prepare: Callable, tmp_pa
     }
 
 
-def test_yes_and_no_alone_say_nothing_and_names_are_no_addresses(prepare: Callable, tmp_path: Path) -> None:
+def test_yes_and_no_show_nothing_without_a_hint_and_names_are_not_addresses(
+    prepare: Callable, tmp_path: Path
+) -> None:
     (tmp_path / "t.csv").write_text(
         "ticket id,subject,customer name,customer email,created\n1,Hi,Ann,a@b.example,2023-02-03\n"
     )
@@ -335,12 +338,12 @@ def test_yes_and_no_alone_say_nothing_and_names_are_no_addresses(prepare: Callab
 
 
 def columns(folder: Path, table: str) -> dict[str, object]:
-    """What `init` writes of a table, empty where it takes no file for it."""
+    """The columns that `init` writes for a table. Empty where it recognises no file as that table."""
     source = tomllib.loads(initialised(folder).read_text("utf-8"))["source"]
     return dict(source.get(table, {}).get("columns", {}))
 
 
-def test_tickets_with_a_second_id_are_no_messages(tmp_path: Path) -> None:
+def test_tickets_with_a_second_id_are_not_messages(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "ID,Reference,Subject,Message,Status,Requester email,Created\n"
         + "".join(
@@ -350,7 +353,7 @@ def test_tickets_with_a_second_id_are_no_messages(tmp_path: Path) -> None:
     assert (columns(tmp_path, "tickets")["opening_text"], columns(tmp_path, "messages")) == ("Message", {})
 
 
-def test_a_file_s_own_id_is_no_reference_to_another_s(tmp_path: Path) -> None:
+def test_a_generic_id_is_not_a_reference_to_another_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,status,created\n1,Hi,open,2024-01-02\n2,Yo,open,2024-01-02\n")
     (tmp_path / "r.csv").write_text("id,thread,body,created\n1,2,one,2024-01-02\n2,1,two,2024-01-02\n")
     assert columns(tmp_path, "messages") == {}
@@ -364,7 +367,7 @@ def test_a_file_s_own_id_is_no_reference_to_another_s(tmp_path: Path) -> None:
         ("App version", ["1.1.3", "1.2.3"], "created_at"),
     ],
 )
-def test_what_stands_in_a_column_is_not_taken_for_more_than_it_is(
+def test_values_that_only_resemble_a_column_are_not_mapped_to_it(
     tmp_path: Path, header: str, cells: list[str], column: str
 ) -> None:
     lines = [f"{n},Hi,{cell}" for n, cell in enumerate(cells)]
@@ -380,27 +383,33 @@ def test_what_stands_in_a_column_is_not_taken_for_more_than_it_is(
         ("Type", ["Question", "Comment"]),
     ],
 )
-def test_words_of_several_meanings_decide_nothing(tmp_path: Path, header: str, cells: list[str]) -> None:
+def test_words_with_several_meanings_decide_nothing(tmp_path: Path, header: str, cells: list[str]) -> None:
     lines = [f"{n},1,text {n},{cell}" for n, cell in enumerate(cells)]
     (tmp_path / "m.csv").write_text("\n".join([f"message id,ticket id,text,{header}", *lines]) + "\n")
     assert set(columns(tmp_path, "messages")) == {"message_id", "ticket_id", "text"}
 
 
-def test_what_is_known_by_its_cells_alone_is_marked(tmp_path: Path) -> None:
+def test_a_column_that_is_recognised_only_by_its_values_is_marked(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,When\n1,Hi,2024-01-02 10:00\n2,Yo,2024-01-03 10:00\n")
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
-    assert 'columns.created_at = "When" # by what stands in it # TODO' in lines
+    assert (
+        'columns.created_at = "When" # TODO: recognised by its values only; check that it is the right column'
+        in lines
+    )
 
 
-def test_what_is_known_of_gathered_tickets_by_cells_alone_is_marked(tmp_path: Path) -> None:
+def test_a_gathered_column_that_is_recognised_only_by_its_values_is_marked(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(
         "ticket id,text,direction,from,Phase\n1,a,in,a@b.example,Open\n1,b,out,s@b.example,Open\n2,c,in,a@b.example,Solved\n"
     )
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
-    assert 'columns.status = "Phase" # by what stands in it # TODO' in lines
+    assert (
+        'columns.status = "Phase" # TODO: recognised by its values only; check that it is the right column'
+        in lines
+    )
 
 
-def test_several_addresses_in_a_cell_are_no_name(tmp_path: Path) -> None:
+def test_several_addresses_in_a_cell_are_not_a_name(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(
         'ticket id,text,direction,from\n1,a,in,"a@b.example, c@d.example"\n1,b,out,"s@b.example; t@b.example"\n'
     )
@@ -408,13 +417,13 @@ def test_several_addresses_in_a_cell_are_no_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x7f"])
-def test_odd_signs_in_headers_and_values_are_written_as_toml(tmp_path: Path, sign: str) -> None:
+def test_odd_characters_in_headers_and_values_are_written_as_toml(tmp_path: Path, sign: str) -> None:
     (tmp_path / "t.csv").write_text(f"id,sub{sign}ject,status,body\n1,Hi,Lost{sign}one,x\n", "utf-8")
     written = tomllib.loads(initialised(tmp_path).read_text("utf-8"))["source"]["tickets"]
     assert written["values"]["status"] == {f"Lost{sign}one": "closed"}
 
 
-def test_columns_of_scores_with_numbers_are_no_messages(tmp_path: Path) -> None:
+def test_numbered_columns_of_scores_are_not_messages(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,Svar 1,Svar 2\n1,Hi,4,5\n")
     assert columns(tmp_path, "messages") == {}
 
@@ -422,17 +431,19 @@ def test_columns_of_scores_with_numbers_are_no_messages(tmp_path: Path) -> None:
 def test_a_guess_is_marked_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,subject,status\n1,Hi,Makulerad\n", "utf-8")
     lines = initialised(tmp_path).read_text("utf-8").splitlines()
-    assert 'values.status."Makulerad" = "closed" # TODO: open, pending or closed?' in lines
+    assert (
+        'values.status."Makulerad" = "closed" # TODO: unknown value; choose open, pending or closed' in lines
+    )
 
 
-def test_where_texts_are_left_tickets_are_not_imported_by_their_subjects_alone(tmp_path: Path) -> None:
+def test_with_unmapped_texts_tickets_are_not_imported_with_their_subject_only(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"id,subject,Blob\n1,Hi,{'words ' * 20}\n", "utf-8")
     text = initialised(tmp_path).read_text("utf-8")
     assert '\n# empty = "import"' in text
     assert '\nempty = "import"' not in text
 
 
-def test_messages_without_any_mark_are_notes_and_that_is_a_warning(prepare: Callable, tmp_path: Path) -> None:
+def test_messages_that_may_be_private_become_notes_with_a_warning(prepare: Callable, tmp_path: Path) -> None:
     rows = json.dumps([{"text": "a"}, {"text": "b"}]).replace('"', '""')
     (tmp_path / "t.csv").write_text(f'id,subject,email,created,log\n1,Hi,a@b.example,2023-02-03,"{rows}"\n')
     ready = prepare(initialised(tmp_path))

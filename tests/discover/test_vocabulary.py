@@ -1,4 +1,4 @@
-"""Values of unknown exports mean what they say, in the languages that helpdesks are translated into."""
+"""Values of unknown exports are understood in the languages that helpdesks are translated into."""
 
 import tomllib
 
@@ -45,11 +45,11 @@ from importer.tables.schema import load
         ("public", "não", "false"),
     ],
 )
-def test_a_value_means_what_it_says(column: str, value: str, meant: str | None) -> None:
+def test_the_meaning_of_a_value(column: str, value: str, meant: str | None) -> None:
     assert meaning_of(column, value) == meant
 
 
-def test_a_column_of_the_opposite_turns_its_values_round() -> None:
+def test_an_inverted_column_inverts_its_values() -> None:
     assert vocabulary("public", ["Ja", "nein", "JA", "?"], inverted=True) == {
         "Ja": "false",
         "nein": "true",
@@ -58,7 +58,7 @@ def test_a_column_of_the_opposite_turns_its_values_round() -> None:
     assert meaning_of("direction", "1", inverted=True) == "outbound"
 
 
-def test_every_meaning_is_one_of_its_column() -> None:
+def test_every_meaning_is_a_canonical_value_of_its_column() -> None:
     words = tomllib.loads((SCHEMAS / "words.toml").read_text("utf-8"))
     assert set(words) == {*UNKNOWN, "truth", "hints", "negations"}
     for table in ("tickets", "messages", "people"):

@@ -1,4 +1,4 @@
-"""Each preset recognises its look-alike export, and what comes of it is what its expectations say."""
+"""Each preset recognises its look-alike export, and the plan is the expected one."""
 
 import json
 import tomllib
@@ -20,7 +20,7 @@ EXPECTED = Path(__file__).parent / "presets"
 
 
 def initialised(folder: Path, into: Path, **said: Any) -> Path:
-    """What `init` writes for the export in a folder."""
+    """The migration file that `init` writes for the export in a folder."""
     found = recognise([look(path) for path in find([str(folder)], Path())], presets.everything())
     assert found.preset is not None, "not recognised"
     assert not found.strangers
@@ -32,7 +32,7 @@ def initialised(folder: Path, into: Path, **said: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
+def test_a_preset_reads_its_export(name: str, prepare, tmp_path: Path) -> None:
     expected = tomllib.loads((EXPECTED / f"{name}.toml").read_text("utf-8"))
     path = initialised(SAMPLES / "presets" / name, tmp_path, **expected)
     assert path.stem == name
@@ -78,7 +78,7 @@ def test_a_preset_knows_its_export(name: str, prepare, tmp_path: Path) -> None:
         for has, should in zip(messages, wanted["messages"], strict=True):
             assert [has[0], has[2][: len(should[2])], has[3]] == [should[0], should[2], should[3]]
             assert should[1] in (has[1], job.messages[messages.index(has)].author_name)
-    # A dry run keeps less of each message, and says the same.
+    # A dry run keeps less of each message, but counts the same.
     assert said(prepare(path, jobs=False, **overrides)) == said(ready)
 
 
@@ -101,7 +101,7 @@ def fates(ready, kind: str) -> Any:
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_speaks_of_columns_that_exist(name: str) -> None:
+def test_a_preset_maps_only_columns_that_exist(name: str) -> None:
     preset = presets.load(name)
     for table in ("tickets", "messages", "people", "attachments"):
         known = set(load(table).columns)

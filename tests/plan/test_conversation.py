@@ -13,7 +13,7 @@ from importer.read.scan import scan
 Migration = Callable[..., Path]
 
 
-def test_tickets_go_oldest_first_and_messages_by_time(prepare, migration: Migration) -> None:
+def test_tickets_are_planned_oldest_first_and_messages_by_time(prepare, migration: Migration) -> None:
     path = migration(
         tickets="ticket_id,requester_email,created_at\nb,a@b.example,2024-01-02\na,a@b.example,2024-01-02\nc,a@b.example,2024-01-01\n",
         messages="message_id,ticket_id,direction,created_at,text\n3,a,inbound,2024-01-04,x\n1,a,inbound,2024-01-03,x\n2,a,inbound,2024-01-03,x\n9,b,inbound,2024-01-03,x\n8,c,inbound,2024-01-03,x\n",
@@ -23,7 +23,7 @@ def test_tickets_go_oldest_first_and_messages_by_time(prepare, migration: Migrat
     assert [m.message_id for m in jobs[1].messages] == ["1", "2", "3"]
 
 
-def test_the_opening_text_is_the_first_message_of_its_instant(prepare, migration: Migration) -> None:
+def test_an_opening_text_comes_before_other_messages_of_the_same_time(prepare, migration: Migration) -> None:
     path = migration(
         tickets="ticket_id,requester_email,created_at,opening_html\n1,a@b.example,2024-01-02,<p>Hi <b>there</b></p>\n",
         messages="message_id,ticket_id,direction,created_at,text\nm1,1,outbound,2024-01-02,answer\n",
@@ -35,7 +35,7 @@ def test_the_opening_text_is_the_first_message_of_its_instant(prepare, migration
     ]
 
 
-def test_messages_without_id_get_stable_ones_and_equals_are_told_apart(prepare, migration: Migration) -> None:
+def test_messages_without_an_id_get_stable_and_distinct_ids(prepare, migration: Migration) -> None:
     rows = ["1,inbound,2024-01-01,same", "1,inbound,2024-01-01,same", "1,inbound,2024-01-02,other"]
     ids = []
     for order in (rows, rows[::-1]):

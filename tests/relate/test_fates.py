@@ -16,14 +16,14 @@ def places(prepare, path: Path, kind: str, **options: object) -> dict[State, int
     return {state: count for state, count in books[kind].places.items() if count}
 
 
-def test_a_ticket_with_a_rejected_message_is_held_back_whole(prepare, migration: Migration) -> None:
+def test_a_ticket_with_a_rejected_message_is_held_back(prepare, migration: Migration) -> None:
     messages = MESSAGES + "m1,1,inbound,hi,,\nm2,1,nowhere,ho,,\nm3,2,inbound,hey,,\n"
     path = migration(tickets=TICKETS, messages=messages)
     assert places(prepare, path, "tickets") == {State.REJECTED: 1, State.LEFT: 1}
     assert places(prepare, path, "messages") == {State.REJECTED: 2, State.LEFT: 1}
 
 
-def test_with_holes_it_goes_all_the_same(prepare, migration: Migration) -> None:
+def test_with_holes_it_is_imported(prepare, migration: Migration) -> None:
     path = migration(
         tickets=TICKETS, messages=MESSAGES + "m1,1,inbound,hi,,\nm2,1,nowhere,ho,,\nm3,2,inbound,x,,\n"
     )
@@ -43,13 +43,13 @@ def test_messages_of_a_rejected_ticket_are_rejected_and_of_a_filtered_one_filter
     assert places(prepare, path, "messages") == {State.REJECTED: 1, State.FILTERED: 1}
 
 
-def test_a_ticket_without_messages_is_filtered_unless_told_otherwise(prepare, migration: Migration) -> None:
+def test_a_ticket_without_messages_is_filtered_by_default(prepare, migration: Migration) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES + "m1,1,inbound,hi,,\n")
     assert places(prepare, path, "tickets") == {State.FILTERED: 1, State.LEFT: 1}
     assert places(prepare, path, "tickets", conversation__empty="import") == {State.LEFT: 2}
 
 
-def test_the_first_inbound_author_stands_in_for_the_requester(prepare, migration: Migration) -> None:
+def test_the_first_inbound_author_replaces_a_missing_requester(prepare, migration: Migration) -> None:
     path = migration(
         tickets="ticket_id\n1\n",
         messages=MESSAGES
@@ -94,7 +94,7 @@ def test_authors_come_from_people(prepare, migration: Migration) -> None:
         ("requester_name,requester_email\n1,Ann,ann@b.example", "author_name,author_email\n1,true,hi,Ann,bo@b.example", False),
     ],
 )  # fmt: skip
-def test_an_author_who_is_the_requester_writes_in(
+def test_public_messages_of_the_requester_are_inbound(
     prepare, migration: Migration, ticket: str, author: str, inbound: bool
 ) -> None:
     path = migration(tickets=f"ticket_id,{ticket}\n", messages="ticket_id,public,text," + author + "\n")
@@ -103,7 +103,7 @@ def test_an_author_who_is_the_requester_writes_in(
     assert [m.direction for m in job.messages] == ["inbound" if inbound else "outbound"]
 
 
-def test_a_requester_s_own_hidden_words_are_no_agent_s(prepare, migration: Migration) -> None:
+def test_a_private_message_of_the_requester_is_not_an_agent_s(prepare, migration: Migration) -> None:
     path = migration(
         tickets="ticket_id,requester_email\n1,ann@b.example\n2,c@d.example\n",
         messages="ticket_id,author_email,text\n1,Ann@b.example,x\n1,l@b.example,y\n2,ann@b.example,z\n",
@@ -112,7 +112,7 @@ def test_a_requester_s_own_hidden_words_are_no_agent_s(prepare, migration: Migra
     assert said == {"x": ("internal", False), "y": ("internal", True), "z": ("internal", True)}
 
 
-def test_an_agent_of_whom_there_is_but_an_id_is_called_by_it(prepare, migration: Migration) -> None:
+def test_an_agent_with_only_an_id_is_named_by_it(prepare, migration: Migration) -> None:
     path = migration(
         tickets="ticket_id,requester_email\n1,ann@b.example\n",
         messages="ticket_id,author_id,direction,text\n1,5b10,outbound,x\n1,5b11,outbound,y\n1,5b11,inbound,z\n",
@@ -126,7 +126,7 @@ def test_an_agent_of_whom_there_is_but_an_id_is_called_by_it(prepare, migration:
     ]
 
 
-def test_who_sent_an_inbound_message_goes_before_an_id_of_our_own(prepare, migration: Migration) -> None:
+def test_the_sender_s_address_is_preferred_to_an_external_id(prepare, migration: Migration) -> None:
     path = migration(
         into="email",
         tickets="ticket_id,requester_email,created_at\nA,ann@b.example,2024-01-01\n",
@@ -143,7 +143,9 @@ def test_a_message_that_does_not_say_whether_it_is_public_is_internal(prepare, m
     assert ready.related.unsaid == 2
 
 
-def test_a_hidden_message_is_internal_whatever_its_direction(prepare, migration: Migration) -> None:
+def test_a_message_that_is_not_public_is_internal_whatever_its_direction(
+    prepare, migration: Migration
+) -> None:
     path = migration(
         tickets=TICKETS, messages="ticket_id,direction,public,text\n1,outbound,false,x\n2,inbound,true,y\n"
     )
@@ -159,7 +161,7 @@ def test_an_agent_without_address_needs_the_default_agent(prepare, migration: Mi
     assert places(prepare, path, "messages", people__default_agent=None) == {State.REJECTED: 1, State.LEFT: 1}
 
 
-def test_an_agent_with_a_phone_number_alone_needs_nobody_to_stand_in(prepare, migration: Migration) -> None:
+def test_an_agent_with_only_a_phone_number_is_not_replaced(prepare, migration: Migration) -> None:
     path = migration(
         tickets=TICKETS,
         messages="ticket_id,direction,author_id,text\n1,outbound,7,x\n2,outbound,8,y\n",
@@ -171,7 +173,7 @@ def test_an_agent_with_a_phone_number_alone_needs_nobody_to_stand_in(prepare, mi
     assert [m.author and m.author.key for m in job.messages] == ["phone:+4520304050"]
 
 
-def test_attachments_hang_on_their_messages(prepare, migration: Migration) -> None:
+def test_attachments_depend_on_their_messages(prepare, migration: Migration) -> None:
     path = migration(
         tickets=TICKETS,
         messages="message_id,ticket_id,direction,text,attachments\nm1,1,inbound,x,https://f.example/1\nm2,2,inbound,y,\n",
@@ -187,7 +189,7 @@ def test_attachments_hang_on_their_messages(prepare, migration: Migration) -> No
 
 
 @pytest.mark.parametrize("requester", ["", "Alice"])
-def test_the_stand_in_for_a_requester_keeps_its_own_name(
+def test_the_replacement_of_a_requester_keeps_its_own_name(
     prepare, migration: Migration, requester: str
 ) -> None:
     path = migration(
@@ -198,13 +200,13 @@ def test_the_stand_in_for_a_requester_keeps_its_own_name(
     assert (job.requester.email, job.requester.name) == ("bob@b.example", "Bob")
 
 
-def test_the_default_requester_is_called_after_nobody(prepare, migration: Migration) -> None:
+def test_the_default_requester_has_no_name(prepare, migration: Migration) -> None:
     path = migration(tickets="ticket_id,requester_name,opening_text\n1,Zoe,x\n2,Aaron,y\n")
     jobs = prepare(path, people__default_requester="unknown@b.example").parts.jobs()
     assert [(job.requester.email, job.requester.name) for job in jobs] == [("unknown@b.example", None)] * 2
 
 
-def test_another_sender_is_not_called_like_the_requester(prepare, migration: Migration) -> None:
+def test_another_sender_does_not_get_the_requester_s_name(prepare, migration: Migration) -> None:
     path = migration(
         tickets="ticket_id,requester_email,requester_name\n1,alice@b.example,Alice\n",
         messages=MESSAGES + "a,1,inbound,hi,Alice@b.example,\nb,1,inbound,ho,bob@b.example,\n",
@@ -218,7 +220,7 @@ def test_another_sender_is_not_called_like_the_requester(prepare, migration: Mig
 
 @pytest.mark.parametrize("opening", ["unless_messages", "unless_repeated"])
 @pytest.mark.parametrize("attached", [False, True])
-def test_a_message_that_says_nothing_takes_no_opening_away(
+def test_an_empty_message_does_not_replace_the_opening_text(
     prepare, migration: Migration, opening: str, attached: bool
 ) -> None:
     files = {"attachments": "message_id,url\nm,https://files.example/1\n"} if attached else {}
@@ -237,7 +239,7 @@ def test_a_message_that_says_nothing_takes_no_opening_away(
 GATHERED = "message_id,ticket_id,author_email,direction,text,created_at,requester_email,Desc\n"
 
 
-def test_tickets_gathered_out_of_several_files_keep_their_own_openings(
+def test_tickets_gathered_from_several_files_keep_their_own_opening_texts(
     prepare, migration: Migration, tmp_path: Path
 ) -> None:
     row = "{},{},a@b.example,inbound,t,2024-01-02T00:00:00Z,a@b.example,open {}\n"
@@ -258,7 +260,7 @@ def test_tickets_gathered_out_of_several_files_keep_their_own_openings(
 
 
 @pytest.mark.parametrize("name", ["Thomas Groß", "ÅSE MÜLLER"])
-def test_agents_are_named_by_any_letters(prepare, migration: Migration, name: str) -> None:
+def test_names_of_agents_may_have_any_letters(prepare, migration: Migration, name: str) -> None:
     path = migration(
         tickets="ticket_id,requester_email\n1,a@b.example\n",
         messages=f"ticket_id,direction,text,author_name\n1,outbound,hello,{name}\n",

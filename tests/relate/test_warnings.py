@@ -1,4 +1,4 @@
-"""Each kind of damage is told of an export that has it, with numbers, and of no clean one."""
+"""Each kind of damage gives a warning with numbers, and a clean export gives none."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -70,27 +70,29 @@ def test_two_sound_messages_have_no_damage(migration: Migration, prepare) -> Non
 
 
 @pytest.mark.parametrize("eaten", ["3.70296E+11", "3,7e+11", "4E+11", "1000.0"])
-def test_ids_that_a_spreadsheet_has_eaten(migration: Migration, prepare, eaten: str) -> None:
+def test_ids_that_a_spreadsheet_has_damaged(migration: Migration, prepare, eaten: str) -> None:
     lines = [f'"{eaten}",s,a@b.example,2024-05-06T10:00:00Z,x', *(ticket(n) for n in range(3))]
     ready = prepare(migration(tickets=tickets(*lines)))
     assert told(ready) == [("tickets", "eaten_ids", 1, 4)]
     (finding,) = findings(ready)
     assert [(p.file, p.record, p.column) for p in finding.places] == [(0, 0, "ticket_id")]
-    assert "values of ticket_id look as if a spreadsheet had rounded them" in finding.message
+    assert finding.message.startswith(
+        "ticket_id has values such as 3.7E+11 or 1000.0. A spreadsheet has probably changed them,"
+    )
 
 
-def test_ids_that_look_odd_but_are_whole(migration: Migration, prepare) -> None:
+def test_ids_that_look_odd_but_are_intact(migration: Migration, prepare) -> None:
     sound = ["1e5", "370296000001", "10.5", "1000.00", "E+11", "A3.7E+11", "00123"]
     assert told(prepare(migration(tickets=tickets(*map(ticket, sound))))) == []
 
 
-def test_ids_that_are_repaired_are_not_eaten(migration: Migration, prepare) -> None:
+def test_repaired_ids_are_not_damaged(migration: Migration, prepare) -> None:
     ready = prepare(migration('tickets.ids = "repair"', tickets=tickets(ticket("1000.0"))))
     assert told(ready) == []
     assert [job.ticket_id for job in ready.parts.jobs()] == ["1000"]
 
 
-def test_eaten_ids_are_told_by_column(migration: Migration, prepare) -> None:
+def test_damaged_ids_are_reported_by_column(migration: Migration, prepare) -> None:
     path = migration(
         tickets="ticket_id,subject,requester_id,requester_email,opening_text\n"
         "1.0,a,9.0,a@b.example,x\n2.0,b,9,a@b.example,x\n"
@@ -100,26 +102,26 @@ def test_eaten_ids_are_told_by_column(migration: Migration, prepare) -> None:
     assert {place.column for f in findings(ready) for place in f.places} == {"ticket_id", "requester_id"}
 
 
-# -- whole files
+# -- complete files
 
 
 @pytest.mark.parametrize(("rows", "is_cut"), [(1_000, True), (999, False), (1_001, False), (500, False)])
-def test_an_export_cut_at_a_round_number(migration: Migration, prepare, rows: int, is_cut: bool) -> None:
+def test_an_export_cut_off_at_a_round_number(migration: Migration, prepare, rows: int, is_cut: bool) -> None:
     ready = prepare(migration(tickets=tickets(*(ticket(n) for n in range(rows)))))
     assert told(ready) == ([("tickets", "cut_at_a_round_number", rows, rows)] if is_cut else [])
     if is_cut:
         assert f"tickets.csv has exactly {rows:,} rows" in findings(ready)[0].message
 
 
-def test_an_export_cut_by_a_spreadsheet_with_newlines_in_its_cells(migration: Migration, prepare) -> None:
+def test_an_export_cut_off_by_a_spreadsheet_with_newlines_in_its_cells(migration: Migration, prepare) -> None:
     lines = (f'{n},s,a@b.example,2024-05-06T10:00:00Z,"a\nb"' for n in range(65_535))
     ready = prepare(migration(tickets=tickets(*lines)))
     (finding,) = findings(ready)
     assert (finding.name, finding.count) == ("cut_at_a_round_number", 65_535)
-    assert "the rows of an old spreadsheet" in finding.message
+    assert "has exactly 65,535 rows, the limit of old spreadsheets." in finding.message
 
 
-def test_each_file_of_a_table_is_counted_alone(migration: Migration, prepare, tmp_path: Path) -> None:
+def test_each_file_of_a_table_is_counted_separately(migration: Migration, prepare, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(tickets(*(ticket(n) for n in range(1_000))))
     (tmp_path / "b.csv").write_text(tickets(*(ticket(n) for n in range(1_000, 1_300))))
     ready = prepare(migration('tickets.files = ["a.csv", "b.csv"]'))
@@ -145,15 +147,15 @@ def test_attachments_that_do_not_join(migration: Migration, prepare) -> None:
     assert "belong to no row of messages" in findings(ready)[0].message
 
 
-def test_a_part_that_was_exported_twice(migration: Migration, prepare, tmp_path: Path) -> None:
+def test_a_file_that_was_exported_twice(migration: Migration, prepare, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(tickets(*(ticket(n) for n in range(10))))
     (tmp_path / "b.csv").write_text(tickets(*(ticket(n) for n in range(4, 8))))
     ready = prepare(migration('tickets.files = ["a.csv", "b.csv"]'))
     assert told(ready) == [("tickets", "doubled_parts", 4, 4)]
-    assert "most rows of b.csv stand in another file too" in findings(ready)[0].message
+    assert "most rows of b.csv are in another file too." in findings(ready)[0].message
 
 
-def test_a_single_record_in_two_parts_is_no_doubled_part(
+def test_a_single_record_in_two_files_is_not_a_doubled_part(
     migration: Migration, prepare, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(tickets(*(ticket(n) for n in range(10))))
@@ -163,9 +165,7 @@ def test_a_single_record_in_two_parts_is_no_doubled_part(
     assert ready.books["tickets"].places["rejected"] == 2
 
 
-def test_records_that_are_twice_in_one_part_make_no_doubled_part(
-    migration: Migration, prepare, tmp_path: Path
-) -> None:
+def test_duplicates_in_one_file_are_not_a_doubled_part(migration: Migration, prepare, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(tickets(*(ticket(n) for n in [*range(5), *range(5)])))
     (tmp_path / "b.csv").write_text(tickets(*(ticket(n) for n in range(9, 14))))
     ready = prepare(migration('tickets.files = ["a.csv", "b.csv"]'))
@@ -173,9 +173,7 @@ def test_records_that_are_twice_in_one_part_make_no_doubled_part(
     assert ready.books["tickets"].places["rejected"] == 10
 
 
-def test_tickets_gathered_out_of_messages_are_no_rows_that_could_be_cut(
-    migration: Migration, prepare
-) -> None:
+def test_a_round_number_of_gathered_tickets_is_not_a_cut(migration: Migration, prepare) -> None:
     lines = [f"{n},{n // 3},a@b.example,inbound,text {n}" for n in range(3_000 - 2)]
     path = migration(messages=csv("message_id,ticket_id,requester_email,direction,text", lines))
     ready = prepare(path)
@@ -189,7 +187,7 @@ def test_tickets_gathered_out_of_messages_are_no_rows_that_could_be_cut(
 def opened(
     ids: Iterable[int], *, repeated: Iterable[int], created: str = "2024-05-06T11:00:00Z"
 ) -> dict[str, str]:
-    """Tickets with opening texts, and a message each, of which some say the same."""
+    """Tickets with opening texts and one message each. Some messages repeat the opening text."""
     again, ids = set(repeated), list(ids)
     texts = {n: f'"help  {n}!"' if n in again else "another" for n in ids}
     return {
@@ -198,7 +196,7 @@ def opened(
     }
 
 
-def test_openings_that_stand_among_the_messages_too(migration: Migration, prepare) -> None:
+def test_opening_texts_that_are_among_the_messages_too(migration: Migration, prepare) -> None:
     ready = prepare(migration(**opened(range(10), repeated=[3, 4])))
     assert told(ready) == [("tickets", "openings_doubled", 2, 10)]
 
@@ -206,19 +204,21 @@ def test_openings_that_stand_among_the_messages_too(migration: Migration, prepar
 @pytest.mark.parametrize(
     ("minute", "is_told"), [("09:50", True), ("10:10", True), ("09:49", False), ("10:11", False)]
 )
-def test_a_customer_s_message_of_the_same_minutes_is_the_opening(
+def test_a_customer_s_message_within_ten_minutes_is_the_opening_text(
     migration: Migration, prepare, minute: str, is_told: bool
 ) -> None:
     ready = prepare(migration(**opened(range(10), repeated=[], created=f"2024-05-06T{minute}:00Z")))
     assert told(ready) == ([("tickets", "openings_doubled", 10, 10)] if is_told else [])
 
 
-def test_one_opening_of_many_may_be_the_customer_s_own_repetition(migration: Migration, prepare) -> None:
+def test_one_repeated_opening_text_of_many_gives_no_warning(migration: Migration, prepare) -> None:
     assert told(prepare(migration(**opened(range(10), repeated=[3])))) == []
 
 
 @pytest.mark.parametrize("opening", ["unless_repeated", "unless_messages"])
-def test_openings_that_are_told_once_are_not_doubled(migration: Migration, prepare, opening: str) -> None:
+def test_opening_texts_that_are_imported_once_give_no_warning(
+    migration: Migration, prepare, opening: str
+) -> None:
     path = migration(f'opening = "{opening}"', **opened(range(10), repeated=range(10)))
     ready = prepare(path)
     assert told(ready) == []
@@ -226,20 +226,20 @@ def test_openings_that_are_told_once_are_not_doubled(migration: Migration, prepa
 
 
 @pytest.mark.parametrize(("ours", "is_told"), [(11, True), (10, False)])
-def test_openings_that_are_missing(migration: Migration, prepare, ours: int, is_told: bool) -> None:
+def test_missing_opening_texts(migration: Migration, prepare, ours: int, is_told: bool) -> None:
     rows = [f"{n},s,a@b.example,2024-05-06T10:00:00Z," for n in range(20)]
     lines = [message(n, of=n, **({"author": OUR} if n < ours else {})) for n in range(20)]
     ready = prepare(migration(tickets=tickets(*rows), messages=csv(MESSAGES, lines)))
     assert told(ready) == ([("tickets", "openings_missing", ours, 20)] if is_told else [])
 
 
-def test_a_few_conversations_show_nothing_of_openings(migration: Migration, prepare) -> None:
+def test_a_few_conversations_give_no_warning_about_opening_texts(migration: Migration, prepare) -> None:
     rows = [f"{n},s,a@b.example,2024-05-06T10:00:00Z," for n in range(19)]
     lines = [message(n, of=n, author=OUR) for n in range(19)]
     assert told(prepare(migration(tickets=tickets(*rows), messages=csv(MESSAGES, lines)))) == []
 
 
-def test_a_note_before_the_first_message_is_no_agent_s_beginning(migration: Migration, prepare) -> None:
+def test_a_note_before_the_first_message_is_not_a_first_message(migration: Migration, prepare) -> None:
     rows = [f"{n},s,a@b.example,2024-05-06T10:00:00Z," for n in range(20)]
     notes = [message(n, of=n, author="lene@nordlys.example,agent,internal", text="note") for n in range(20)]
     later = [message(f"{n}b", of=n, created="2024-05-06T12:00:00Z") for n in range(20)]
@@ -251,7 +251,7 @@ def test_a_note_before_the_first_message_is_no_agent_s_beginning(migration: Migr
 
 
 @pytest.mark.parametrize("people", [None, "person_id,email\n1,a@b.example\n"])
-def test_ids_of_people_who_stand_nowhere(migration: Migration, prepare, people: str | None) -> None:
+def test_ids_of_people_that_no_file_has(migration: Migration, prepare, people: str | None) -> None:
     path = migration(
         tickets="ticket_id,requester_id,requester_email,opening_text\nA,1,,x\nB,2,,x\nC,3,c@d.example,x\nD,,,x\n",
         messages="ticket_id,author_id,direction,text\nA,1,inbound,x\nA,9,inbound,y\nA,9,inbound,z\nA,,inbound,x\n",
@@ -292,7 +292,7 @@ def test_an_agent_whom_the_user_has_named_is_known(migration: Migration, prepare
     ("columns", "told_of"),
     [("requester_email", 0), ("requester_name", 3), ("subject", 3)],
 )
-def test_messages_of_which_nothing_tells_whose_they_are(
+def test_messages_of_which_nothing_shows_who_wrote_them(
     migration: Migration, prepare, columns: str, told_of: int
 ) -> None:
     path = migration(
@@ -305,14 +305,14 @@ def test_messages_of_which_nothing_tells_whose_they_are(
     assert found.get("sides_unknown", (0, 4)) == (told_of or 1, 4)
 
 
-def test_ids_of_people_who_are_known_are_no_damage(migration: Migration, prepare) -> None:
+def test_ids_of_known_people_give_no_warning(migration: Migration, prepare) -> None:
     path = migration(
         tickets="ticket_id,requester_id,opening_text\nA,1,x\n", people="person_id,email\n1,a@b.example\n"
     )
     assert [f for f in findings(prepare(path)) if f.name == "unknown_people"] == []
 
 
-def test_texts_in_a_column_that_nothing_takes(migration: Migration, prepare) -> None:
+def test_texts_in_a_column_that_is_not_mapped(migration: Migration, prepare) -> None:
     history = "2024-01-05 Juan: " + "we look at it " * 10
     path = migration(
         tickets=f"ticket_id,requester_email,opening_text,Mood,History\n1,a@b.example,x,good,{history}\n"
@@ -320,7 +320,9 @@ def test_texts_in_a_column_that_nothing_takes(migration: Migration, prepare) -> 
     )
     (found,) = findings(prepare(path))
     assert (found.name, found.count, found.total) == ("texts_left", 1, 2)
-    assert found.message.startswith("custom.History holds texts of 156 characters")
+    assert found.message.startswith(
+        "custom.History has texts of 156 characters on average, and is not imported."
+    )
     ready = prepare(path)
     assert not damage.findings(
         ready.tables,
@@ -332,7 +334,7 @@ def test_texts_in_a_column_that_nothing_takes(migration: Migration, prepare) -> 
     )
 
 
-def test_tickets_that_were_closed_before_they_were_there(migration: Migration, prepare) -> None:
+def test_tickets_that_were_closed_before_they_were_created(migration: Migration, prepare) -> None:
     path = migration(
         tickets="ticket_id,requester_email,created_at,closed_at,opening_text\n"
         "1,a@b.example,2024-03-04T10:00:00Z,2024-03-04T10:00:00Z,x\n"
@@ -362,7 +364,7 @@ def test_a_file_without_rows(migration: Migration, prepare) -> None:
     assert told(prepare(migration(tickets=tickets()))) == [("tickets", "no_rows", 0, 0)]
 
 
-def test_values_that_only_the_rest_of_a_map_knows(migration: Migration, prepare) -> None:
+def test_values_that_only_the_asterisk_covers(migration: Migration, prepare) -> None:
     rows = [
         f"{n},{status},hi"
         for n, status in enumerate(["Open", "Beim Lager", "beim lager", "Solved", "Lost", ""])
@@ -376,10 +378,13 @@ def test_values_that_only_the_rest_of_a_map_knows(migration: Migration, prepare)
     ready = prepare(path, people__default_requester="nobody@b.example")
     (found,) = [f for f in findings(ready) if f.name == "values_unnamed"]
     assert (found.table, found.count, found.total) == ("tickets", 3, 6)
-    assert found.message.endswith("its '*' makes it 'closed': 'Beim Lager' (1), 'Lost' (1), 'beim lager' (1)")
+    assert found.message.endswith(
+        "so its '*' turns them into 'closed'. Add those that mean something else: "
+        "'Beim Lager' (1), 'Lost' (1), 'beim lager' (1)"
+    )
 
 
-def test_values_of_gathered_tickets_that_only_the_rest_of_a_map_knows(migration: Migration, prepare) -> None:
+def test_values_of_gathered_tickets_that_only_the_asterisk_covers(migration: Migration, prepare) -> None:
     path = migration(
         'tickets.values.status = { open = "open", "*" = "closed" }',
         messages="ticket_id,status,direction,author_email,text\n"
@@ -390,7 +395,7 @@ def test_values_of_gathered_tickets_that_only_the_rest_of_a_map_knows(migration:
 
 
 @pytest.mark.parametrize("email", ["a@b.example", ""])
-def test_a_phone_number_that_cannot_be_read_does_no_harm_beside_an_address(
+def test_an_unreadable_phone_number_beside_an_address_is_dropped(
     migration: Migration, prepare, email: str
 ) -> None:
     path = migration(
@@ -418,13 +423,13 @@ def test_texts_in_the_wrong_encoding(migration: Migration, prepare, text: str) -
     assert [(p.record, p.column) for p in findings(ready)[0].places] == [(1, "opening_text")]
 
 
-def test_texts_in_other_languages_are_no_damage(migration: Migration, prepare) -> None:
+def test_texts_in_other_languages_give_no_warning(migration: Migration, prepare) -> None:
     texts = ["café au lait", "it’s 3 €", "SÃO PAULO", "Ärger über Öl", "Â la carte", "日本語 🎉"]
     lines = [ticket(n, text=text) for n, text in enumerate(texts)]
     assert told(prepare(migration(tickets=tickets(*lines)))) == []
 
 
-def test_a_subject_can_be_garbled_too(migration: Migration, prepare) -> None:
+def test_a_subject_in_the_wrong_encoding(migration: Migration, prepare) -> None:
     ready = prepare(migration(tickets=tickets("1,RÃ¼ckfrage,a@b.example,2024-05-06T10:00:00Z,hello")))
     assert told(ready) == [("tickets", "mojibake", 1, 1)]
 
@@ -432,20 +437,20 @@ def test_a_subject_can_be_garbled_too(migration: Migration, prepare) -> None:
 @pytest.mark.parametrize(
     "text", ["Hi {{ticket.requester}}", "{{ first_name }}, hello", "{% if x %}", "<%= name %>"]
 )
-def test_placeholders_that_nobody_filled_in(migration: Migration, prepare, text: str) -> None:
+def test_unfilled_placeholders(migration: Migration, prepare, text: str) -> None:
     lines = [message(1), message(2, text=f'"{text}"')]
     ready = prepare(migration(tickets=tickets(ticket(1)), messages=csv(MESSAGES, lines)))
     assert told(ready) == [("messages", "template_holes", 1, 2)]
     assert [(p.record, p.column) for p in findings(ready)[0].places] == [(1, "text")]
 
 
-def test_braces_that_are_no_placeholders(migration: Migration, prepare) -> None:
+def test_braces_that_are_not_placeholders(migration: Migration, prepare) -> None:
     texts = ["{ticket}", "{{}}", "a {{ 1 + 1 }}", "50 % {sale}", "<% %>"]
     lines = [ticket(n, text=text) for n, text in enumerate(texts)]
     assert told(prepare(migration(tickets=tickets(*lines)))) == []
 
 
-def test_html_has_placeholders_too(migration: Migration, prepare) -> None:
+def test_unfilled_placeholders_in_html(migration: Migration, prepare) -> None:
     path = migration(
         tickets=tickets(ticket(1)),
         messages=f"{MESSAGES[:-4]}html\nm1,1,2024-05-06T11:00:00Z,a@b.example,end_user,inbound,<p>{{{{name}}}}</p>\n",
@@ -455,7 +460,7 @@ def test_html_has_placeholders_too(migration: Migration, prepare) -> None:
     assert findings(ready)[0].places[0].column == "html"
 
 
-def test_copies_that_go_to_no_address_are_counted_and_left_out(migration: Migration, prepare) -> None:
+def test_copies_without_an_address_are_counted_and_dropped(migration: Migration, prepare) -> None:
     path = migration(
         tickets=tickets(ticket(1)),
         messages=f"{MESSAGES},cc\n{message(1)},mia@b.example; Team\n{message(2)},ole@b.example\n",
@@ -480,14 +485,14 @@ def test_copies_that_go_to_no_address_are_counted_and_left_out(migration: Migrat
         ("1970-01-01T00:00:00Z", "times_before_1990"),
     ],
 )
-def test_times_that_cannot_be(migration: Migration, prepare, time: str, name: str | None) -> None:
+def test_times_that_cannot_be_right(migration: Migration, prepare, time: str, name: str | None) -> None:
     ready = prepare(migration(tickets=tickets(ticket(1, created=time), ticket(2))))
     assert told(ready) == ([("tickets", name, 1, 2)] if name else [])
     if name:
         assert [(p.record, p.column) for p in findings(ready)[0].places] == [(0, "created_at")]
 
 
-def test_each_column_of_times_is_told_for_itself(migration: Migration, prepare) -> None:
+def test_each_column_of_times_has_its_own_warning(migration: Migration, prepare) -> None:
     path = migration(
         tickets="ticket_id,subject,requester_email,created_at,closed_at,opening_text\n"
         "1,a,a@b.example,2024-05-06T10:00:00Z,2099-01-01T00:00:00Z,x\n"
@@ -496,8 +501,9 @@ def test_each_column_of_times_is_told_for_itself(migration: Migration, prepare) 
     ready = prepare(path)
     assert told(ready) == [("tickets", "times_in_the_future", 1, 2), ("tickets", "times_in_the_future", 2, 2)]
     assert {f.message for f in findings(ready)} == {
-        "created_at lies in the future",
-        "closed_at lies in the future",
+        f"{column} is in the future. The day and month may be swapped, or the time zone wrong; check the "
+        "times in the export"
+        for column in ("created_at", "closed_at")
     }
 
 
@@ -522,7 +528,7 @@ def test_customers_may_write_at_night(migration: Migration, prepare) -> None:
 
 
 @pytest.mark.parametrize(("zone", "is_told"), [("America/Los_Angeles", False), ("Europe/Copenhagen", True)])
-def test_the_night_is_that_of_the_migration_s_zone(
+def test_the_night_is_in_the_time_zone_of_the_migration(
     migration: Migration, prepare, zone: str, is_told: bool
 ) -> None:
     # At 01:30 in UTC it is late at night in Copenhagen, and the afternoon or evening in Los Angeles.
@@ -530,7 +536,7 @@ def test_the_night_is_that_of_the_migration_s_zone(
     assert ["agents_at_night" in {name for _, name, _, _ in told(ready)}] == [is_told]
 
 
-def test_times_that_the_clock_shows_twice(migration: Migration, prepare) -> None:
+def test_ambiguous_times_when_clocks_go_back(migration: Migration, prepare) -> None:
     times = ["2024-10-27 02:30:00", "2024-10-27 03:30:00", "2024-10-27 02:10"]
     lines = [message(n, created=time, text=f"t{n}") for n, time in enumerate(times)]
     path = migration(timezone="Europe/Copenhagen", tickets=tickets(ticket(1)), messages=csv(MESSAGES, lines))
@@ -539,22 +545,22 @@ def test_times_that_the_clock_shows_twice(migration: Migration, prepare) -> None
     assert [p.record for p in findings(ready)[0].places] == [0, 2]
 
 
-# -- as it is told
+# -- the output
 
 
-def test_rejected_rows_are_not_looked_at(migration: Migration, prepare) -> None:
+def test_rejected_rows_give_no_warning(migration: Migration, prepare) -> None:
     broken = "1.0,s,a@b.example,2099-01-01T00:00:00Z,{{name}} Ã©,one cell too many"
     ready = prepare(migration(tickets=tickets(broken, ticket(2))))
     assert told(ready) == []
 
 
-def test_at_most_three_examples_are_kept(migration: Migration, prepare) -> None:
+def test_a_warning_has_at_most_three_examples(migration: Migration, prepare) -> None:
     ready = prepare(migration(tickets=tickets(*(ticket(f"{n}.0") for n in range(5)))))
     (finding,) = findings(ready)
     assert (finding.count, len(finding.places)) == (5, 3)
 
 
-def test_validate_tells_damage_with_numbers_and_rows_and_refuses_nothing(
+def test_validate_shows_warnings_with_numbers_and_rows_and_rejects_nothing(
     migration: Migration, dixa_import, tmp_path: Path
 ) -> None:
     path = migration(
