@@ -1,4 +1,4 @@
-"""The books: every record read stands in exactly one place, and the sums say so."""
+"""The books: every record that was read is in exactly one place, and the sums are checked."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from importer.model import State
 
 KINDS = ("tickets", "messages", "attachments", "people")
-# `partial` is a part of `imported`, so it does not count a second time.
+# `partial` is part of `imported`, so it is not counted a second time.
 PLACES = tuple(state for state in State if state is not State.PARTIAL)
 
 
 @dataclass(slots=True)
 class Ledger:
-    """One kind of record: how many were read, and how many stand where."""
+    """One kind of record: how many were read, and how many are in which state."""
 
     read: int = 0
     places: Counter[State] = field(default_factory=Counter)
@@ -38,6 +38,8 @@ class Ledger:
 
 @dataclass(slots=True)
 class Books:
+    """One ledger for each kind of record."""
+
     ledgers: dict[str, Ledger] = field(default_factory=lambda: {kind: Ledger() for kind in KINDS})
 
     def __getitem__(self, kind: str) -> Ledger:

@@ -1,4 +1,4 @@
-"""Files that only their user may read, and that are there whole or not at all."""
+"""Files that only the user can read, written atomically."""
 
 import os
 from collections.abc import Iterator
@@ -10,19 +10,19 @@ from importer.errors import ConfigError
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder (mode 0700) and those above it that are missing. Raises ConfigError where it cannot be
-    made."""
+    """Create a folder (mode 0700) with all missing parents. Raises ConfigError if it cannot be created."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{path}: the folder cannot be made: {error.strerror}") from None
+        raise ConfigError(f"{path}: the folder cannot be created: {error.strerror}") from None
     return path
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """A text file (UTF-8, mode 0600) that takes its place when it is complete, or is not there; bytes that
-    were no text (lone surrogates) are written as they were. Raises ConfigError where it cannot be written."""
+    """A text file (UTF-8, mode 0600) that appears under its name only when it is complete. Lone surrogates
+    are
+    written as the bytes that they came from. Raises ConfigError if the file cannot be written."""
     part = path.with_name(path.name + ".part")
     try:
         descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)

@@ -1,4 +1,4 @@
-"""Where the schemas and samples lie: inside the wheel, or beside the package in a checkout."""
+"""The paths of the schemas and samples: inside the wheel, or beside the package in a checkout."""
 
 from pathlib import Path
 

@@ -26,6 +26,8 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            session.command = session.command or error.ctx.info_name or ""
         session.failure(error.format_message(), ExitCode.CONFIGURATION)
         sys.exit(ExitCode.CONFIGURATION)
     except (click.Abort, KeyboardInterrupt):

@@ -61,7 +61,7 @@ class _Commands(MutableMapping[str, click.Command]):
 
 
 def _keep(name: str, combine: Callable[[Any, Any], Any]) -> Callable[..., None]:
-    """Put an option's value into the session, whichever side of the command it stands on."""
+    """Put an option's value into the session, wherever the option was given."""
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
         session = context.ensure_object(Session)

@@ -42,14 +42,14 @@ def init(
 ) -> int:
     """Recognise an export and write a migration file to edit.
 
-    FILES are CSV or Parquet files, globs, or folders of them. Raises nothing of its own: what cannot be read
-    or recognised ends with 2."""
+    FILES are CSV or Parquet files, globs, or folders of them. Exits with 2 where a file cannot be read or
+    recognised."""
     surveyed, skipped = survey(files)
     known = [(preset, presets.load(preset, Path.cwd()))] if preset else presets.everything()
     found = recognise(surveyed, known, sample)
     if preset and found.preset is None:
         raise SourceError(
-            f"none of the {len(surveyed)} file(s) is what the preset {preset!r} knows; "
+            f"the preset {preset!r} fits none of the {len(surveyed)} file(s); "
             f"`dixa-import presets {preset}` shows the headers that it looks for"
         )
     if not found.places:
@@ -88,7 +88,7 @@ def init(
         "strangers": [str(file.path) for file in found.strangers],
         "skipped": {str(path): why for path, why in skipped.items()},
         "todo": todo,
-        "next": [{"words": "Complete the marked lines, then check the export:", "command": command}],
+        "next": [{"words": f"Edit {path}, then check the export:", "command": command}],
     }
     shown = [
         *lines.recognised_lines(found, skipped, timezone),

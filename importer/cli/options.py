@@ -79,7 +79,7 @@ def token_options(command: F) -> F:
 
 
 class Duration(click.ParamType[float]):
-    """Seconds out of `90`, `90s`, `15m`, `2h`."""
+    """Seconds, from `90`, `90s`, `15m` or `2h`."""
 
     name = "duration"
 

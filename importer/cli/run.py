@@ -1,4 +1,4 @@
-"""`run`, the whole path, and `retry`, the same over what failed: both continue where an earlier run
+"""`run`, the complete path, and `retry`, the same for what failed: both continue where an earlier run
 stopped."""
 
 from pathlib import Path

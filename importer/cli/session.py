@@ -40,7 +40,7 @@ class Session:
     log_json: bool = False
     # The name of the command, for the JSON of a failure; and whether JSON was already printed.
     command: str = ""
-    told: bool = False
+    printed: bool = False
 
     def say(self, message: str) -> None:
         """Tell what is going on."""
@@ -53,7 +53,7 @@ class Session:
 
     def result(self, lines: Sequence[str], value: Mapping[str, Any]) -> None:
         """The result, in words or as JSON."""
-        self.told = True
+        self.printed = True
         if self.json:
             click.echo(json.dumps(value, ensure_ascii=False, indent=2))
         else:
@@ -61,12 +61,12 @@ class Session:
 
     def failure(self, message: str, exit_code: int) -> None:
         """The JSON of a command that gave no result."""
-        if self.json and not self.told:
+        if self.json and not self.printed:
             value = {"version": 1, "command": self.command, "migration": None, "exit_code": int(exit_code)}
             click.echo(json.dumps({**value, "error": message, "next": []}, ensure_ascii=False, indent=2))
 
     def counting(self, tickets: int) -> Callable[[], object]:
-        """A progress bar that goes away at its end; what it gives is to be called for each ticket."""
+        """A progress bar that disappears at its end. The result is to be called for each ticket."""
         bar = self.bar(tickets, leave=False)
         done = 0
 
@@ -116,13 +116,13 @@ class Session:
 
 def wrapped(line: str, width: int) -> list[str]:
     """The line in pieces of at most `width` columns, broken between words and indented like its beginning.
-    Commands and lines that fit stay whole; 0 is no width."""
+    Commands and lines that fit are not broken; width 0 breaks nothing."""
     if not width or len(line) <= width or line.startswith(_COMMAND):
         return [line]
     text = line.lstrip(" ")
     indent = " " * (len(line) - len(text) + 2)
     if text[:1].isdigit():
-        # A count, and what is counted: the rest stands under the latter.
+        # A count, and what is counted: further lines are indented to the latter.
         indent = " " * (line.index(text) + len(text.split(" ", 1)[0]) + 1)
     pieces = wrap(
         line,
@@ -136,7 +136,7 @@ def wrapped(line: str, width: int) -> list[str]:
 
 
 def coloured(line: str) -> str:
-    """The line in the colour of what it is: wrong, right, or what is next."""
+    """The line in the colour of its meaning: wrong, right, or next."""
     for start, colour in _COLOURS:
         if line.startswith(start):
             return click.style(line, fg=colour)

@@ -1,0 +1,1 @@
+"""The path, composed: what each command does, without its terminal."""

@@ -1,4 +1,4 @@
-"""`run` and `retry`: the whole path, and what is left of it on disk."""
+"""`run` and `retry`: the complete path, and the reports about it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime

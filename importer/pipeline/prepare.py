@@ -32,8 +32,8 @@ from importer.validate.kept import row_count
 
 @contextmanager
 def examined(migration: Migration, *, with_holes: bool, jobs: bool, say: Say) -> Iterator[Examined]:
-    """The export as far as a dry run takes it, with its rejects and unknown agents on disk. What is read and
-    planned stands in a temporary folder, and goes with it."""
+    """The export as far as a dry run takes it, with its rejects and unknown agents on disk. Work files are in
+    a temporary folder, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="dixa-import-") as name:
         workdir = Path(name)
         scans = scan(migration.source, migration.folder, workdir)

@@ -15,7 +15,7 @@ from importer.dixa import APIS
 from importer.dixa.api import Account
 from importer.dixa.response_rules import created_id
 from importer.errors import CheckpointError, Invalid, RunError, Unauthorized
-from importer.migration.file import TargetSection
+from importer.migration.target import TargetSection
 from importer.model import Answer, Contact, Doubt, Request, State, Step, StepKind, TicketResult
 from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
 from importer.plan.changes import HASH_MAKER
@@ -229,7 +229,7 @@ class RunPhase:
         before = self.journal.noted("organization")
         if now and before and now != before:
             raise CheckpointError(
-                f"{self.prepared.migration.checkpoint}: what it holds went into another organization "
+                f"{self.prepared.migration.checkpoint}: its content was sent to another organization "
                 f"({before}; this token belongs to {now}). Take the right token, or give this migration "
                 "another name"
             )

@@ -23,6 +23,7 @@ def status(migration: Migration, path: Path) -> CommandResult:
     report: dict[str, Any] = {
         **files.envelope("status", now.binding.migration, exit_code=code),
         "migration_file": str(path),
+        "rejects": {str(file): file.name.partition(".")[0] for file in _rejects(migration)},
         "api": now.binding.api,
         "base_url": now.binding.base_url,
         "balanced": books.balanced,
@@ -44,8 +45,13 @@ def status(migration: Migration, path: Path) -> CommandResult:
     return CommandResult(shown, report, code)
 
 
+def _rejects(migration: Migration) -> list[Path]:
+    """The files of rejected rows that the last command wrote."""
+    return sorted((migration.report / "rejects").glob("*.csv"))
+
+
 def _last_run(now: Snapshot) -> str:
-    """How the last run ended, as far as it could note that."""
+    """How the last run ended."""
     if "holder" in now.notes:
         return (
             f"No run is in progress. The last one ({now.notes['holder']}) was killed; run again to continue."

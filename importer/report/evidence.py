@@ -1,4 +1,4 @@
-"""What stands behind a judgement: the files as they were read, warnings with rows to look at, and statistics.
+"""The evidence of a report: the files as they were read, and warnings with rows to look at.
 Values for report.json, and the same in words."""
 
 from collections.abc import Iterator, Mapping, Sequence

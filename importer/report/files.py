@@ -1,4 +1,4 @@
-"""The report folder (0700, files 0600): report.json for machines, success.csv and failed.csv for people."""
+"""The report folder (0700, files 0600): report.json for programs, success.csv and failed.csv for people."""
 
 import csv
 import json
@@ -81,7 +81,7 @@ def write(folder: Path, value: Mapping[str, Any]) -> None:
 
 def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFrame) -> None:
     """success.csv: every ticket with an id in Dixa. failed.csv: every other one, with what became of it, and
-    what keeps it out of this export."""
+    why it is not imported."""
     others: dict[str, TicketRecord] = {}
     with writing(path / "success.csv") as out:
         write = csv.writer(out, lineterminator="\n").writerow

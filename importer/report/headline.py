@@ -95,7 +95,9 @@ def _in_dixa(tickets: Mapping[str, int]) -> int:
 
 def _lacking(tickets: Mapping[str, int]) -> str:
     partial = tickets[State.PARTIAL]
-    return f" ({partial:,} of them with something missing)" if partial else ""
+    if partial and tickets["read"] == 1:
+        return " (incomplete)"
+    return f" ({partial:,} of them incomplete)" if partial else ""
 
 
 def _share(done: int, read: int, words: tuple[str, str]) -> str:

@@ -1,6 +1,6 @@
 """report.html: the report for somebody who opens a page instead of a terminal. One file, offline, no script.
 
-Most of what it shows, a stranger wrote to a helpdesk once. So the templates escape everything, no text of the
+Strangers wrote most of what it shows to a helpdesk once. So the templates escape everything, no text of the
 data becomes an attribute or a link, what cannot be seen is named (`visible`), and a Content-Security-Policy
 lets nothing load or run, should all that fail.
 """
@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from importer.report.view import view
 
-# A text longer than this says nothing more to a reader; the files hold it whole.
+# A longer text tells a reader nothing more. The files have it in full.
 LONGEST = 400
 
 _NAMED = {"\n": "new line", "\r": "carriage return", "\t": "tab", "\0": "null", "\ufeff": "byte order mark"}

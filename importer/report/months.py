@@ -15,7 +15,7 @@ NAMES = (
 LONGEST = 360
 # As many year labels as a phone has room for.
 LABELS = 8
-# A month with a single message is still to be told from one without.
+# A month with a single message must still look different from one without.
 LOWEST_PERCENT = 0.8
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")

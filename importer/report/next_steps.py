@@ -1,6 +1,5 @@
 """What to do next: one table from situation to words and command. Terminal, `status`, `--json` and
-report.html
-all read it.
+report.html all read it.
 
 It asks only what report.json holds, so that a report found later says the same as the terminal did.
 """
@@ -27,9 +26,14 @@ class NextStep:
     command: tuple[str, ...] = ()
 
     @property
+    def quoted(self) -> tuple[str, ...]:
+        """The command's words as a shell takes them."""
+        return tuple(map(shlex.quote, self.command))
+
+    @property
     def line(self) -> str:
         """The command as a shell takes it."""
-        return shlex.join(self.command)
+        return " ".join(self.quoted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class _Situation:
 
     applies: Callable[[Facts], bool]
     words: Callable[[Facts], str]
-    # The command's name and options; the migration file stands behind the name.
+    # The command's name and options; the migration file comes after the name.
     command: tuple[str, ...] = ()
 
     def step(self, facts: Facts) -> NextStep:
@@ -132,8 +136,8 @@ _AFTER_CHECKING: tuple[_Situation, ...] = (
     _Situation(
         lambda f: f.zoneless > 0,
         lambda f: (
-            f"Set source.timezone in {f.file}, for example to Europe/Copenhagen: {f.zoneless:,} times have "
-            "no time zone. The rows need no correction."
+            f"Set source.timezone in {f.file}, for example to Europe/Copenhagen. Times without a time zone: "
+            f"{f.zoneless:,}. The rows need no correction."
         ),
     ),
     _Situation(lambda f: f.rejected > 0 and not f.zoneless, _correct),
@@ -171,9 +175,8 @@ _AFTER_CHECKING: tuple[_Situation, ...] = (
         lambda f: f.ready > 0,
         lambda f: (
             "Import one ticket of your own first and look at it in Dixa, since Dixa does not document "
-            "whether an "
-            'import notifies customers. Choose it with only.ticket_id = ["ID"] under [source.tickets] in '
-            f"{f.file}:"
+            "whether an import notifies customers. Choose it with "
+            f'only.ticket_id = ["ID"] under [source.tickets] in {f.file}:'
         ),
         ("run", "--limit", "1"),
     ),
@@ -199,11 +202,14 @@ _AFTER_SENDING: tuple[_Situation, ...] = (
         lambda f: f.exit_code == ExitCode.FATAL,
         _said("Read the error above first: running again without a change will not help."),
     ),
-    _Situation(lambda f: f.rejected > 0 and bool(f.rejects), _correct),
+    _Situation(
+        lambda f: f.rejected > 0 and bool(f.rejects),
+        lambda f: f"{_correct(f)} failed.csv names all tickets that were not imported, and why.",
+    ),
     _Situation(
         lambda f: f.rejected > 0 and not f.rejects,
         _said(
-            "failed.csv names the rejected tickets and why. Correct them in the export; a run sends them "
+            "failed.csv names the rejected tickets, and why. Correct them in the export. A run sends them "
             "again once their content has changed."
         ),
     ),

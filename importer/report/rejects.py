@@ -1,4 +1,6 @@
-"""The rejected rows, with the source's own columns behind the reason, so that a mended file can be fed in."""
+"""The rejected rows, with the reason in front of the source's own columns, so that a corrected file can be
+read
+again."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +41,8 @@ def write(
     checked: Mapping[str, Checked], fates: Mapping[str, pl.LazyFrame], folder: Path
 ) -> tuple[list[Problem], list[Path]]:
     """Sum up all fates by rule, and write `<folder>/<table>.csv` with the rejected rows of a table's files:
-    each row once, whatever tables are made of it, since it is mended there and comes back among those files.
+    each row once, whatever tables are made of it, since it is corrected there and read again among those
+    files.
 
     Files of an earlier run that no longer apply are removed.
     """
@@ -62,7 +65,7 @@ def write(
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """What a table (`name`) made of a file, and what of that is rejected."""
+    """What a table (`name`) made of a file, and which of its rows are rejected."""
 
     name: str
     table: Checked
@@ -113,7 +116,8 @@ def _own(name: str, fates: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
 
 
 def _rejected(fates: pl.LazyFrame, at_fault: pl.LazyFrame | None) -> pl.DataFrame:
-    """One line a row that needs mending: `_file`, `_record`, and all its rules. `at_fault` as in Checked."""
+    """One line for each row that needs correction: `_file`, `_record`, and all its rules. `at_fault` as in
+    Checked."""
     rejected = fates.filter((pl.col("state") == State.REJECTED) & ~pl.col("rule").is_in(sorted(WAITING)))
     if at_fault is not None:
         places = at_fault.select("ticket_id", "rule", file="_file", record="_record")
@@ -180,7 +184,7 @@ def _own_header(file: SourceFile) -> Iterator[str]:
 
 def _row(file: SourceFile, record: Record, header: list[str]) -> list[str]:
     """The source's own cells. Of a row whose width is wrong, as many as it has, so that it stays wrong until
-    somebody mends it."""
+    it is corrected."""
     own, cells = list(file.header[file.reasons :]), list(record.cells[file.reasons :])
     if own == header:
         return cells
@@ -219,7 +223,7 @@ def message(table: Checked, rule: str) -> str:
     if rule in table.rules:
         return table.rules[rule].message
     if rule.startswith(("skip.", "only.")):
-        return f"left out by source.{table.scanned.schema.name}.{rule}"
+        return f"skipped by source.{table.scanned.schema.name}.{rule}"
     return RULES.get(rule, "")
 
 
@@ -231,7 +235,8 @@ def _problems(name: str, table: Checked, fates: pl.LazyFrame, first: _First) -> 
 
 
 def example(file: SourceFile, line: int, column: str, rule: str, value: str) -> str:
-    """`file:line: column: value`, as editors and grep like it; a rule of no single column stands for it."""
+    """`file:line: column: value`, as editors and grep read it; the rule instead of the last two where it
+    concerns no single column."""
     return f"{file.path}:{line}: {column}: {_short(value)!r}" if column else f"{file.path}:{line}: {rule}"
 
 

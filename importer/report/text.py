@@ -11,7 +11,7 @@ _HEADINGS = {state: state.value.replace("_", " ") for state in State}
 
 
 def books(value: Books, *, planned: bool = False) -> str:
-    """A table with a line for each kind of record; columns of zeros are left out. Before a run, what is
+    """A table with a line for each kind of record; columns of zeros are skipped. Before a run, what is
     `left`
     is good."""
     kinds = [kind for kind, ledger in value.ledgers.items() if ledger.read or kind == "tickets"]

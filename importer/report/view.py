@@ -1,7 +1,7 @@
-"""What report.html shows, out of what report.json holds: in the page's order and words, ready to be set.
+"""What report.html shows, made from what report.json holds, in the order and the words of the page.
 
-A page is wanted most after a run that went wrong. So what is missing from a report is left out, and what
-should be a number and is none counts as 0; no value of a report makes the page fail.
+The page is needed most after a run that went wrong. So whatever is missing from a report is skipped, and what
+should be a number and is not counts as 0. No value of a report makes the page fail.
 """
 
 import re
@@ -21,15 +21,15 @@ DIRECTIONS = {"inbound": "from customers", "outbound": "from agents", "internal"
 
 _UNITS = ("bytes", "kB", "MB", "GB")
 _NAMED_ONE_BY_ONE = 12
-# No count of anything here comes near; what does is no number that can be reckoned with.
+# No real count comes near this. A larger number is not shown.
 _BEYOND = 1e18
-# Where a headline may break, so that no number stands at the end of a line without its verb.
+# Where a headline may break, so that a number is never separated from its verb.
 _CLAUSE = re.compile(r"(?<=[,;]) ")
 _PLACE = re.compile(r"(?P<where>.+?:[0-9]+): (?P<what>.*)", re.DOTALL)
 
 
 def view(report: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the templates show, in their own words and ready to be counted."""
+    """Everything that the templates show."""
     command = str(report.get("command", ""))
     dry = command in DRY
     ledgers = {kind: _ledger(report.get(kind)) for kind in KINDS}
@@ -51,16 +51,16 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "balanced": report.get("balanced"),
         "findings": [_entry(row, "name") for row in _rows(report.get("findings"))],
         "losses": [_loss(row) for row in _rows(report.get("losses"))],
-        "mend": [row for row in kept if row["rule"] not in WAITING],
+        "to_correct": [row for row in kept if row["rule"] not in WAITING],
         "waiting": [row for row in kept if row["rule"] in WAITING],
         "filtered": [row for row in problems if row["state"] == State.FILTERED],
         "files": [_file(row) for row in _rows(report.get("files"))],
         **_statistics(_mapping(report.get("statistics"))),
-        "steps": next_steps(facts_of(report)),
+        "steps": [{"words": s.words, "command": s.quoted} for s in next_steps(facts_of(report))],
     }
 
 
-# What a report holds, taken as it comes.
+# What a report holds.
 
 
 def _count(value: object) -> int:
@@ -100,7 +100,7 @@ def _ledger(value: object) -> Counter[str]:
     return Counter({key: _count(row.get(key)) for key in ("read", *State)})
 
 
-# What it becomes.
+# What it becomes on the page.
 
 
 def _forecast(report: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -130,8 +130,8 @@ def _duration(seconds: float) -> str:
 
 
 def _books(ledgers: Mapping[str, Counter[str]], *, dry: bool) -> dict[str, Any]:
-    """A row a state, to be added up below what was read; rows and columns in which nothing stands are left
-    out. Before a run, what is left is good and stands first."""
+    """A row for each state, to be added up to what was read. Rows and columns of zeros are skipped. Before a
+    run, what is `left` is good and comes first."""
     kinds = [kind for kind, ledger in ledgers.items() if any(ledger.values()) or kind == "tickets"]
     order = sorted(State, key=lambda state: state is not State.LEFT) if dry else State
     return {
@@ -163,8 +163,9 @@ def _problem(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(row: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """How many, what it is, and where; without a message the name (under `key`) stands for it. Where there
-    are no examples, the first line stands for them."""
+    """How many, what it is, and where. Without a message its name (under `key`) is the title. Without
+    examples
+    the first line is shown."""
     examples = [_example(str(example)) for example in _items(row.get("examples"))]
     count, name, message = _count(row.get("count")), _text(row, key), _text(row, "message")
     return {
@@ -180,7 +181,7 @@ def _entry(row: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _example(value: str) -> tuple[str, str]:
-    """`export/m.csv:7: Created: 'x'` in two: where, and what stands there."""
+    """`export/m.csv:7: Created: 'x'` in two: where, and what is there."""
     match = _PLACE.fullmatch(value)
     return (match["where"], match["what"]) if match else ("", value)
 
@@ -216,8 +217,9 @@ def _statistics(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(value: object, names: Mapping[str, str], nothing: str) -> list[tuple[str, int, bool]]:
-    """What is counted, how often, and whether the name is ours and not the data's; the most first, and those
-    who are many and small as one."""
+    """What is counted, how often, and whether the name is ours and not the data's. The largest first; many
+    small
+    ones are one row."""
     pairs = sorted(_pairs(value), key=lambda pair: -pair[1])
     rows = [(names.get(key, key) or nothing, count, not key or key in names) for key, count in pairs]
     if len(rows) <= _NAMED_ONE_BY_ONE + 1:

@@ -1,11 +1,11 @@
-"""How long judging an export takes against the floor: a plain polars scan of the same files, in the same run.
+"""How long does `validate` take, compared with the floor: a plain polars scan of the same files in the same run?
 
     python tests/bench/judge.py --messages 5000000 --rounds 3
 
-Makes an export of a fifth as many tickets as messages (about 2.3 GB of CSV for 5 million), its Parquet twin,
-and a CSV with a few rows of each kind of defect; runs `dixa-import validate` and the floor on each, in turn, as
-processes of their own; prints seconds, ratios and the most anonymous memory (mapped files aside). The files
-stay in --folder for the next time.
+Makes an export with five messages per ticket (about 2.3 GB of CSV for 5 million messages), the same as
+Parquet, and a CSV with some rows of each kind of defect. Runs the scan and `dixa-import validate` on each in
+turn, in separate processes. Prints seconds, ratios and the peak of anonymous memory (without mapped files).
+The files stay in --folder for the next time.
 """
 
 import argparse
@@ -29,7 +29,7 @@ for path in sys.argv[1:]:
     frame = pl.scan_parquet(path) if path.endswith("parquet") else pl.scan_csv(path, infer_schema=False)
     frame.select(pl.all().null_count()).collect(engine="streaming")
 """
-# Every field parsed, nothing kept: null counts alone would let the reader skip the cells.
+# This parses every cell and keeps nothing. With null counts alone the reader could skip the cells.
 FLOOR = FLOOR.replace("pl.all().null_count()", "pl.all().str.len_bytes().sum()")
 MIGRATION = """version = 1
 name = "bench"
@@ -83,7 +83,7 @@ def report(kind: str, floors: list[tuple[float, float]], ours: list[tuple[float,
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """Seconds of a process, and its most anonymous memory in GiB."""
+    """The seconds of a process, and its peak of anonymous memory in GiB."""
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     most = 0.0
@@ -165,7 +165,8 @@ def write(frame: pl.LazyFrame, folder: Path, name: str) -> None:
 
 
 def spoil(folder: Path) -> None:
-    """One row in 1,000 with a defect: no time, an unknown ticket, no address, a second time the same id."""
+    """One row in 1,000 with a defect: an invalid time, an unknown ticket, an invalid address, a duplicate
+    id."""
     row = pl.int_range(pl.len())
     frame = pl.scan_parquet(folder / "messages.parquet").with_columns(k=row % 4_000)
     frame.with_columns(

@@ -1,10 +1,10 @@
-"""Which limiter shape keeps inside a strict token bucket and still uses all of the allowance?
+"""Which limiter stays within a strict token bucket and still uses all of the allowance?
 
-    python tests/bench/pace.py                  # a minute for each shape and number of workers
+    python tests/bench/pace.py                  # a minute for each limiter and number of workers
     python tests/bench/pace.py --hours 3        # simulated: 3 hours with a client clock 100 ppm fast
 
-The real runs send to the sandbox's own bucket over a network that delays each request by 0 to 50 ms. The
-simulated ones use the same limiter under a loop whose clock is turned by hand.
+The runs send to the sandbox's bucket over a network that delays each request by 0 to 50 ms. The simulated
+runs use the same limiter in an event loop whose clock is set by the program.
 """
 
 import argparse
@@ -33,9 +33,9 @@ SHAPES: dict[str, Callable[[], AsyncLimiter]] = {
 async def trial(
     shape: Callable[[], AsyncLimiter], workers: int, seconds: float, drift: float = 0.0
 ) -> tuple[int, float]:
-    """429s, and the share of the allowance that was used."""
+    """The number of 429s, and the share of the allowance that was used."""
     loop = asyncio.get_running_loop()
-    # A client clock that runs fast sees the server's seconds as longer ones.
+    # To a client clock that runs fast, the seconds of the server are longer.
     bucket = Bucket(RATE, BURST, clock=lambda: loop.time() / (1 + drift))
     gate, chance = shape(), random.Random(1)
     refused = served = 0
@@ -59,8 +59,8 @@ async def trial(
 
 
 class HandTurned(asyncio.SelectorEventLoop):
-    """A loop that jumps to its next timer instead of waiting. A jump overshoots by 20 µs, since aiolimiter
-    livelocks under a clock that stands still."""
+    """An event loop that jumps to its next timer instead of waiting. A jump overshoots by 20 µs, because
+    aiolimiter livelocks if the clock does not move."""
 
     _at = 0.0
 

@@ -3,8 +3,8 @@
     python tests/bench/resume.py                      # 20,000 tickets, 100,000 messages
     python tests/bench/resume.py --tickets 200000
 
-Makes an export and a checkpoint that has all of it as imported, then starts `dixa-import run` against a sandbox
-as a process of its own, and `dixa-import validate` on the same files for comparison.
+Makes an export and a checkpoint in which all of it is imported. Then runs `dixa-import run` against a sandbox
+in a separate process, and `dixa-import validate` on the same files for comparison.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tickets", type=int, default=20_000)
-    parser.add_argument("--each", type=int, default=5, help="messages a ticket")
+    parser.add_argument("--each", type=int, default=5, help="messages per ticket")
     options = parser.parse_args()
     with running(Settings(api="integrations", rate=0)) as sandbox, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -110,7 +110,7 @@ def main() -> None:
         print(
             f"{messages:,} messages in the checkpoint ({size:.0f} MiB): the second run ends after "
             f"{seconds['run']:.2f} s, `validate` after {seconds['validate']:.2f} s "
-            f"(ratio {seconds['run'] / seconds['validate']:.2f}); answers by status: {dict(sandbox.statuses)}"
+            f"(ratio {seconds['run'] / seconds['validate']:.2f}); responses by status: {dict(sandbox.statuses)}"
         )
 
 

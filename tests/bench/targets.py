@@ -1,10 +1,10 @@
-"""One export into both APIs: how many requests for a conversation, and what stands in Dixa afterwards.
+"""One export into both APIs: how many requests per conversation does it take, and what is in Dixa afterwards?
 
     python tests/bench/targets.py --tickets 2000
 
-Makes an export of so many tickets (1 to 12 messages, some of them private notes, attachments, HTML, four states,
-assignees, agents whom Dixa does not know), imports it into a sandbox of each API with migration files that differ
-in [target] and [conversation] only, and compares what the sandboxes hold with the export.
+Makes an export (1 to 12 messages per ticket, private notes, attachments, HTML, four states, assignees, agents
+whom Dixa does not know). Imports it into a sandbox of each API, with migration files that differ only in
+[target] and [conversation]. Compares the contents of the sandboxes with the export.
 """
 
 import argparse
@@ -41,7 +41,7 @@ INTO = {
 
 
 def export(folder: Path, tickets: int, seed: int) -> tuple[int, int]:
-    """Write it; how many messages and how many attachments there are."""
+    """Write the export. Returns the numbers of messages and attachments."""
     chance = random.Random(seed)
     messages = files = 0
     with (
@@ -105,7 +105,7 @@ def export(folder: Path, tickets: int, seed: int) -> tuple[int, int]:
 
 
 def imported(folder: Path, api: str, sandbox: Running) -> dict[str, Any]:
-    """The report of a run."""
+    """The JSON report of a run."""
     path = folder / f"{api}.toml"
     target = f'[target]\napi = "{api}"\nbase_url = "{sandbox.url}"\nrate = 2000.0\nburst = 200\n'
     path.write_text(SOURCE.format(api=api) + target + INTO[api], "utf-8")
@@ -147,10 +147,10 @@ def main() -> None:
                 )
             wanted = (options.tickets, messages, True, files)
             if counts != wanted:
-                sys.exit(f"{api}: {counts} stand there, not {wanted}")
+                sys.exit(f"{api}: the sandbox has {counts}, not {wanted}")
             sent[api] = value["requests"]["sent"]
             print(
-                f"{api:13} {sent[api]:6} requests, {sent[api] / options.tickets:.2f} for a conversation, all of it once"
+                f"{api:13} {sent[api]:6} requests, {sent[api] / options.tickets:.2f} per conversation, everything once"
             )
         print(f"dixa / integrations: {sent['dixa'] / sent['integrations']:.2f}")
 

@@ -1,4 +1,4 @@
-"""`init` says what an export is and writes a migration file for it; `presets` lists what is known."""
+"""`init` recognises an export and writes a migration file for it; `presets` lists the known exports."""
 
 import json
 import os
@@ -33,7 +33,7 @@ Here = Callable[..., Result]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
-    """The program in a folder of its own, within this process."""
+    """Run the program in an empty folder, within this process."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Result:
@@ -61,17 +61,21 @@ def scanned(path: Path, workdir: Path) -> dict[str, Scanned]:
     return scan(loaded.source, loaded.folder, workdir)
 
 
-# -- exports that are known
+# -- known exports
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_every_look_alike_is_recognised_and_what_is_written_loads(
+def test_every_look_alike_is_recognised_and_its_migration_file_loads(
     here: Here, tmp_path: Path, name: str
 ) -> None:
     arguments = ("--into", tmp_path / "m.toml", "--timezone", "Europe/Copenhagen", "--region", "DK")
     value = json.loads(told(here("--json", "init", LOOK_ALIKES / name, *arguments)))
-    assert (value["preset"], value["strangers"], value["migration_file"]) == (name, [], str(tmp_path / "m.toml"))
-    # Every file has its place, and each place says by which headers.
+    assert (value["preset"], value["strangers"], value["migration_file"]) == (
+        name,
+        [],
+        str(tmp_path / "m.toml"),
+    )
+    # Every file has a place, and each place names the headers by which it was recognised.
     files = {path.name for path in (LOOK_ALIKES / name).iterdir()}
     assert {Path(file["path"]).name for file in value["files"]} == files
     assert all(file["by"] and 0 < file["known"] <= file["of"] for file in value["files"])
@@ -82,7 +86,7 @@ def test_every_look_alike_is_recognised_and_what_is_written_loads(
     assert (written["source"]["timezone"], written["source"]["region"]) == ("Europe/Copenhagen", "DK")
 
 
-def test_init_tells_preset_reasons_and_how_much_of_each_file_is_known(here: Here, tmp_path: Path) -> None:
+def test_init_shows_the_preset_and_how_much_of_each_file_is_mapped(here: Here, tmp_path: Path) -> None:
     shutil.copy(LOOK_ALIKES / "freshdesk-csv" / "tickets.csv", tmp_path)
     file = json.loads(told(here("--json", "init", "tickets.csv", "--into", "g.toml")))["files"][0]
     assert file["known"] < file["of"]
@@ -90,24 +94,26 @@ def test_init_tells_preset_reasons_and_how_much_of_each_file_is_known(here: Here
     headers = ", ".join(presets.load("freshdesk-csv").tickets[0].headers)
     assert lines[:2] == [
         "This is freshdesk-csv: Freshdesk, CSV of the ticket list.",
-        f"  tickets.csv (cp1252, ';'): tickets; has {headers}; {file['known']} of {file['of']} columns known",
+        f"  tickets.csv (cp1252, ';'): tickets; has {headers}; {file['known']} of {file['of']} columns mapped",
     ]
-    assert lines[2].startswith("    cp1252, found out by charset-normalizer from ")
+    assert lines[2].startswith("    encoding cp1252 (guessed by charset-normalizer from ")
     assert lines[3:] == [
-        "Say source.timezone if its times name no zone (or --timezone).",
-        "In f.toml 5 lines are marked `# TODO`: what only you can know.",
+        "Set source.timezone if the times have no time zone (or give --timezone).",
+        "f.toml has 5 lines marked `# TODO`: what only you can know.",
         "",
-        "Next: dixa-import validate f.toml",
+        "Next:",
+        "- Edit f.toml, then check the export:",
+        "  dixa-import validate f.toml",
     ]
 
 
-def test_a_zone_that_is_given_or_that_the_preset_knows_is_not_asked_for(here: Here) -> None:
+def test_a_known_time_zone_is_not_asked_for(here: Here) -> None:
     folder = LOOK_ALIKES / "freshdesk-csv"
-    assert "Say source.timezone" not in told(
+    assert "Set source.timezone" not in told(
         here("init", folder, "--into", "a.toml", "--timezone", "Europe/Rome")
     )
     assert presets.load("zendesk-fivetran").timezone == "UTC"
-    assert "Say source.timezone" not in told(
+    assert "Set source.timezone" not in told(
         here("init", LOOK_ALIKES / "zendesk-fivetran", "--into", "b.toml")
     )
 
@@ -129,7 +135,7 @@ def test_files_may_be_named_one_by_one_or_by_a_glob(here: Here, tmp_path: Path) 
     )
 
 
-def test_paths_are_written_as_seen_from_the_migration_file(here: Here, tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_migration_file(here: Here, tmp_path: Path) -> None:
     shutil.copytree(LOOK_ALIKES / "gorgias", tmp_path / "export")
     (tmp_path / "deep" / "er").mkdir(parents=True)
     told(here("init", "export", "--into", "deep/er/m.toml"))
@@ -139,23 +145,23 @@ def test_paths_are_written_as_seen_from_the_migration_file(here: Here, tmp_path:
     assert scanned(tmp_path / "deep" / "er" / "m.toml", tmp_path)["tickets"].table.frame.collect().height
 
 
-def test_lookup_files_have_a_place_of_their_own(here: Here, tmp_path: Path) -> None:
+def test_lookup_files_are_listed_under_lookups(here: Here, tmp_path: Path) -> None:
     told(here("init", LOOK_ALIKES / "zendesk-fivetran", "--into", "z.toml"))
     lookups = toml(tmp_path / "z.toml")["source"]["lookups"]
     assert [Path(file).name for file in lookups["tags"]["files"]] == ["ticket_tag.csv"]
     assert "group.csv" in [Path(file).name for file in lookups["groups"]["files"]]
 
 
-def test_a_file_is_no_lookup_that_another_one_is_better_known_as(here: Here, tmp_path: Path) -> None:
+def test_a_file_is_not_a_lookup_if_another_file_is_only_that(here: Here, tmp_path: Path) -> None:
     told(here("init", LOOK_ALIKES / "zendesk-fivetran", "--into", "z.toml"))
     lookups = toml(tmp_path / "z.toml")["source"]["lookups"]
     assert [Path(file).name for file in lookups["groups"]["files"]] == ["group.csv"]
 
 
-def test_strangers_among_known_files_are_named_and_left_out(here: Here, tmp_path: Path) -> None:
+def test_unknown_files_among_known_ones_are_named_and_skipped(here: Here, tmp_path: Path) -> None:
     shutil.copytree(LOOK_ALIKES / "gorgias", tmp_path / "export")
     (tmp_path / "export" / "weather.csv").write_text("day,rain\n1,2\n")
-    assert "  export/weather.csv: not recognised, left out" in told(
+    assert "  export/weather.csv: not recognised; skipped\n" in told(
         here("init", "export", "--into", "a.toml")
     )
     value = json.loads(told(here("--json", "init", "export", "--into", "b.toml")))
@@ -163,14 +169,14 @@ def test_strangers_among_known_files_are_named_and_left_out(here: Here, tmp_path
     assert "weather" not in (tmp_path / "a.toml").read_text("utf-8")
 
 
-def test_columns_of_the_preset_are_shown_in_comments(here: Here, tmp_path: Path) -> None:
+def test_the_columns_of_the_preset_are_shown_in_comments(here: Here, tmp_path: Path) -> None:
     told(here("init", LOOK_ALIKES / "gorgias", "--into", "a.toml"))
     lines = (tmp_path / "a.toml").read_text("utf-8").splitlines()
     for name, sources in presets.load("gorgias").tickets[0].columns.items():
         assert f"#   {name} = {' | '.join(sources)}" in lines
 
 
-def test_an_export_without_texts_is_imported_from_its_subjects(here: Here, tmp_path: Path) -> None:
+def test_an_export_without_texts_is_imported_with_its_subjects(here: Here, tmp_path: Path) -> None:
     for name, empty in (("zendesk-csv", "import"), ("gorgias", None)):
         told(here("init", LOOK_ALIKES / name, "--into", f"{name}.toml"))
         assert toml(tmp_path / f"{name}.toml")["conversation"].get("empty") == empty
@@ -179,39 +185,38 @@ def test_an_export_without_texts_is_imported_from_its_subjects(here: Here, tmp_p
 # -- a preset by name
 
 
-def test_a_preset_that_is_named_is_taken(here: Here, tmp_path: Path) -> None:
+def test_a_preset_can_be_given(here: Here, tmp_path: Path) -> None:
     own = '\ntitle = "Ours"\nabout = "Of the test."\nsources = ["https://example.com"]\n[[tickets]]\nheaders = ["Docket"]\ncolumns = { ticket_id = "Docket" }\n'
     (tmp_path / "ours.toml").write_text(own)
     (tmp_path / "odd.csv").write_text(ODD)
     out = told(here("init", "odd.csv", "--preset", "./ours.toml", "--into", "m.toml"))
     assert "This is ./ours.toml: Ours." in out
-    assert "tickets; has Docket; 1 of 8 columns known" in out
+    assert "tickets; has Docket; 1 of 8 columns mapped" in out
     frame = scanned(tmp_path / "m.toml", tmp_path)["tickets"].table.frame.collect()
     assert frame["ticket_id"].to_list() == ["A1", "A2"]
 
 
-def test_a_preset_that_does_not_know_the_files_is_refused(here: Here, tmp_path: Path) -> None:
+def test_a_given_preset_that_does_not_fit_is_refused(here: Here, tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text(ODD)
     text = refused(here("init", "odd.csv", "--preset", "zendesk"), SourceError)
-    assert text.startswith("none of the 1 file(s) is what the preset 'zendesk' knows")
+    assert text.startswith("the preset 'zendesk' fits none of the 1 file(s)")
     assert "dixa-import presets zendesk" in text
     assert not (tmp_path / "zendesk.toml").exists()
 
 
-def test_a_preset_that_does_not_exist_is_refused_with_those_that_do(here: Here) -> None:
+def test_a_preset_that_does_not_exist_is_refused_with_a_list(here: Here) -> None:
     text = refused(here("init", LOOK_ALIKES / "gorgias", "--preset", "gorgeous"), ConfigError)
-    assert "there is no preset 'gorgeous'; there are: " in text
-    assert "gorgias" in text
+    assert text == f"source.preset: there is no preset 'gorgeous'; choose one of {', '.join(presets.names())}"
 
 
-# -- exports that nobody knows
+# -- unknown exports
 
 
-def test_an_unknown_csv_is_mapped_by_the_names_that_many_exports_use(here: Here, tmp_path: Path) -> None:
+def test_an_unknown_csv_is_mapped_by_common_headers(here: Here, tmp_path: Path) -> None:
     (tmp_path / "odd export.csv").write_text(ODD)
     out = told(here("init", "odd export.csv", "--timezone", "Europe/Berlin"))
     assert out.splitlines()[0].startswith("No preset knows this export")
-    assert "  odd export.csv (utf-8, ';'): tickets; 7 of 8 columns known" in out
+    assert "  odd export.csv (utf-8, ';'): tickets; 7 of 8 columns mapped; not mapped: Docket\n" in out
     source = toml(tmp_path / "odd-export.toml")["source"]
     assert source["tickets"]["columns"] == {
         "ticket_id": "row-{_row}",
@@ -225,16 +230,15 @@ def test_an_unknown_csv_is_mapped_by_the_names_that_many_exports_use(here: Here,
     }
     text = (tmp_path / "odd-export.toml").read_text("utf-8")
     assert (
-        "no column is known as an id. This is right while the files and their rows stay as they are" in text
+        "# No column of ids was recognised, so tickets are identified by row number. Do not move rows.\n"
+        in text
     )
-    assert 'columns.ticket_id = "row-{_row}" # TODO' in text
-    assert "# headers that are not known (custom fields, as custom.HEADER): Docket\n" in text
-    assert "# columns that were not found: requester_id, requester_name, channel, queue," in text
+    assert 'columns.ticket_id = "row-{_row}" # TODO: name the column of ids if there is one\n' in text
+    assert "# These headers are not mapped and are kept as custom fields (custom.HEADER): Docket\n" in text
+    assert "# These columns were not found: requester_id, requester_name, channel, queue," in text
 
 
-def test_what_is_written_for_an_unknown_csv_is_planned_as_it_is_meant(
-    here: Here, tmp_path: Path, prepare
-) -> None:
+def test_an_unknown_csv_is_planned_correctly(here: Here, tmp_path: Path, prepare) -> None:
     (tmp_path / "odd.csv").write_text(ODD)
     told(here("init", "odd.csv", "--timezone", "Europe/Berlin", "--region", "DK", "--into", "m.toml"))
     ready = prepare(tmp_path / "m.toml")
@@ -263,7 +267,7 @@ def test_what_is_written_for_an_unknown_csv_is_planned_as_it_is_meant(
 @pytest.mark.parametrize(
     ("no", "yes"), [("False", "True"), ("No", "Yes"), ("n", "Y"), ("0", "1"), ("f", "t"), ("no", "perhaps")]
 )
-def test_unknown_files_are_joined_by_their_names_and_flags_are_turned_round(
+def test_unknown_files_are_joined_by_their_headers_and_flags_are_inverted(
     here: Here, tmp_path: Path, prepare, no: str, yes: str
 ) -> None:
     (tmp_path / "cases.csv").write_text(
@@ -277,8 +281,8 @@ def test_unknown_files_are_joined_by_their_names_and_flags_are_turned_round(
         "user id,email,name,type\nu1,a@b.example,Ada,customer\nu2,b@b.example,Bo,Agent\n"
     )
     out = told(here("init", "cases.csv", "notes.csv", "users.csv", "--into", "m.toml"))
-    assert "notes.csv (utf-8, ','): messages; has comment id, ticket id; 6 of 6 columns known" in out
-    assert "users.csv (utf-8, ','): people; has email, name, user id; 4 of 4 columns known" in out
+    assert "notes.csv (utf-8, ','): messages; has comment id, ticket id; 6 of 6 columns mapped\n" in out
+    assert "users.csv (utf-8, ','): people; has email, name, user id; 4 of 4 columns mapped\n" in out
     (job,) = prepare(tmp_path / "m.toml").parts.jobs()
     assert [(m.direction, m.author.email, m.text) for m in job.messages] == [
         ("inbound", "a@b.example", "hi"),
@@ -286,7 +290,7 @@ def test_unknown_files_are_joined_by_their_names_and_flags_are_turned_round(
     ]
 
 
-def test_an_unknown_parquet_file_is_mapped_too(here: Here, tmp_path: Path, prepare) -> None:
+def test_an_unknown_parquet_file_is_mapped(here: Here, tmp_path: Path, prepare) -> None:
     pl.DataFrame(
         {
             "CASE_NUMBER": [1001, 1002],
@@ -301,7 +305,7 @@ def test_an_unknown_parquet_file_is_mapped_too(here: Here, tmp_path: Path, prepa
         }
     ).write_parquet(tmp_path / "cases.parquet")
     out = told(here("init", "cases.parquet", "--timezone", "UTC", "--into", "m.toml"))
-    assert "  cases.parquet (Parquet): tickets; 6 of 7 columns known" in out
+    assert "  cases.parquet (Parquet): tickets; 6 of 7 columns mapped; not mapped: MOOD\n" in out
     ready = prepare(tmp_path / "m.toml")
     assert [(j.ticket_id, j.subject, list(j.tags), j.messages[0].text) for j in ready.parts.jobs()] == [
         ("1001", "Hello", ["a"], "one"),
@@ -310,17 +314,19 @@ def test_an_unknown_parquet_file_is_mapped_too(here: Here, tmp_path: Path, prepa
     assert ready.tables["tickets"].good.collect()["custom.MOOD"].to_list() == ["good", "bad"]
 
 
-def test_an_unknown_export_without_times_says_that_they_are_missing(here: Here, tmp_path: Path) -> None:
+def test_missing_times_of_an_unknown_export_are_asked_for(here: Here, tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text("id,title\n1,a\n")
     told(here("init", "odd.csv"))
     text = (tmp_path / "odd.toml").read_text("utf-8")
-    assert "# no column is known as the time of creation" in text
-    assert '# defaults.created_at = "2020-01-01T00:00:00Z" # TODO' in text
-    assert '\nempty = "import" ' in text
+    assert "# No column of creation times was recognised, and Dixa API v1 needs a time.\n" in text
+    assert (
+        '# defaults.created_at = "2020-01-01T00:00:00Z" # TODO: map created_at, or set this default\n' in text
+    )
+    assert '\nempty = "import" # TODO: check that the export has no texts\n' in text
     assert config.load_migration(tmp_path / "odd.toml").conversation.empty == "import"
 
 
-def test_part_files_that_differ_a_little_are_one_table(here: Here, tmp_path: Path, prepare) -> None:
+def test_files_with_slightly_different_headers_are_one_table(here: Here, tmp_path: Path, prepare) -> None:
     (tmp_path / "1.csv").write_text(
         "ticket id,subject,requester email,description,created\n1,Hello,a@b.example,one,2024-01-02T10:00:00Z\n"
     )
@@ -341,7 +347,7 @@ def test_part_files_that_differ_a_little_are_one_table(here: Here, tmp_path: Pat
     ]
 
 
-def test_of_a_repeated_header_the_first_is_proposed_and_the_others_are_kept(
+def test_the_first_column_of_a_repeated_header_is_mapped_and_the_others_are_kept(
     here: Here, tmp_path: Path, prepare
 ) -> None:
     (tmp_path / "odd.csv").write_text(
@@ -349,7 +355,8 @@ def test_of_a_repeated_header_the_first_is_proposed_and_the_others_are_kept(
     )
     told(here("init", "odd.csv", "--into", "m.toml"))
     line = (
-        'columns.opening_text = "Description (1)" # it stands more than once; (2) is the second # TODO'
+        'columns.opening_text = "Description (1)" # TODO: several columns have this header; '
+        "(1) is the first, (2) the second\n"
     )
     assert line in (tmp_path / "m.toml").read_text("utf-8")
     ready = prepare(tmp_path / "m.toml")
@@ -358,7 +365,7 @@ def test_of_a_repeated_header_the_first_is_proposed_and_the_others_are_kept(
     assert ready.tables["tickets"].good.collect()["custom.Description (2)"].to_list() == ["two"]
 
 
-def test_files_without_ids_are_told_apart_by_their_names(here: Here, tmp_path: Path, prepare) -> None:
+def test_ids_of_rows_without_ids_contain_the_file_name(here: Here, tmp_path: Path, prepare) -> None:
     for name in ("1.csv", "2.csv"):
         (tmp_path / name).write_text(
             "subject,email,description,created\na,a@b.example,x,2024-01-02T10:00:00Z\n"
@@ -367,7 +374,7 @@ def test_files_without_ids_are_told_apart_by_their_names(here: Here, tmp_path: P
     assert [j.ticket_id for j in prepare(tmp_path / "m.toml").parts.jobs()] == ["1.csv-1", "2.csv-1"]
 
 
-def test_what_this_program_wrote_is_no_export(here: Here, tmp_path: Path) -> None:
+def test_files_that_this_program_wrote_are_skipped(here: Here, tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "odd.csv").write_text("id,title,status\n1,a,nonsense\n")
     told(here("init", "export", "--into", "export/m.toml", "--timezone", "UTC"))
@@ -379,18 +386,25 @@ def test_what_this_program_wrote_is_no_export(here: Here, tmp_path: Path) -> Non
     assert toml(tmp_path / "again.toml")["source"]["tickets"]["files"] == ["export/odd.csv"]
     assert "rejects" not in out
     out = told(here("init", "export/odd.csv", "export/m.agents.csv", rejects, "--into", "third.toml"))
-    assert "  export/m.agents.csv: written by this program and no part of the export, left out" in out
-    assert "  export/m.report/rejects/tickets.csv: written by" in out.replace(f"{tmp_path}/", "")
+    assert (
+        "  export/m.agents.csv: was written by this program and is not part of the export; skipped\n" in out
+    )
+    assert (
+        "  export/m.report/rejects/tickets.csv: was written by this program and is not part of the export; skipped\n"
+        in out.replace(f"{tmp_path}/", "")
+    )
 
 
-def test_a_known_export_without_its_tickets_says_what_is_missing(here: Here, tmp_path: Path) -> None:
+def test_a_missing_file_of_tickets_is_named(here: Here, tmp_path: Path) -> None:
     out = told(here("init", LOOK_ALIKES / "gorgias" / "messages.csv", "--into", "m.toml"))
-    assert "No file of tickets is among these (a file with" in out
-    assert "name it in source.tickets.files." in out
+    (line,) = (line for line in out.splitlines() if line.startswith("No file of tickets was found"))
+    headers = ", ".join(presets.load("gorgias").tickets[0].headers)
+    assert line.startswith(f"No file of tickets was found (expected a file with {headers}")
+    assert line.endswith("). Name it in source.tickets.files.")
     assert toml(tmp_path / "m.toml")["source"]["tickets"]["files"] == []
 
 
-def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_path: Path, prepare) -> None:
+def test_structs_and_lists_of_a_parquet_file_are_mapped(here: Here, tmp_path: Path, prepare) -> None:
     author = {"email": "lene@b.example"}
     pl.DataFrame(
         {
@@ -420,7 +434,7 @@ def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_pat
         }
     ).write_parquet(tmp_path / "t.parquet")
     out = told(here("init", "t.parquet", "--into", "m.toml"))
-    assert "  t.parquet (Parquet): messages; has messages; 5 of 6 columns known" in out
+    assert "  t.parquet (Parquet): messages; has messages; 5 of 6 columns mapped\n" in out
     assert toml(tmp_path / "m.toml")["source"]["messages"]["columns"]["author_email"] == "each.author.email"
     (job,) = prepare(tmp_path / "m.toml", people__default_agent="agent@b.example").parts.jobs()
     assert (job.ticket_id, job.requester.name, job.requester.email) == ("7", "Ada", "ada@b.example")
@@ -431,7 +445,7 @@ def test_structs_and_lists_of_a_parquet_file_are_looked_into(here: Here, tmp_pat
     ]
 
 
-def test_what_rows_of_messages_say_of_their_ticket_is_mapped_too(here: Here, tmp_path: Path, prepare) -> None:
+def test_columns_of_tickets_in_rows_of_messages_are_mapped(here: Here, tmp_path: Path, prepare) -> None:
     (tmp_path / "odd.csv").write_text(
         "conversation id,subject,customer email,sender,sender email,private,message,sent at,status\n"
         "1,Hi,cu@b.example,Cu,cu@b.example,no,Hello,2024-01-02T10:00:00Z,open\n"
@@ -455,14 +469,17 @@ GERMAN = (
 )
 
 
-def test_rows_of_messages_in_another_language_are_planned_as_they_are_meant(
+def test_rows_of_messages_in_another_language_are_planned_correctly(
     here: Here, tmp_path: Path, prepare
 ) -> None:
     (tmp_path / "nachrichten.csv").write_text(GERMAN, "utf-8")
     told(here("init", "nachrichten.csv", "--timezone", "Europe/Berlin", "--into", "m.toml"))
     text = (tmp_path / "m.toml").read_text("utf-8")
     assert 'values.status."Geschlossen" = "closed"\n' in text
-    assert 'values.status."Beim Lager" = "closed" # TODO: open, pending or closed?' in text
+    assert (
+        'values.status."Beim Lager" = "closed" # TODO: unknown value; choose open, pending or closed\n'
+        in text
+    )
     jobs = list(prepare(tmp_path / "m.toml").parts.jobs())
     assert [
         (j.ticket_id, j.status, j.requester.email, [(m.direction, m.author.email) for m in j.messages])
@@ -482,18 +499,19 @@ def test_rows_of_messages_in_another_language_are_planned_as_they_are_meant(
     ]
 
 
-def test_where_nothing_tells_who_is_an_agent_it_is_asked(here: Here, tmp_path: Path) -> None:
+def test_the_agents_are_asked_for_where_no_column_shows_them(here: Here, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("Ticket ID,Author,Message\n1,Bo,one\n1,Lene,two\n1,Bo,three\n")
     told(here("init", "log.csv", "--into", "m.toml"))
     text = (tmp_path / "m.toml").read_text("utf-8")
     assert (
-        "# nothing tells customers from agents, and all would be agents; say who is one # TODO" in text
+        "# TODO: no column says who is an agent, so all senders count as agents. List the agents:\n" in text
     )
     assert '# columns.author_role = "Author"' in text
-    assert 'if none is: defaults.public = "true" # TODO' in text
+    assert "# No column says whether a message is public, so all become private notes.\n" in text
+    assert '# defaults.public = "true" # TODO: set this default if none of them is a private note\n' in text
 
 
-def test_a_row_per_message_is_known_by_the_ids_that_it_repeats(here: Here, tmp_path: Path) -> None:
+def test_rows_of_messages_are_recognised_by_repeated_ids(here: Here, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("Ticket ID,Text\n1,one\n1,two\n1,three\n2,four\n")
     (tmp_path / "b.csv").write_text("Ticket ID,Text\n1,one\n2,two\n3,three\n4,four\n")
     (tmp_path / "c.csv").write_text("Ticket ID,Text\n1,one\n1,one\n2,two\n2,two\n")
@@ -506,7 +524,7 @@ def test_a_row_per_message_is_known_by_the_ids_that_it_repeats(here: Here, tmp_p
     assert tables == {"a": "messages", "b": "tickets", "c": "tickets"}
 
 
-def test_replies_are_no_second_part_of_the_tickets(here: Here, tmp_path: Path) -> None:
+def test_replies_are_not_a_second_file_of_tickets(here: Here, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "Ticket ID,Subject,Requester Email,Created\n1,Hi,a@b.example,2024-01-02\n"
     )
@@ -530,7 +548,7 @@ def test_replies_are_no_second_part_of_the_tickets(here: Here, tmp_path: Path) -
     }
 
 
-def test_comments_in_cells_of_json_are_messages(here: Here, tmp_path: Path, prepare) -> None:
+def test_comments_in_json_cells_are_messages(here: Here, tmp_path: Path, prepare) -> None:
     comments = [
         {
             "id": 1,
@@ -556,8 +574,8 @@ def test_comments_in_cells_of_json_are_messages(here: Here, tmp_path: Path, prep
         }
     ).write_csv(tmp_path / "tickets.csv")
     out = told(here("init", "tickets.csv", "--into", "m.toml"))
-    assert "tickets.csv (utf-8, ','): messages; has comments; 5 of 5 columns known" in out
-    assert "nothing takes" not in out
+    assert "tickets.csv (utf-8, ','): messages; has comments; 5 of 5 columns mapped\n" in out
+    assert "not mapped" not in out
     (job,) = prepare(tmp_path / "m.toml").parts.jobs()
     assert [(m.direction, m.author.email, m.text) for m in job.messages] == [
         ("inbound", "cu@b.example", "Hello"),
@@ -565,7 +583,7 @@ def test_comments_in_cells_of_json_are_messages(here: Here, tmp_path: Path, prep
     ]
 
 
-def test_what_is_no_table_in_a_folder_is_named(here: Here, tmp_path: Path) -> None:
+def test_files_of_a_folder_that_are_not_tables_are_named(here: Here, tmp_path: Path) -> None:
     folder = tmp_path / "export"
     folder.mkdir()
     (folder / "t.csv").write_text("id,subject\n1,Hi\n")
@@ -573,13 +591,16 @@ def test_what_is_no_table_in_a_folder_is_named(here: Here, tmp_path: Path) -> No
     (folder / "comments.jsonl").write_text("{}\n")
     (folder / "logo.png").write_bytes(b"\x89PNG")
     lines = told(here("init", "export", "--into", "m.toml")).splitlines()
-    assert "  export/part-2.csv: is empty, left out" in lines
-    assert "  export/comments.jsonl: is no CSV or Parquet, left out; is it part of the export?" in lines
+    assert "  export/part-2.csv: is empty; skipped" in lines
+    assert "  export/comments.jsonl: is not CSV or Parquet; skipped. Is it part of the export?" in lines
     assert not any("logo.png" in line for line in lines)
-    assert "is empty, not even a header" in refused(here("init", "export/part-2.csv"), SourceError)
+    assert (
+        refused(here("init", "export/part-2.csv"), SourceError)
+        == "export/part-2.csv: is empty; a header line is expected"
+    )
 
 
-def test_of_part_files_one_may_have_no_ids(here: Here, tmp_path: Path, prepare) -> None:
+def test_one_of_several_files_may_have_no_ids(here: Here, tmp_path: Path, prepare) -> None:
     (tmp_path / "a.csv").write_text("id,subject,body,email,created\n7,Hi,one,a@b.example,2024-01-02T10:00Z\n")
     (tmp_path / "b.csv").write_text("subject,body,email,created\nYo,two,c@d.example,2024-01-02T10:00Z\n")
     told(here("init", "a.csv", "b.csv", "--into", "m.toml"))
@@ -588,7 +609,7 @@ def test_of_part_files_one_may_have_no_ids(here: Here, tmp_path: Path, prepare) 
     assert sorted(job.ticket_id for job in jobs) == ["7", "b.csv-1"]
 
 
-def test_a_known_export_without_texts_is_imported_by_its_subjects(here: Here, tmp_path: Path) -> None:
+def test_a_known_export_without_texts_is_imported_with_its_subjects(here: Here, tmp_path: Path) -> None:
     lines = (LOOK_ALIKES / "freshdesk-csv" / "tickets.csv").read_bytes().decode("cp1252").splitlines()
     header = lines[0].split(";")
     assert "Description" in header
@@ -599,7 +620,7 @@ def test_a_known_export_without_texts_is_imported_by_its_subjects(here: Here, tm
     assert "empty" not in toml(tmp_path / "with.toml")["conversation"]
 
 
-def test_comments_in_columns_with_numbers_are_messages(here: Here, tmp_path: Path, prepare) -> None:
+def test_comments_in_numbered_columns_are_messages(here: Here, tmp_path: Path, prepare) -> None:
     (tmp_path / "tickets.csv").write_text(
         "Case No,Created,Subject,Email,Status,Description,Comment 10,Comment 10 Author,Comment 10 Date,"
         "Comment 1,Comment 1 Author,Comment 1 Date,Comment 2,Comment 2 Author,Comment 2 Date,Shelf 1\n"
@@ -608,7 +629,7 @@ def test_comments_in_columns_with_numbers_are_messages(here: Here, tmp_path: Pat
     )
     out = told(here("init", "tickets.csv", "--into", "m.toml"))
     assert (
-        "tickets.csv (utf-8, ','): messages; has Comment 10, Comment 1, Comment 2; 3 of 4 columns known"
+        "tickets.csv (utf-8, ','): messages; has Comment 10, Comment 1, Comment 2; 3 of 4 columns mapped\n"
         in out
     )
     source = toml(tmp_path / "m.toml")["source"]
@@ -644,21 +665,24 @@ def test_headers_with_line_ends_stay_comments(here: Here, tmp_path: Path) -> Non
     assert (written["name"], written["source"]["messages"]["columns"]["text"]) == ("m", "Text")
 
 
-def test_texts_that_nothing_takes_are_said(here: Here, tmp_path: Path) -> None:
+def test_texts_that_are_not_mapped_are_named(here: Here, tmp_path: Path) -> None:
     history = "2024-01-05 11:00 Juan: we look at it; 2024-01-05 12:00 Maria: thank you all"
     (tmp_path / "t.csv").write_text(f"id,subject,Mood,History\n1,Hi,good,{history}\n2,Yo,bad,\n")
     out = told(here("init", "t.csv", "--into", "m.toml"))
-    assert "    nothing takes History, though texts stand there" in out.splitlines()
+    assert "    columns with texts that are not mapped: History" in out.splitlines()
 
 
-def test_of_a_large_file_the_first_rows_are_looked_at(here: Here, tmp_path: Path) -> None:
+def test_only_the_first_rows_of_a_large_file_are_read(here: Here, tmp_path: Path) -> None:
     rows = [f"{n},Hi,{'Åben' if n < 20_000 else 'Lukket'}" for n in range(20_002)]
     (tmp_path / "t.csv").write_text("\n".join(["id,subject,status", *rows]) + "\n", "utf-8")
     told(here("init", "t.csv", "--into", "m.toml"))
     text = (tmp_path / "m.toml").read_text("utf-8")
     assert 'values.status."Åben" = "open"' in text
     assert "Lukket" not in text
-    assert "# status: from the first rows alone; validate rejects values that are not named here" in text
+    assert (
+        "# The values of status were taken from the first rows only. validate rejects values that are not listed.\n"
+        in text
+    )
 
 
 def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp_path: Path) -> None:
@@ -669,43 +693,46 @@ def test_a_header_with_quotes_and_backslashes_is_written_as_toml(here: Here, tmp
     assert config.load_migration(tmp_path / "m.toml").name == "m"
 
 
-def test_files_of_which_no_column_is_known_are_refused_with_their_headers(here: Here, tmp_path: Path) -> None:
+def test_files_without_a_known_header_are_refused_with_their_headers(here: Here, tmp_path: Path) -> None:
     (tmp_path / "weather.csv").write_text("day,rain\n1,2\n")
     text = refused(here("init", "weather.csv"), SourceError)
-    assert text.startswith("no column has a name that is known")
-    assert text.endswith("  weather.csv: day, rain")
+    assert text == (
+        "no column has a known name; map the columns by hand (docs/migration-file.md):\n  weather.csv: day, rain"
+    )
     assert not (tmp_path / "weather.toml").exists()
 
 
-def test_a_file_that_is_no_table_alone_is_refused_with_its_headers(here: Here, tmp_path: Path) -> None:
+def test_attachments_without_messages_are_refused_with_their_headers(here: Here, tmp_path: Path) -> None:
     (tmp_path / "att.csv").write_text("message_id,url\n1,https://files.example/1\n")
     text = refused(here("init", "att.csv"), SourceError)
-    assert text.startswith("no column has a name that is known")
-    assert text.endswith("  att.csv: message_id, url")
+    assert text == (
+        "no column has a known name; map the columns by hand (docs/migration-file.md):\n"
+        "  att.csv: message_id, url"
+    )
 
 
-def test_all_files_that_cannot_be_read_are_named_at_once(here: Here, tmp_path: Path) -> None:
+def test_all_unreadable_files_are_reported_at_once(here: Here, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "binary.parquet").write_bytes(b"nothing")
     text = refused(here("init", "nowhere.csv", "empty.csv", "*.tsv", "binary.parquet"), SourceError)
     for part in (
-        "nowhere.csv: there is no such file",
-        "empty.csv: is empty",
-        "*.tsv: no file matches",
-        "is no Parquet",
+        "nowhere.csv: the file does not exist",
+        "empty.csv: is empty; a header line is expected",
+        "*.tsv: no file matches this pattern",
+        "binary.parquet: is not a Parquet file",
     ):
         assert part in text
 
 
-# -- flags that cannot be right
+# -- invalid flags
 
 
-def test_a_file_that_is_there_is_not_overwritten(here: Here, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(here: Here, tmp_path: Path) -> None:
     for into in ("mine.toml", "gorgias.toml"):
         (tmp_path / into).write_text("my own words")
         arguments = ("--into", into) if into == "mine.toml" else ()
         text = refused(here("init", LOOK_ALIKES / "gorgias", *arguments), ConfigError)
-        assert text == f"{into}: is there already; name another file with --into"
+        assert text == f"{into}: exists already; name another file with --into"
         assert (tmp_path / into).read_text() == "my own words"
 
 
@@ -721,23 +748,23 @@ def test_a_zone_or_region_that_does_not_exist_is_refused(here: Here, arguments: 
     assert isinstance(result.exception, ConfigError)
 
 
-def test_into_a_folder_that_is_not_there_is_refused(here: Here) -> None:
+def test_a_folder_that_does_not_exist_is_refused(here: Here) -> None:
     text = refused(here("init", LOOK_ALIKES / "gorgias", "--into", "no/where.toml"), ConfigError)
     assert "where.toml: cannot be written" in text
 
 
-# -- as its users start it
+# -- the program
 
 
 @pytest.mark.parametrize("name", ["zendesk-fivetran"])
-def test_init_and_validate_without_an_edit_between(dixa_import, tmp_path: Path, name: str) -> None:
+def test_the_migration_file_is_valid_without_an_edit(dixa_import, tmp_path: Path, name: str) -> None:
     path = tmp_path / "m.toml"
     done = dixa_import(
         "init", LOOK_ALIKES / name, "--into", path, "--timezone", "Europe/Copenhagen", token=None
     )
     assert (done.code, done.err) == (0, "")
     assert f"This is {name}: " in done.out
-    assert done.out.endswith(f"Next: dixa-import validate {path}\n")
+    assert done.out.endswith(f"Next:\n- Edit {path}, then check the export:\n  dixa-import validate {path}\n")
     assert path.stat().st_mode & 0o777 == 0o600
     done = dixa_import("--json", "validate", path, token=None)
     assert done.code == 0, done.out + done.err
@@ -746,7 +773,7 @@ def test_init_and_validate_without_an_edit_between(dixa_import, tmp_path: Path, 
     assert value["tickets"]["left"] > 0
 
 
-def test_what_init_could_not_know_is_asked_for_before_a_run(dixa_import, tmp_path: Path) -> None:
+def test_values_that_only_the_user_knows_are_asked_for_before_a_run(dixa_import, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "ticket_id,subject,requester_email,created_at,body\n1,a,a@b.example,2024-01-02 10:00,hi\n"
     )
@@ -754,29 +781,33 @@ def test_what_init_could_not_know_is_asked_for_before_a_run(dixa_import, tmp_pat
     assert dixa_import("init", tmp_path / "t.csv", "--into", path).code == 0
     done = dixa_import("validate", path)
     assert done.code == 6
-    assert "Set source.timezone (an example: Europe/Copenhagen): 1 times name no zone;" in done.out
+    assert (
+        f"- Set source.timezone in {path}, for example to Europe/Copenhagen. Times without a time zone: 1. "
+        "The rows need no correction.\n" in done.out
+    )
     path.write_text(path.read_text("utf-8").replace("# timezone = ", "timezone = "), "utf-8")
     done = dixa_import("plan", path)
     assert done.code == 0
-    assert done.out.splitlines()[-2:] == [
-        f"Say first in {path}, where init could not know it: conversation.endpoint, people.default_agent, "
-        "people.default_requester.",
-        f"Next: dixa-import run {path}",
-    ]
+    lines = done.out.splitlines()
+    assert lines[lines.index("Next:") + 1] == (
+        f"- Replace these placeholders in {path} before you run: conversation.endpoint, people.default_agent, "
+        "people.default_requester."
+    )
+    assert lines[-2:] == ["- Import everything:", f"  dixa-import run {path}"]
     assert "\n  conversations      1\n" in done.out
 
 
-def test_a_refusal_is_one_line_and_ends_with_2(dixa_import, tmp_path: Path) -> None:
+def test_an_error_is_one_line_with_exit_code_2(dixa_import, tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text("x")
     done = dixa_import("init", LOOK_ALIKES / "gorgias", "--into", tmp_path / "m.toml")
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"Error: {tmp_path / 'm.toml'}: is there already; name another file with --into\n"
+    assert done.err == f"Error: {tmp_path / 'm.toml'}: exists already; name another file with --into\n"
 
 
 # -- presets
 
 
-def test_presets_lists_them_all_with_their_titles(here: Here) -> None:
+def test_presets_lists_all_presets_with_their_titles(here: Here) -> None:
     lines = told(here("presets")).splitlines()
     assert lines[0].split() == ["preset", "export"]
     assert dict(line.split(maxsplit=1) for line in lines[2:-2]) == {
@@ -787,12 +818,18 @@ def test_presets_lists_them_all_with_their_titles(here: Here) -> None:
 
 def test_presets_as_json(here: Here) -> None:
     assert json.loads(told(here("--json", "presets"))) == {
-        "presets": [{"name": name, "title": preset.title} for name, preset in presets.everything()]
+        "version": 1,
+        "command": "presets",
+        "migration": None,
+        "exit_code": 0,
+        "error": None,
+        "presets": [{"name": name, "title": preset.title} for name, preset in presets.everything()],
+        "next": [],
     }
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_tells_what_it_goes_by_and_where_its_facts_are_from(here: Here, name: str) -> None:
+def test_a_preset_is_shown_with_its_mapping_and_its_sources(here: Here, name: str) -> None:
     preset, out = presets.load(name), told(here("presets", name))
     assert out.splitlines()[0] == preset.title
     assert "".join(preset.about.split()) in "".join(out.split())
@@ -800,7 +837,7 @@ def test_a_preset_tells_what_it_goes_by_and_where_its_facts_are_from(here: Here,
     for table in ("tickets", "messages", "people", "attachments"):
         for part in preset.parts(table):
             assert (
-                f"{table}: out of the rows of {part.read}"
+                f"{table}: from the rows of {part.read}"
                 if part.read
                 else f"{table}: a file with {', '.join(part.headers)}"
             ) in out
@@ -811,9 +848,17 @@ def test_a_preset_tells_what_it_goes_by_and_where_its_facts_are_from(here: Here,
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_as_json_is_a_preset_again(here: Here, name: str) -> None:
+def test_the_json_of_a_preset_is_a_valid_preset(here: Here, name: str) -> None:
     value = json.loads(told(here("--json", "presets", name)))
-    assert presets.Preset.model_validate(value) == presets.load(name)
+    assert presets.Preset.model_validate(value.pop("preset")) == presets.load(name)
+    assert value == {
+        "version": 1,
+        "command": "presets",
+        "migration": None,
+        "exit_code": 0,
+        "error": None,
+        "next": [],
+    }
 
 
 def test_a_preset_can_be_shown_by_its_path(here: Here, tmp_path: Path) -> None:
@@ -821,16 +866,18 @@ def test_a_preset_can_be_shown_by_its_path(here: Here, tmp_path: Path) -> None:
     assert told(here("presets", "ours.toml")) == told(here("presets", "gorgias"))
 
 
-def test_a_preset_that_is_not_there_or_is_none_is_refused(here: Here, tmp_path: Path) -> None:
-    assert "there is no preset 'nope'; there are: " in refused(here("presets", "nope"), ConfigError)
+def test_a_missing_or_invalid_preset_is_refused(here: Here, tmp_path: Path) -> None:
+    assert "there is no preset 'nope'; choose one of freshdesk, " in refused(
+        here("presets", "nope"), ConfigError
+    )
     (tmp_path / "bad.toml").write_text('title = "x"\nabout = "y"\nsources = []\ntabels = 1\n')
-    assert "bad.toml: is no preset:\n  tabels: Extra inputs" in refused(
+    assert "bad.toml: is not a preset:\n  tabels: Extra inputs" in refused(
         here("presets", "bad.toml"), ConfigError
     )
     assert os.listdir(tmp_path) == ["bad.toml"]
 
 
-def test_a_preset_without_a_file_of_tickets_says_so(dixa_import, tmp_path: Path) -> None:
+def test_validate_asks_for_a_missing_file_of_tickets(dixa_import, tmp_path: Path) -> None:
     messages = SAMPLES / "presets" / "gorgias" / "messages.csv"
     assert dixa_import("init", messages, "--into", tmp_path / "g.toml").code == 0
     done = dixa_import("validate", tmp_path / "g.toml")

@@ -311,13 +311,13 @@ def test_a_host_that_is_not_dixa_is_named_as_such(dixa_import, samples) -> None:
         done = dixa_import("run", samples / "helpdesk.toml", "--base-url", url)
         server.shutdown()
     assert done.code == 2
-    assert "is this the address of the API that target.api names" in done.err
+    assert "Check that this is the address of the API in target.api (dixa)" in done.err
 
 
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
-        ("target.base_url", "https://user:secret@integrations.dixa.io", "must hold no user name"),
+        ("target.base_url", "https://user:secret@integrations.dixa.io", "must not hold a user name"),
         ("source.tickets.delimiter", "§§", "source.tickets.delimiter"),
     ],
 )
@@ -353,5 +353,10 @@ def test_status_after_a_later_export_tells_of_that_one(dixa_import, sandbox, sam
     places = value["tickets"]
     assert (places["read"], places["imported"], places["rejected"], places["left"]) == (2, 1, 1, 0)
     words = dixa_import("status", path).out
-    assert "Nothing is left to send as it is; " in words
-    assert " rejected records need mending (failed.csv and rejects/ name them)." in words
+    rejects = samples / "nordlys.report" / "rejects"
+    assert (
+        f"- Correct the rejected rows in {rejects / 'messages.csv'}, {rejects / 'tickets.csv'}, and add them to "
+        f"source.messages.files and source.tickets.files in {path}."
+    ) in words
+    assert "failed.csv names all tickets that were not imported, and why." in words
+    assert f"  dixa-import run {path}\n" in words

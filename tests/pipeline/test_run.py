@@ -135,7 +135,7 @@ def test_a_refused_note_makes_the_ticket_partial_and_retry_brings_it(
     with serving(api="dixa", script={3: Fault.PARTIAL}) as sandbox:
         done = dixa_import("run", path, "--base-url", sandbox.url, "--rate", 500)
         assert done.code == 3, done.err
-        assert "1 ticket(s) in Dixa lack something that Dixa refused" in done.out
+        assert "success.csv says what tickets in Dixa lack." in done.out
         [row] = listed(path, "success.csv")
         assert (row["state"], row["messages"]) == ("partial", "2")
         assert row["reason"] == "message a3: The note could not be stored."
@@ -223,7 +223,7 @@ def test_a_late_import_is_reported_as_the_double_it_is(run, migration, serving) 
         ran = run(path, sandbox, target__rate=8.0, target__burst=2)
         assert sandbox.store.count("conversations") == 2
         assert sandbox.store.count("notes") == 302
-    assert [what for _, what in ran.doubles] == ["conversation 4712 is a double of 4711"]
+    assert [what for _, what in ran.doubles] == ["conversation 4712 is a duplicate of 4711"]
 
 
 @pytest.mark.parametrize("policy", ["list", "note"])
@@ -417,7 +417,7 @@ def test_an_agent_filled_in_by_name_is_no_address(dixa_import, migration) -> Non
     path.with_name("minimal.agents.csv").write_text("person,agent\n,\nGone,Lene Hansen\n")
     done = dixa_import("plan", path)
     assert done.code == 2
-    assert "minimal.agents.csv:3: agent: 'Lene Hansen' is no e-mail address" in done.err
+    assert "minimal.agents.csv:3: agent: 'Lene Hansen' is not an e-mail address" in done.err
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
@@ -432,4 +432,4 @@ def test_an_attribute_of_a_column_that_no_file_has_is_refused(dixa_import, sampl
     path.write_text(path.read_text("utf-8").replace('"ticket_id" }', '"custom.Priorty" }'), "utf-8")
     done = dixa_import("plan", path)
     assert done.code == 2
-    assert "1 column(s) are in no file of tickets: custom.Priorty; there is: custom.Priority" in done.err
+    assert "1 column(s) are in no file of tickets: custom.Priorty; known: custom.Priority" in done.err

@@ -175,17 +175,18 @@ def words(report: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("command", "tickets", "headline"),
     [
-        ("validate", {"read": 10, "left": 7, "rejected": 2, "filtered": 1}, "7 of 10 tickets are ready; 2 need mending, 1 is left out."),
+        ("validate", {"read": 10, "left": 7, "rejected": 2, "filtered": 1}, "7 of 10 tickets are ready; 2 are rejected, 1 is skipped."),
         ("plan", {"read": 10, "left": 10}, "All 10 tickets are ready."),
-        ("run --dry-run", {"read": 2000, "left": 1, "rejected": 1999}, "1 of 2,000 tickets is ready; 1,999 need mending."),
-        ("validate", {"read": 3, "rejected": 3}, "None of the 3 tickets is ready; 3 need mending."),
+        ("run --dry-run", {"read": 2000, "left": 1, "rejected": 1999}, "1 of 2,000 tickets is ready; 1,999 are rejected."),
+        ("validate", {"read": 3, "rejected": 3}, "None of the 3 tickets is ready; 3 are rejected."),
         ("validate", {"read": 1, "left": 1}, "The one ticket is ready."),
-        ("validate", {"read": 1, "rejected": 1}, "The one ticket needs mending."),
+        ("validate", {"read": 1, "rejected": 1}, "The one ticket is rejected."),
         ("validate", {"read": 2, "already_there": 2}, "All 2 tickets are in Dixa already."),
         ("plan", {"read": 1, "already_there": 1}, "The one ticket is in Dixa already."),
         ("validate", {}, "No tickets were read."),
-        ("run", {"read": 10, "imported": 6, "already_there": 2, "partial": 1, "left": 2}, "8 of 10 tickets are in Dixa (1 of them with something missing); 2 are still to go."),
-        ("run", {"read": 4, "failed": 2, "in_doubt": 1, "left": 1}, "None of the 4 tickets is in Dixa; 2 did not get through, 1 is in doubt, 1 is still to go."),
+        ("run", {"read": 10, "imported": 6, "already_there": 2, "partial": 1, "left": 2}, "8 of 10 tickets are in Dixa (1 of them incomplete); 2 are not yet sent."),
+        ("run", {"read": 1, "imported": 1, "partial": 1}, "The one ticket is in Dixa (incomplete)."),
+        ("run", {"read": 4, "failed": 2, "in_doubt": 1, "left": 1}, "None of the 4 tickets is in Dixa; 2 could not be sent, 1 is in doubt, 1 is not yet sent."),
         ("retry", {"read": 4, "imported": 4}, "All 4 tickets are in Dixa."),
     ],
 )  # fmt: skip
@@ -236,13 +237,13 @@ def test_rejects_name_rule_place_value_and_how_many_more() -> None:
     said = words(REPORT)
     assert "created_at.type export/messages.csv:7 Created: '31/31/2023'" in said
     assert "and 10 more" in said
-    assert "Held back because of others" in said
+    assert "Held back because of other records" in said
 
 
 def test_books_that_do_not_balance_say_where() -> None:
     tickets = {**ZERO, "read": 10, "left": 7}
     said = words({**REPORT, "balanced": False, "tickets": tickets})
-    assert "The books do not balance: of 10 tickets read, 7 are accounted for." in said
+    assert "Not all records are accounted for: of 10 tickets read, 7 are accounted for." in said
 
 
 def test_next_commands_name_the_migration_file() -> None:
