@@ -157,7 +157,10 @@ def _toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such migration file") from None
     except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder, not a migration file") from None
+        raise ConfigError(
+            f"{path}: is a folder, not a migration file; write a migration file first: "
+            f"dixa-import init {path}"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

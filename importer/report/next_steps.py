@@ -68,6 +68,19 @@ class Facts:
         return self.tickets.get(State.LEFT, 0)
 
     @property
+    def in_dixa(self) -> int:
+        """How many tickets are in Dixa, of this run and of earlier ones."""
+        return self.tickets.get(State.IMPORTED, 0) + self.tickets.get(State.ALREADY_THERE, 0)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a run ended of itself, and neither a further run nor a retry would send anything."""
+        return (
+            not (self.is_running or self.rejected or self.unfinished or self.tickets.get(State.PARTIAL, 0))
+            and self.exit_code not in _STOPPED
+        )
+
+    @property
     def unfinished(self) -> int:
         """How many tickets a further run would send."""
         return sum(self.tickets.get(state, 0) for state in (State.FAILED, State.IN_DOUBT, State.LEFT))
@@ -235,11 +248,13 @@ _AFTER_SENDING: tuple[_Situation, ...] = (
         ("retry",),
     ),
     _Situation(
-        lambda f: (
-            not (f.is_running or f.rejected or f.unfinished or f.tickets.get(State.PARTIAL, 0))
-            and f.exit_code not in _STOPPED
-        ),
+        lambda f: f.is_done and f.in_dixa > 0,
         _said("Nothing is left to do. A later export sends only what is new."),
+    ),
+    _Situation(
+        lambda f: f.is_done and not f.in_dixa,
+        _said("No ticket is in Dixa. Check whether the migration file names the right export:"),
+        ("validate",),
     ),
     _Situation(
         lambda f: f.command != "status",

@@ -88,6 +88,14 @@ def test_an_export_file_is_not_a_migration_file(tmp_path: Path, suffix: str, con
     )
 
 
+def test_a_folder_is_met_with_the_command_that_makes_a_migration_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load_migration(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: is a folder, not a migration file; write a migration file first: dixa-import init {tmp_path}"
+    )
+
+
 def test_a_migration_file_may_have_the_suffix_of_an_export(tmp_path: Path) -> None:
     path = tmp_path / "acme.txt"
     path.write_text(GOOD, "utf-8")

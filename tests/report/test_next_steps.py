@@ -131,6 +131,15 @@ def test_nothing_left_is_said_only_where_nothing_is() -> None:
         assert done not in said("run", 3, imported=3, **{state: 1})
 
 
+def test_a_run_that_finds_nothing_to_import_is_questioned() -> None:
+    for command in ("run", "retry", "status"):
+        for counts in ({"filtered": 4}, {}):
+            assert "No ticket is in Dixa." in said(command, 0, **counts)
+            assert "Nothing is left to do" not in said(command, 0, **counts)
+        assert "No ticket is in Dixa." not in said(command, 0, filtered=4, already_there=1)
+    assert "No ticket is in Dixa." not in said("run", 5)
+
+
 def test_every_ending_of_every_command_leads_somewhere() -> None:
     for command, code, state in itertools.product(
         ("validate", "plan", "run --dry-run", "run", "retry", "status"), ExitCode, State
