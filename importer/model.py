@@ -240,18 +240,23 @@ class NoAnswer:
 
     sent: bool
     reason: str
+    # What the user must set first, if waiting cannot mend it; otherwise an empty string.
+    hopeless: str = ""
 
 
 Response = Answer | NoAnswer
 
 
 class Verdict(StrEnum):
-    """What a response proves, by what the caller does next."""
+    """What a response proves, by what the caller does next. `AGAIN` proves that nothing was created."""
 
     CREATED = "created"
     AGAIN = "again"
     REFUSED = "refused"
     UNAUTHORIZED = "unauthorized"
+    # A 403: either the token may not do this, or something refuses only this content.
+    FORBIDDEN = "forbidden"
+    MOVED = "moved"
     IN_DOUBT = "in_doubt"
 
 
@@ -289,7 +294,12 @@ class Judgement:
         and the request may be sent again."""
         if self.verdict is Verdict.CREATED:
             return State.PARTIAL if self.partial else State.IMPORTED
-        return {Verdict.REFUSED: State.REJECTED, Verdict.IN_DOUBT: State.IN_DOUBT}.get(self.verdict)
+        states = {
+            Verdict.REFUSED: State.REJECTED,
+            Verdict.IN_DOUBT: State.IN_DOUBT,
+            Verdict.MOVED: State.IN_DOUBT,
+        }
+        return states.get(self.verdict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,11 @@ def migration(tmp_path: Path) -> Callable[..., Path]:
 
 
 GRACE = 0.15
-NO_LIMITS, OPTIONS = Limits(), PushOptions(grace_seconds=GRACE, latest_seconds=30.0)
+# How long after it was sent Dixa may still carry out a request, in tests. Processes take it from here too.
+LATEST = 0.6
+os.environ["DIXA_IMPORT_LATEST"] = str(LATEST)
+NO_LIMITS = Limits()
+OPTIONS = PushOptions(grace_seconds=GRACE, latest_seconds=LATEST, patience_seconds=8.0)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from importer.migration import file as config
 from importer.read.csv.structure import check_structure, records
-from importer.read.rejects_format import guarded, unguarded
+from importer.read.guarded_csv import guarded, unguarded
 from importer.read.scan import scan
 from importer.report import rejects
 from importer.tables.frames import FATES

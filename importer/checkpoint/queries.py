@@ -88,6 +88,12 @@ def unfinished(path: Path) -> list[str]:
         return [row[0] for row in db.execute(query)]
 
 
+def unread_count(path: Path) -> int:
+    """How many tickets had a step in doubt and have not been read back since then to look for duplicates."""
+    with closing(read_only(path)) as db:
+        return int(db.execute("SELECT count(*) FROM tickets WHERE doubtful").fetchone()[0])
+
+
 def partial_count(path: Path) -> int:
     """How many tickets are in Dixa without a part that Dixa rejected."""
     with closing(read_only(path)) as db:

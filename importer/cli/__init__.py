@@ -1,27 +1,34 @@
 """The command line: thin commands, and the one door from a failure to its text and exit code."""
 
-import logging
-import signal
-import sqlite3
-import sys
-
-import click
-
-from importer.cli.group import dixa_import
-from importer.cli.session import Session
-from importer.errors import ExitCode, RunError
+from importer.cli import interrupt
 
 __all__ = ["main"]
-
-_log = logging.getLogger("importer")
 
 
 def main() -> None:
     """The program `dixa-import`."""
+    interrupt.end_at_once()
+    # Signals come first, so these are imported only now.
+    import logging
+    import sqlite3
+    import sys
+
+    import click
+
+    from importer.cli.group import dixa_import
+    from importer.cli.session import Session
+    from importer.errors import ExitCode, RunError
+    from importer.read.workdir import says_full
+
     session = Session()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupted() -> None:
+        session.error(interrupt.WORDS)
+        session.failure("interrupted", ExitCode.INTERRUPTED)
+
     try:
-        code = dixa_import.main(standalone_mode=False, obj=session)
+        with interrupt.watched(interrupted):
+            code = dixa_import.main(standalone_mode=False, obj=session)
         # `--help` and `--version` end without a value.
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
@@ -31,9 +38,7 @@ def main() -> None:
         session.failure(error.format_message(), ExitCode.CONFIGURATION)
         sys.exit(ExitCode.CONFIGURATION)
     except (click.Abort, KeyboardInterrupt):
-        session.error("Interrupted. Nothing is half-written. Run the same command again to continue.")
-        session.failure("interrupted", ExitCode.INTERRUPTED)
-        sys.exit(ExitCode.INTERRUPTED)
+        interrupt.end(interrupted)
     except RunError as error:
         session.error(f"Error: {error}")
         session.failure(str(error), error.exit_code)
@@ -48,6 +53,8 @@ def main() -> None:
         sys.exit(ExitCode.UNEXPECTED)
     except OSError as error:
         text = f"{error.filename or 'output'}: {error.strerror or error}"
+        if says_full(error):
+            text += "; free some space there, or set TMPDIR to a folder on a larger disk"
         session.error(f"Error: {text}")
         session.failure(text, ExitCode.CONFIGURATION)
         sys.exit(ExitCode.CONFIGURATION)
@@ -55,7 +62,7 @@ def main() -> None:
         # polars' panics derive from BaseException, so that Exception would let them through.
         if isinstance(error, SystemExit):
             raise
-        _log.debug("unexpected", exc_info=error)
+        logging.getLogger("importer").debug("unexpected", exc_info=error)
         text = f"{type(error).__name__}: {error}".strip()
         session.error(
             f"Unexpected error: {text}\nThis is a bug in this program, not in your export. What was sent "

@@ -1,7 +1,6 @@
 """What several commands do behind their options: show a plan, and push under a progress bar and signals."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from importer.cli import interrupt
 from importer.cli.options import given_flags, overrides
 from importer.cli.session import Session
 from importer.migration.file import Migration, load_migration
@@ -94,7 +94,7 @@ def _with_signals(
             gate: list[Pace] = []
             asked = False
 
-            def interrupt() -> None:
+            def stop() -> None:
                 nonlocal asked
                 if gate and not asked:
                     asked = True
@@ -103,14 +103,12 @@ def _with_signals(
                 elif task:
                     task.cancel()
 
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, interrupt)
+            for number in interrupt.heeded():
+                loop.add_signal_handler(number, stop)
             return await start(RunHooks(say, ended, gate.append))
 
         try:
-            return asyncio.run(whole())
+            with interrupt.handed_over():
+                return asyncio.run(whole())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
-        finally:
-            # The loop has set it back to what ends a process without a word.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -53,6 +53,12 @@ def target_options(command: F) -> F:
         ),
         _override("--max-outage", "target.max_outage", float, "Seconds to wait for a host that is down."),
         _override("--grace", "target.grace", float, "Seconds to wait before checking an unanswered request."),
+        _override(
+            "--latest",
+            "target.latest",
+            float,
+            "Seconds until an unanswered request may be sent again.",
+        ),
         _override("--timeout", "target.timeout", float, "Seconds for one request."),
         _override("--workers", "target.workers", int, "Conversations in progress at the same time."),
         _override("--burst", "target.burst", int, "Requests that may be sent at once."),

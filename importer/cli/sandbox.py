@@ -1,20 +1,23 @@
 """`sandbox`: a local Dixa look-alike to rehearse against."""
 
 import asyncio
-import signal
 import sqlite3
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from importer.cli import interrupt
 from importer.cli.group import Command
 from importer.cli.session import Session
 from importer.errors import ConfigError
-from importer.sandbox.faults import Fault, Plan, parse
+from importer.sandbox.faults import Fault, Trouble, read_plan
 from importer.sandbox.server import Settings, serving
+from importer.sandbox.view import Reword
 
 DEFAULT_PORT = 8484
+_FAULTS = ", ".join([*Fault, *Trouble])
+_REWORDS = ", ".join(Reword)
 
 
 @click.command(
@@ -57,13 +60,24 @@ DEFAULT_PORT = 8484
     show_default=True,
     help="A custom attribute of conversations (dixa).",
 )
-@click.option("--fetch", is_flag=True, help="Fetch attachments from everywhere (dixa); else from loopback.")
+@click.option(
+    "--fetch", is_flag=True, help="Fetch attachments from the internet too; else only from loopback."
+)
+@click.option(
+    "--fetch-port",
+    "fetch_ports",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    help="A port on loopback to fetch attachments from. May be given several times. Left out: any.",
+)
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="NAME[=SHARE]",
-    help=f"Strike that share of the requests: {', '.join(Fault)}. May be given several times.",
+    help=f"Strike that share of the requests: {_FAULTS} (attachment-400: that share of the attachments; "
+    f"forbidden: of the texts). reword=KIND shows texts otherwise than they were given: {_REWORDS}. "
+    "lag=SECONDS lets lists lag behind. May be given several times.",
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed for the faults.")
 @click.option(
@@ -93,6 +107,7 @@ def sandbox(
     phones: tuple[str, ...],
     attributes: tuple[str, ...],
     fetch: bool,
+    fetch_ports: tuple[int, ...],
     faults: tuple[str, ...],
     seed: int,
     hang_seconds: float,
@@ -103,9 +118,10 @@ def sandbox(
 ) -> int:
     """Serve a local Dixa look-alike to rehearse against, until Ctrl-C."""
     try:
-        rates = dict(parse(text) for text in faults)
+        plan = read_plan(faults, seed=seed, hang_seconds=hang_seconds, late_seconds=late_seconds)
     except ValueError as error:
-        raise click.BadParameter(f"{error}; faults: {', '.join(Fault)}", param_hint="--fault") from None
+        known = f"{_FAULTS}, reword=KIND ({_REWORDS}), lag=SECONDS"
+        raise click.BadParameter(f"{error}; faults: {known}", param_hint="--fault") from None
     settings = Settings(
         api=api,
         token=token,
@@ -120,7 +136,8 @@ def sandbox(
         phones=phones,
         attributes=attributes,
         fetch=fetch,
-        faults=Plan(rates, seed, hang_seconds=hang_seconds, late_seconds=late_seconds),
+        fetch_ports=frozenset(fetch_ports) or None,
+        faults=plan,
         expires_after=expires_after,
         quota=quota,
         quota_reset_seconds=quota_reset,
@@ -139,7 +156,7 @@ def sandbox(
 
 async def _serve(session: Session, settings: Settings) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in interrupt.heeded():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serving(settings) as state:
         limit = f"{settings.rate:g} a second, burst {settings.burst}" if settings.rate else "no limit"

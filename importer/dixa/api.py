@@ -6,12 +6,12 @@ no path and no field of an API. The contract is split by its callers: the accoun
 not have is None, so that no function exists only to raise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from importer.dixa.matching import Item
+from importer.dixa.matching import Item, Likeness, Match, Sent
 from importer.model import (
     Answer,
     Contact,
@@ -19,7 +19,6 @@ from importer.model import (
     ConversationSettings,
     Doubt,
     Judgement,
-    Outcome,
     Request,
     Response,
     Step,
@@ -122,9 +121,17 @@ class Target(Protocol):
         """The identity of what a request creates, by which it is recognised when it is read back: ids, times
         and hashes, no texts."""
 
-    def identities(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
-        """The identities of the messages `sent` (ids), to look for duplicates when the conversation is read
-        back. They equal `ReadingApi.identity` of the items."""
+    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> list[Sent]:
+        """How the messages with these ids are recognised among `ReadingApi.additions_of`, where they have
+        duplicates. Messages that cannot have any are not included."""
+
+    def is_unmistakable(self, step: Step, job: Conversation) -> bool:
+        """Whether the creation of a conversation is recognised by ids that were sent, so that others for the
+        same requester may be in doubt at the same time."""
+
+    @property
+    def openings(self) -> int:
+        """How many messages the creation of a conversation brings in whose ids no response tells."""
 
     def losses(self, job: Conversation) -> Mapping[str, int]:
         """How much of a conversation this API cannot carry, counted by aspect (Trait)."""
@@ -165,9 +172,9 @@ class PeopleApi(Protocol):
     def find_person(self, contact: Contact, /) -> Request:
         """The look-up of a person by one address, or by the external id."""
 
-    def person_in(self, answer: Answer, contact: Contact, /) -> str | None:
-        """The id of exactly this person in the response to `find_person`; None if they are not in it. Raises
-        ProtocolError if the response is not a list."""
+    def person_in(self, users: Sequence[Item], contact: Contact, /) -> str | None:
+        """The id of exactly this person among the users that `find_person` lists; None if it is none of
+        them."""
 
     def create_person(self, contact: Contact, /) -> Request:
         """The creation of one person."""
@@ -183,9 +190,9 @@ class AnswersApi(Protocol):
     def judge(self, response: Response, step: Step | None, /) -> Judgement:
         """What the response to the request of a step proves. `step` is None for a request that only reads."""
 
-    def next_page(self, answer: Answer, base_url: str, /) -> Request | None:
-        """The request for the next page; None after the last page. Raises ProtocolError if the link leads to
-        another host."""
+    def next_page(self, answer: Answer, base_url: str, path: str, /) -> Request | None:
+        """The request for the page after this one of the list at `path`; None after the last page. Raises
+        ProtocolError if the link leads to another host, Unreadable if it is no link."""
 
 
 class ReadingApi(Protocol):
@@ -204,23 +211,25 @@ class ReadingApi(Protocol):
         """Whether one of the requester's conversations has the same unchangeable properties as the one in
         doubt."""
 
-    def is_conversation(self, item: Item, messages: Sequence[Item], doubt: Doubt, /) -> bool | None:
-        """Whether a conversation with these messages is the one in doubt; None if that cannot be decided."""
+    def likeness(self, item: Item, messages: Sequence[Item], doubt: Doubt, /) -> Likeness:
+        """Whether a conversation with these messages is the one in doubt."""
 
     def lacking(self, item: Item, messages: Sequence[Item], doubt: Doubt, /) -> Judgement:
         """What the conversation lacks of what was sent. `partial`, `reason` and `outcomes` are what the
         response to its creation would have reported."""
 
-    def match(self, items: Sequence[Item], doubt: Doubt, /) -> tuple[Mapping[str, Outcome], list[str]]:
-        """Which of the messages in doubt are among the items of `additions_of`, by message id. If that cannot
-        be decided, also the ids of the items that may be one of them."""
+    def match(self, items: Sequence[Item], doubt: Doubt, /) -> Match:
+        """Which of the messages in doubt are among the items of `additions_of`."""
 
     @property
     def setting(self) -> Callable[[Doubt], SettingCheck] | None:
         """How to check a step that sets something; None if the API has no such steps."""
 
-    def identity(self, item: Item, /) -> Any:
-        """The identity of an item of `additions_of`; None if the item does not show its text."""
+    def duplicates(
+        self, items: Sequence[Item], known: Collection[str], sent: Sequence[Sent], openings: int, /
+    ) -> Mapping[str, bool]:
+        """The items of `additions_of` that the import seems to have created and whose ids are not `known`, by
+        id; False where it may also have been somebody else. `openings` as in Target."""
 
 
 class Api(AccountApi, PeopleApi, AnswersApi, ReadingApi, Protocol):

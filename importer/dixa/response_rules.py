@@ -5,8 +5,10 @@ Neither API documents what a 429 means, or whether a 5xx has changed something. 
 means in HTTP, and a request is in doubt if its response proves nothing.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from importer.model import Answer, Judgement, NoAnswer, Response, Verdict
 
@@ -60,8 +62,20 @@ CHANGE_RULES: tuple[ResponseRule, ...] = (
         Verdict.IN_DOUBT,
         "something was created, but the response does not say what",
     ),
-    ResponseRule("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "refused before it was processed"),
+    ResponseRule(
+        "3xx",
+        _hundred(3),
+        Verdict.MOVED,
+        "the address belongs to something else, which may have carried it out",
+    ),
+    ResponseRule("401", _status(401), Verdict.UNAUTHORIZED, "the token is refused before anything else"),
+    ResponseRule(
+        "403", _status(403), Verdict.FORBIDDEN, "the token, or a firewall that refuses only this content"
+    ),
     ResponseRule("429", _status(429), Verdict.AGAIN, "over the rate limit, refused before it was processed"),
+    ResponseRule(
+        "407, 511", _status(407, 511), Verdict.AGAIN, "a proxy wants a login; the request did not pass it"
+    ),
     ResponseRule(
         "503 with Retry-After",
         lambda e, told: _status(503)(e, told) and isinstance(e, Answer) and e.retry_after_seconds is not None,
@@ -69,7 +83,16 @@ CHANGE_RULES: tuple[ResponseRule, ...] = (
         "the host says that it accepts no requests now, and when to try again",
     ),
     ResponseRule(
-        "408", _status(408), Verdict.IN_DOUBT, "a proxy may have forwarded the request before it gave up"
+        "404, 421, 423, 425",
+        _status(404, 421, 423, 425),
+        Verdict.AGAIN,
+        "what the request names is not there yet, is locked, or the host was the wrong one; nothing was done",
+    ),
+    ResponseRule(
+        "408, 409, 499",
+        _status(408, 409, 499),
+        Verdict.IN_DOUBT,
+        "a proxy may have forwarded the request before it gave up, or it is there already",
     ),
     ResponseRule(
         "5xx",
@@ -88,19 +111,21 @@ READ_RULES: tuple[ResponseRule, ...] = (
     ResponseRule(
         "no response", lambda e, _: isinstance(e, NoAnswer), Verdict.AGAIN, "reading may be repeated"
     ),
-    ResponseRule("401, 403", _status(401, 403), Verdict.UNAUTHORIZED, "the token is not accepted"),
-    ResponseRule("408, 429", _status(408, 429), Verdict.AGAIN, "the host accepts no requests now"),
+    ResponseRule("3xx", _hundred(3), Verdict.MOVED, "the address belongs to something else"),
+    ResponseRule("401", _status(401), Verdict.UNAUTHORIZED, "the token is not accepted"),
     ResponseRule(
-        "5xx",
-        lambda e, _: isinstance(e, Answer) and e.status >= 500,
-        Verdict.AGAIN,
-        "reading may be repeated",
+        "403", _status(403), Verdict.FORBIDDEN, "the token may not read this, or a firewall refuses"
     ),
     ResponseRule(
-        "2xx", lambda e, told: _hundred(2)(e, told) and told, Verdict.CREATED, "the answer to the request"
+        "2xx with data", lambda e, told: _hundred(2)(e, told) and told, Verdict.CREATED, "the answer"
     ),
-    ResponseRule("2xx that is not JSON", _hundred(2), Verdict.AGAIN, "the response was truncated"),
-    ResponseRule("other", lambda e, _: True, Verdict.REFUSED, "what was asked for does not exist"),
+    ResponseRule(
+        "400, 404, 410, 422",
+        _status(400, 404, 410, 422),
+        Verdict.REFUSED,
+        "what was asked for does not exist",
+    ),
+    ResponseRule("other", lambda e, _: True, Verdict.AGAIN, "not an answer; reading may be repeated"),
 )
 
 
@@ -112,7 +137,7 @@ def judge_change(response: Response, *, created: _IsThere) -> Judgement:
 
 def judge_reading(response: Response) -> Judgement:
     """What the response to a request that only reads proves."""
-    return _judge(READ_RULES, response, lambda answer: answer.json is not None)
+    return _judge(READ_RULES, response, _has_data)
 
 
 def _judge(table: tuple[ResponseRule, ...], response: Response, is_there: _IsThere) -> Judgement:
@@ -124,22 +149,31 @@ def _judge(table: tuple[ResponseRule, ...], response: Response, is_there: _IsThe
     return Judgement(line.verdict, reason=reason, retry_after_seconds=response.retry_after_seconds)
 
 
+def _has_data(answer: Answer) -> bool:
+    """Whether it has the envelope of both APIs: `{"data": …}` with a list or an object."""
+    return isinstance(answer.json, dict) and isinstance(answer.json.get("data"), list | dict)
+
+
 def words(answer: Answer) -> str:
     """The status and the error message of Dixa, such as `400: The requester does not exist.`; without an
     error message the beginning of the body."""
     message = answer.json.get("message") if isinstance(answer.json, dict) else None
-    text = str(message) if message else " ".join(answer.text.split())[:300]
-    text = clean(text)
+    text = " ".join(str(message or answer.text).split())[:300]
     return f"{answer.status}: {text}" if text else str(answer.status)
 
 
-def clean(text: str) -> str:
-    """The text with lone surrogates replaced, because no file or database can store them."""
-    return text.encode("utf-8", "replace").decode()
+_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._:~@+=-]{1,200}")
+
+
+def valid_id(value: Any) -> str | None:
+    """An id as text; None for what cannot be one. It becomes part of paths, so it holds only characters that
+    have no meaning there."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value) if _ID.fullmatch(str(value)) else None
 
 
 def created_id(answer: Answer) -> str | None:
     """The id in the response to a creation; None if there is none."""
     data = answer.json.get("data") if isinstance(answer.json, dict) else None
-    value = data.get("id") if isinstance(data, dict) else None
-    return str(value) if value not in (None, "") else None
+    return valid_id(data.get("id")) if isinstance(data, dict) else None

@@ -53,6 +53,12 @@ class TargetSection(Section):
         ge=0,
         description="The seconds to wait before Dixa is asked about a request that got no response.",
     )
+    latest: float | None = Field(
+        None,
+        ge=0,
+        description="The seconds after which Dixa no longer carries out a request that got no response. "
+        "Nothing is sent again earlier. Default: timeout plus grace plus 30.",
+    )
     attempts: int = Field(8, ge=1, description="How often a request is sent before it counts as failed.")
     max_outage: float = Field(
         900.0,

@@ -87,7 +87,7 @@ def exit_code(ran: RunResult) -> ExitCode:
         return ExitCode.LIMIT
     if ran.interrupted:
         return ExitCode.INTERRUPTED
-    incomplete = not ran.books.clean or ran.doubles or ran.partial or ran.not_in_export
+    incomplete = not ran.books.clean or ran.doubles or ran.unread or ran.partial or ran.not_in_export
     return ExitCode.INCOMPLETE if incomplete else ExitCode.OK
 
 
@@ -133,6 +133,7 @@ def _report(
         "replaced_agents": list(ran.replaced_agents),
         "changed": len(ran.changed),
         "partial": ran.partial,
+        "unread": ran.unread,
         "doubles": [{"ticket_id": ticket, "what": what} for ticket, what in ran.doubles],
         "error": str(ran.failure) if ran.failure else None,
     }

@@ -1,6 +1,5 @@
 """The path up to the push: read → validate → relate → plan."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from importer.plan.parts import Parts, write_parts
 from importer.private_files import private_folder
 from importer.read.scan import TableScan, scan
 from importer.read.table import Scanned
+from importer.read.workdir import work_folder
 from importer.relate import agents_csv
 from importer.relate.authors import Names
 from importer.relate.fates import relate
@@ -34,8 +34,7 @@ from importer.validate.kept import row_count
 def examined(migration: Migration, *, with_holes: bool, jobs: bool, say: Say) -> Iterator[Examined]:
     """The export as far as a dry run takes it, with its rejects and unknown agents on disk. Work files are in
     a temporary folder, which is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="dixa-import-") as name:
-        workdir = Path(name)
+    with work_folder() as workdir:
         scans = scan(migration.source, migration.folder, workdir)
         ready = prepare(migration, scans, workdir, with_holes=with_holes, say=say, jobs=jobs)
         if not migration.agents_file.exists():

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from importer.model import Answer, Contact, Doubt, Request, State, Step, StepKin
 from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
 from importer.plan.changes import HASH_MAKER
 from importer.push import account
-from importer.push.context import Allowance, PushContext, PushOptions
+from importer.push.context import Allowance, PushContext, PushOptions, Slots
+from importer.push.lag import Lag
 from importer.push.people import PeopleDirectory
 from importer.push.reconcile import Found, Settlement, Settler, record_settlement
 from importer.push.workers import push
@@ -38,8 +40,17 @@ def options(
     target: TargetSection, *, with_holes: bool = False, again: bool = False, strict: bool = False
 ) -> PushOptions:
     """The options of a push to this target."""
-    latest = target.timeout + target.grace + LATE_MARGIN_SECONDS
-    return PushOptions(with_holes, again, strict, grace_seconds=target.grace, latest_seconds=latest)
+    latest = target.latest
+    if latest is None:
+        latest = target.timeout + target.grace + LATE_MARGIN_SECONDS
+    return PushOptions(
+        with_holes,
+        again,
+        strict,
+        grace_seconds=target.grace,
+        latest_seconds=latest,
+        patience_seconds=target.max_outage + latest,
+    )
 
 
 async def run(
@@ -79,7 +90,9 @@ async def run(
             api,
             journal=journal,
             remembered=journal.person,
-            grace_seconds=target.grace,
+            base_url=target.base_url,
+            grace_seconds=options.grace_seconds,
+            latest_seconds=options.latest_seconds,
             fresh=options.again,
         )
         pushing = RunPhase(prepared, journal, exchange, people, ran, options, limits, hooks)
@@ -96,6 +109,7 @@ async def run(
         ran.interrupted = pace.stopped and ran.failure is None and not ran.limit
         _count_people(prepared, ran, people)
         ran.doubles = queries.doubles(prepared.migration.checkpoint)
+        ran.unread = queries.unread_count(prepared.migration.checkpoint)
         ran.partial = queries.partial_count(prepared.migration.checkpoint)
         ran.not_in_export = _not_in_export(prepared)
     ran.seconds = time.monotonic() - started
@@ -130,6 +144,9 @@ class RunPhase:
                 self._read_all,
                 self._read,
                 self.journal.conversation_known,
+                Lag(self._read_all, latest_seconds=self.options.latest_seconds, clock=time.time),
+                clock=time.time,
+                patience_seconds=self.options.patience_seconds,
             )
             self.journal.note("source_hashes", HASH_MAKER)
             await self._check_organization()
@@ -148,6 +165,7 @@ class RunPhase:
                 self.people,
                 self.journal,
                 settler,
+                Slots(migration.target.workers),
                 remembered=lambda ids: queries.memories(migration.checkpoint, ids),
                 agents=dixa.agents,
                 options=self.options,
@@ -156,7 +174,7 @@ class RunPhase:
                 settled=settled,
                 doubted=self.doubted,
             )
-            pushed = push(context, self.prepared.parts.jobs(), workers=migration.target.workers)
+            pushed = push(context, self.prepared.parts.jobs())
             async with aclosing(pushed):
                 async for result in pushed:
                     self._took(result)
@@ -243,22 +261,32 @@ class RunPhase:
         creations of conversations among it, by ticket."""
         if not doubts:
             return {}
-        grace = self.prepared.migration.target.grace
+        grace = self.options.grace_seconds
+        newest = max(doubt.last_at for _, doubt in doubts)
+        until = max(0.0, newest + self.options.latest_seconds - time.time())
         self.hooks.say(
-            f"{len(doubts)} request(s) of an earlier run have no known outcome; asking Dixa in {grace:g} s"
+            f"{len(doubts)} request(s) of an earlier run have no known outcome. Asking Dixa; this takes up "
+            f"to {max(grace, until):.0f} s"
         )
-        await self.exchange.pace.pause(grace)
+        await self.exchange.pace.pause(min(grace, until))
+        requesters = Counter(doubt.expected.get("requester_id") for _, doubt in doubts)
         for step, doubt in doubts:
             await self.journal.flush()  # what the one before was settled to must count as known
+            requester = doubt.expected.get("requester_id")
             try:
-                settlement = await settler.settle(doubt, [c.key for c in step.carries])
+                settlement = await settler.settle(
+                    doubt,
+                    [c.key for c in step.carries],
+                    wait=self.exchange.pace.pause,
+                    alone=requesters[requester] <= 1,
+                )
             except NotRead as error:
                 settlement = Settlement(Found.AMBIGUOUS, evidence=str(error))
             record_settlement(self.journal, step, doubt, settlement, settlement.evidence)
-            if settlement.found is Found.AMBIGUOUS:
-                self.doubted |= {doubt.expected.get("requester_id", "")} - {""}
-            else:
+            if settlement.found is not Found.AMBIGUOUS:
                 self.ran.settled += 1
+            elif requester and doubt.expected.get("alone", True):
+                self.doubted.add(requester)
         await self.journal.flush()
         return {doubt.ticket_id: doubt for _, doubt in doubts if doubt.kind is StepKind.CONVERSATION}
 

@@ -90,6 +90,8 @@ class RunResult:
     changed: list[tuple[str, str]] = field(default_factory=list)
     # Ticket, and what of it is in Dixa twice.
     doubles: list[tuple[str, str]] = field(default_factory=list)
+    # How many tickets had a step in doubt and could not be read back yet to look for duplicates.
+    unread: int = 0
     # How many tickets in Dixa lack something, of this run and of earlier ones.
     partial: int = 0
     # Tickets that an earlier run began and that this export does not have.

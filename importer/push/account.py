@@ -73,7 +73,7 @@ async def look_up(
         ids: dict[str, Mapping[str, str]] = {}
         names: dict[str, frozenset[str] | None] = {}
         for need in api.needs(settings):
-            items = await list_all(api, exchange, need.request, base_url)
+            items = await list_all(api, exchange, need.request, base_url, ids=False)
             ids[need.what], names[need.what] = _resolved(need, items, missing)
         default = settings.default_agent
         stand_in = Contact(email=default) if default else None

@@ -1,9 +1,11 @@
 """What the pushing of conversations needs: the API, the network, the journal, and the options of the run."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from importer.dixa.api import Target
@@ -11,6 +13,31 @@ from importer.model import Doubt, State, TicketMemory
 from importer.push.people import PeopleDirectory
 from importer.push.reconcile import Settler
 from importer.transport.exchange import Exchange, Journal
+
+T = TypeVar("T")
+
+
+class Slots:
+    """How many conversations are sent at the same time. One that waits gives its slot to another."""
+
+    def __init__(self, number: int) -> None:
+        self._free = asyncio.Semaphore(number)
+
+    async def take(self) -> None:
+        """Wait for a slot."""
+        await self._free.acquire()
+
+    def give(self) -> None:
+        """Give the slot back."""
+        self._free.release()
+
+    async def without(self, waiting: Awaitable[T]) -> T:
+        """Wait for something without a slot. The caller has one, and has one again afterwards."""
+        self.give()
+        try:
+            return await waiting
+        finally:
+            await self.take()
 
 
 class TicketJournal(Journal, Protocol):
@@ -65,6 +92,8 @@ class PushOptions:
     grace_seconds: float = 5.0
     # How long after it was sent Dixa may still carry out a request.
     latest_seconds: float = 65.0
+    # How long to wait for lists that are behind.
+    patience_seconds: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +105,7 @@ class PushContext:
     people: PeopleDirectory
     journal: TicketJournal
     settler: Settler
+    slots: Slots
     # What the checkpoint knows of some tickets. It is called in a thread, so it may block.
     remembered: Callable[[Sequence[str]], Mapping[str, TicketMemory]]
     # The user id by an agent's contact key, resolved before the run.
@@ -86,14 +116,30 @@ class PushContext:
     clock: Callable[[], float]
     # The creations of conversations that were in doubt when the run began, by ticket id.
     settled: Mapping[str, Doubt] = field(default_factory=dict)
-    # The user ids of requesters for whom a creation is still in doubt.
+    # The user ids of requesters for whom a creation is still in doubt that nothing but text and time can tell
+    # from others.
     doubted: set[str] = field(default_factory=set)
+    # By user id of the requester: how many of the other creations are in flight.
+    under_way: Counter[str] = field(default_factory=Counter)
     # By the user id of the requester.
     locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    def lock(self, requester: str) -> asyncio.Lock:
-        """The lock to hold while a conversation of this requester is created or looked for."""
+    @asynccontextmanager
+    async def creating(self, requester: str, *, alone: bool) -> AsyncIterator[None]:
+        """Hold this while a conversation of this requester is created or looked for; `alone`, if no other one
+        may be in flight meanwhile."""
+        if not alone:
+            self.under_way[requester] += 1
+            try:
+                yield
+            finally:
+                self.under_way[requester] -= 1
+            return
         lock = self.locks.get(requester)
         if lock is None:
             lock = self.locks[requester] = asyncio.Lock()
-        return lock
+        await self.slots.without(lock.acquire())
+        try:
+            yield
+        finally:
+            lock.release()

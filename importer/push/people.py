@@ -1,6 +1,6 @@
 """People by their address: each is looked up, and created if missing, only once, also if several
-conversations ask for them at the same time. A creation in doubt is settled by another look-up after the grace
-period."""
+conversations ask for them at the same time. A creation in doubt is settled by looking them up again: after
+the grace period, and, as the look-up may be behind, once more when Dixa can no longer carry it out."""
 
 import asyncio
 import time
@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from importer.dixa.api import Api
 from importer.model import Carried, Contact, PersonRecord, Request, State, Step, StepKind, Verdict
-from importer.transport.exchange import Exchange, Journal, NotRead
+from importer.transport.exchange import Exchange, Journal, NotListed, NotRead
+from importer.transport.listing import list_all
 
 # In one request; Dixa documents no maximum.
 PEOPLE_AT_ONCE = 50
@@ -38,20 +39,26 @@ class PeopleDirectory:
         *,
         journal: Journal,
         remembered: Callable[[str], PersonRecord | None],
+        base_url: str,
         grace_seconds: float,
+        latest_seconds: float,
         fresh: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """With `fresh`, people whom the checkpoint knows are looked up again, because they may have been
-        merged or deleted in Dixa."""
+        merged or deleted in Dixa. `latest_seconds`: how long after it was sent Dixa may still carry out a
+        request."""
         self._exchange = exchange
         self._api = api
         self._journal = journal
         self._remembered = remembered
+        self._base_url = base_url
         self._grace = grace_seconds
+        self._latest = latest_seconds
         self._fresh = fresh
-        self._started = clock()
         self._clock = clock
+        # When a creation in doubt was sent, by contact key (Unix time).
+        self._doubted: dict[str, float] = {}
         self._under_way: dict[str, asyncio.Task[Person]] = {}
         self._meetings: dict[str, asyncio.Task[None]] = {}
         self._ids: dict[str, str] = {}
@@ -119,7 +126,9 @@ class PeopleDirectory:
         request = create(list(contacts.values()))
         step = Step(StepKind.PERSON, "", "", carries=tuple(map(Carried, contacts)))
         judgement = await self._exchange.create(step, request)
-        if judgement.verdict is Verdict.IN_DOUBT:
+        in_doubt = judgement.verdict is Verdict.IN_DOUBT
+        if in_doubt:
+            self._doubted |= dict.fromkeys(contacts, judgement.sent_at)
             await self._exchange.pace.pause(self._grace)
         for key, contact in contacts.items():
             own = Step(StepKind.PERSON, "", key)
@@ -127,12 +136,12 @@ class PeopleDirectory:
             person = None
             if outcome and outcome.dixa_id:
                 person = Person(State.IMPORTED, outcome.dixa_id)
-            elif judgement.verdict is Verdict.IN_DOUBT:
+            elif in_doubt:
                 with suppress(NotRead):
                     person = await self._look_up(contact, own, State.IMPORTED)
             if person:
                 self._took(key, person)
-            else:
+            elif not in_doubt:
                 self._journal.withdraw(own)
 
     async def _shared(self, contact: Contact, *, create: bool) -> Person:
@@ -183,22 +192,26 @@ class PeopleDirectory:
         if former and former.dixa_id and not self._fresh:
             self._journal.record(step, State.ALREADY_THERE, dixa_id=former.dixa_id)
             return Person(State.ALREADY_THERE, former.dixa_id)
+        sent_at = self._doubted.get(step.key)
         if record and record.state in (None, State.IN_DOUBT):
             # An earlier run sent the request before it ended, and Dixa may still carry it out.
-            await self._exchange.pace.pause(max(0.0, self._started + self._grace - self._clock()))
-        return await self._look_up(contact, step)
+            sent_at = max(sent_at or 0.0, record.at)
+        return await self._look_up_in_time(contact, step, sent_at)
 
     async def _create(self, contact: Contact, step: Step) -> Person:
         """Create the person. If the creation is in doubt, or refused because somebody already has the
         address, look them up again."""
+        sent_at: float | None = None
         for _ in range(self._exchange.patience.attempts):
             judgement = await self._exchange.create(step, self._api.create_person(contact))
             if judgement.verdict is Verdict.CREATED:
                 return Person(State.IMPORTED, judgement.dixa_id)
             if judgement.verdict is Verdict.IN_DOUBT:
+                sent_at = judgement.sent_at
                 await self._exchange.pace.pause(self._grace)
-            mine = State.IMPORTED if judgement.verdict is Verdict.IN_DOUBT else State.ALREADY_THERE
-            found = await self._look_up(contact, step, mine)
+            # A refusal after a doubt may say that the first request was carried out.
+            mine = State.ALREADY_THERE if sent_at is None else State.IMPORTED
+            found = await self._look_up_in_time(contact, step, sent_at, mine)
             if found is None and contact.email and contact.phone:
                 found = await self._look_up(replace(contact, email=None), step, mine)
             if found:
@@ -209,11 +222,27 @@ class PeopleDirectory:
         self._journal.record(step, State.FAILED, reason=judgement.reason)
         return Person(State.FAILED, None, judgement.reason)
 
+    async def _look_up_in_time(
+        self, contact: Contact, step: Step, sent_at: float | None, state: State = State.ALREADY_THERE
+    ) -> Person | None:
+        """Look the person up. If a creation was sent at `sent_at` (Unix time) and its outcome is not known,
+        nobody is concluded to be absent before Dixa can no longer carry it out."""
+        found = await self._look_up(contact, step, state)
+        wait = 0.0 if sent_at is None else sent_at + self._latest - self._clock()
+        if found or wait <= 0:
+            return found
+        await self._exchange.pace.pause(wait)
+        return await self._look_up(contact, step, state)
+
     async def _look_up(
         self, contact: Contact, step: Step, state: State = State.ALREADY_THERE
     ) -> Person | None:
-        answer = await self._exchange.read(self._api.find_person(contact))
-        dixa_id = self._api.person_in(answer, contact) if answer else None
+        request = self._api.find_person(contact)
+        try:
+            users = await list_all(self._api, self._exchange, request, self._base_url)
+        except NotListed:
+            return None
+        dixa_id = self._api.person_in(users, contact)
         if dixa_id is None:
             return None
         self._journal.record(step, state, dixa_id=dixa_id)

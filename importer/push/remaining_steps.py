@@ -33,9 +33,6 @@ class RemainingSteps:
     states: dict[str, State] = field(default_factory=dict)
     # By message id: how many of its attachments Dixa rejected.
     refused: Counter[str] = field(default_factory=Counter)
-    # The ids of messages that the creation of the conversation brought in, so that their ids in Dixa are
-    # unknown.
-    carried: set[str] = field(default_factory=set)
     # The ids of the messages whose content has changed since the import; `ticket` for the ticket itself.
     changed: list[str] = field(default_factory=list)
     # The doubt that blocks the ticket, or an empty string.
@@ -110,8 +107,6 @@ class RemainingSteps:
             return False
         if record.fingerprint != fingerprint:
             self.changed.append(message_id)
-        if record.dixa_id is None:
-            self.carried.add(message_id)
         self.states[message_id] = State.ALREADY_THERE
         self.refused[message_id] = record.refused
         return True

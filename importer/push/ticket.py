@@ -1,15 +1,14 @@
 """The steps of one conversation, one after another.
 
 Steps that the checkpoint records as done are not repeated. A step in doubt is settled before any other step
-of its conversation; until then, nothing is sent for the conversation. At most one creation of a conversation
-per requester is in flight or in doubt at a time, also across tickets, so that only one conversation that is
-read back can be the one in doubt.
-"""
+of its conversation; until then, nothing is sent for the conversation, and others have its slot. Where nothing
+but text and time tells the conversations of a requester apart, at most one creation of them is in flight or
+in doubt at a time, also across tickets, so that only one conversation that is read back can be the one in
+doubt."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from importer.model import (
     AGENT,
@@ -25,7 +24,7 @@ from importer.model import (
     Verdict,
 )
 from importer.push.context import PushContext
-from importer.push.reconcile import Found, record_settlement
+from importer.push.reconcile import RETRY_SECONDS, Found, record_settlement
 from importer.push.remaining_steps import RemainingSteps
 from importer.transport.exchange import NotRead
 from importer.transport.pace import Stopped
@@ -60,6 +59,8 @@ class TicketRun:
     open_doubt: bool = False
     # The creation of the conversation, if that was in doubt and Dixa may still carry it out.
     creation: Doubt | None = None
+    # When a request in doubt was sent for the last time in this run (Unix time).
+    doubted_at: float | None = None
 
     def __post_init__(self) -> None:
         options = self.context.options
@@ -130,17 +131,33 @@ class TicketRun:
     async def _create(self, step: Step) -> tuple[Judgement, Step]:
         """Send a step until its outcome is known or in doubt. Returns the outcome and the part of the step
         that has this outcome."""
-        requester = self.ids[self.job.requester.key or ""]
-        if step.kind is StepKind.CONVERSATION:
-            async with self.context.lock(requester):
-                if requester in self.context.doubted:
-                    return Judgement(Verdict.AGAIN, reason=ANOTHER_IN_DOUBT), step
-                found = await self._come_after_all(step)
-                judgement, step = found or await self._create_and_settle(step)
-                if judgement.verdict is Verdict.IN_DOUBT:
-                    self.context.doubted.add(requester)
-                return judgement, step
-        return await self._create_and_settle(step)
+        if step.kind is not StepKind.CONVERSATION:
+            return await self._create_and_settle(step)
+        requester = self._requester
+        alone = not self.context.target.is_unmistakable(step, self.job)
+        async with self.context.creating(requester, alone=alone):
+            if alone and requester in self.context.doubted:
+                return Judgement(Verdict.AGAIN, reason=ANOTHER_IN_DOUBT), step
+            found = await self._come_after_all(step)
+            judgement, step = found or await self._create_and_settle(step)
+            if alone and judgement.verdict is Verdict.IN_DOUBT:
+                self.context.doubted.add(requester)
+            return judgement, step
+
+    @property
+    def _requester(self) -> str:
+        """The user id of the requester."""
+        return self.ids[self.job.requester.key or ""]
+
+    @property
+    def _known(self) -> frozenset[str]:
+        """The ids in Dixa of the ticket's messages, as far as responses told them."""
+        earlier = (r.dixa_id for r in self.memory.steps if r.kind is StepKind.MESSAGE and r.dixa_id)
+        return frozenset(self.new_messages.union(earlier))
+
+    async def _wait(self, seconds: float) -> None:
+        """Let others have the slot for this time."""
+        await self.context.slots.without(self.context.exchange.pace.pause(seconds))
 
     async def _come_after_all(self, step: Step) -> tuple[Judgement, Step] | None:
         """Look again for a conversation that an earlier run sent and did not find, because Dixa may have
@@ -148,7 +165,9 @@ class TicketRun:
         if self.creation is None:
             return None
         await self.context.journal.flush()
-        settlement = await self.context.settler.settle(self.creation, [c.key for c in step.carries])
+        settlement = await self.context.settler.look(
+            self.creation, [c.key for c in step.carries], alone=self.context.under_way[self._requester] <= 1
+        )
         if settlement.found is Found.NOTHING:
             return None
         await self.context.journal.intend(replace(step, expected=self.creation.expected))
@@ -163,25 +182,35 @@ class TicketRun:
         for _ in range(self.context.exchange.patience.attempts):
             request = self.context.target.request(step, self.job, self.ids)
             expected = self.context.target.expected(step, request, self.ids)
-            if step.kind is StepKind.MESSAGE:
-                expected["twins"] = sum(self._expected(key) == expected for key in self.remaining.carried)
             expected["offset"] = self.context.exchange.clock_offset()
             expected["latest"] = self.context.options.latest_seconds
+            expected["alone"] = not self.context.target.is_unmistakable(step, self.job)
             identified = replace(step, expected=expected)
             judgement = await self.context.exchange.create(identified, request)
-            if judgement.verdict is Verdict.IN_DOUBT:
-                judgement, step = await self._settle(identified, first_at, judgement)
-            elif judgement.verdict is Verdict.CREATED:
+            if judgement.verdict is Verdict.CREATED:
                 self._apply(step, judgement)
+                self._tell_lag(step, judgement)
+            if judgement.verdict is not Verdict.IN_DOUBT:
+                break
+            judgement, step = await self._settle(identified, first_at, judgement)
             if judgement.verdict is not Verdict.AGAIN:
                 break
         return judgement, step
+
+    def _tell_lag(self, step: Step, judgement: Judgement) -> None:
+        """The lists have to show what a response said to be created."""
+        api, lag = self.context.settler.api, self.context.settler.lag
+        if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
+            lag.created(step.kind, api.conversations_of(self._requester), judgement.dixa_id)
+        elif step.kind in (StepKind.MESSAGE, StepKind.NOTES):
+            ids = (judgement.dixa_id, *(outcome.dixa_id for outcome in judgement.outcomes.values()))
+            for dixa_id in list(filter(None, ids))[-1:]:
+                lag.created(step.kind, api.additions_of(self.ids["conversation"]), dixa_id)
 
     def _apply(self, step: Step, judgement: Judgement) -> None:
         """Update the state for a step that was carried out."""
         if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
             self.ids["conversation"] = judgement.dixa_id
-            self.remaining.carried = {carried.key for carried in step.carries}
         if step.kind is StepKind.MESSAGE and judgement.dixa_id:
             self.new_messages.add(judgement.dixa_id)
         if judgement.partial:
@@ -201,17 +230,21 @@ class TicketRun:
         IN_DOUBT with the evidence."""
         self.doubtful = self.open_doubt = True
         self.remaining.set_state(step, State.IN_DOUBT)
-        known = self.new_messages.union(record.dixa_id for record in self.memory.steps if record.dixa_id)
+        self.doubted_at = judgement.sent_at
         doubt = Doubt(
-            step.kind, step.ticket_id, step.key, step.expected, first_at, judgement.sent_at, frozenset(known)
+            step.kind, step.ticket_id, step.key, step.expected, first_at, judgement.sent_at, self._known
         )
+        alone = True
         if step.kind is StepKind.CONVERSATION:
             doubt = replace(doubt, first_at=self.creation.first_at) if self.creation else doubt
             self.creation = doubt
-        await self.context.exchange.pace.pause(self.context.options.grace_seconds)
+            alone = self.context.under_way[self._requester] <= 1
+        await self._wait(self.context.options.grace_seconds)
         await self.context.journal.flush()
         try:
-            settlement = await self.context.settler.settle(doubt, [c.key for c in step.carries])
+            settlement = await self.context.settler.settle(
+                doubt, [c.key for c in step.carries], wait=self._wait, alone=alone
+            )
         except NotRead as error:
             return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
         self.open_doubt = settlement.found is Found.AMBIGUOUS
@@ -230,20 +263,29 @@ class TicketRun:
         """The duplicates in a conversation of which a step was in doubt. None if it cannot be read now; the
         next run then reads it."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
-        sent = {message_id for message_id, state in self.remaining.states.items() if state in done}
-        identities = self.context.target.identities(self.job, self.ids, sent)
-        async with self.context.lock(self.ids[self.job.requester.key or ""]):
-            await self.context.journal.flush()
-            try:
-                return await self.context.settler.doubles(self.ids["conversation"], identities, self.creation)
-            except NotRead:
-                return None
-
-    def _expected(self, message_id: str) -> dict[str, Any]:
-        """The identity of a message of this job, as if a step of its own had created it."""
-        step = Step(StepKind.MESSAGE, self.job.ticket_id, message_id)
-        request = self.context.target.request(step, self.job, self.ids)
-        return self.context.target.expected(step, request, self.ids)
+        keys = {message_id for message_id, state in self.remaining.states.items() if state in done}
+        sent = self.context.target.sent(self.job, self.ids, keys)
+        settler, target, options = self.context.settler, self.context.target, self.context.options
+        begun = self.context.clock()
+        due = (self.doubted_at or 0.0) + options.latest_seconds + settler.lag.seen_seconds
+        while self.context.clock() < begun + options.patience_seconds:
+            await self._wait(max(due - self.context.clock(), 0.0))
+            async with self.context.creating(self._requester, alone=self.creation is not None):
+                await self.context.journal.flush()
+                try:
+                    found = await settler.duplicates(
+                        self.ids["conversation"],
+                        sent=sent,
+                        known=self._known,
+                        openings=target.openings,
+                        creation=self.creation,
+                    )
+                except NotRead:
+                    return None
+            if found is not None:
+                return found
+            due = self.context.clock() + RETRY_SECONDS
+        return None
 
     async def _resolve_people(self) -> tuple[State, str] | None:
         """Find or create the requester and all authors. Returns state and reason of the ticket if one of them

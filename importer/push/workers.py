@@ -1,4 +1,4 @@
-"""Several conversations in parallel, one per worker, started in the order of the plan. Knows no HTTP and no
+"""Several conversations in parallel, one per slot, started in the order of the plan. Knows no HTTP and no
 disk."""
 
 import asyncio
@@ -11,60 +11,70 @@ from importer.push.ticket import TicketRun
 
 # How many tickets are looked up together, in the checkpoint and as people in Dixa.
 BATCH = 50
+# Those that wait until a doubt can be settled have no slot. More of them only cost memory.
+BEGUN_AT_ONCE = 1_000
 
 
-async def push(
-    context: PushContext, jobs: Iterable[Conversation], *, workers: int
-) -> AsyncGenerator[TicketResult, None]:
+async def push(context: PushContext, jobs: Iterable[Conversation]) -> AsyncGenerator[TicketResult, None]:
     """Yields the result of each job when it ends, so not in the order of the jobs. Jobs that did not start
     because of a stop or a failure of the run have no result. Raises the first failure of the run after the
     jobs in progress have ended."""
-    waiting: asyncio.Queue[tuple[Conversation, TicketMemory] | None] = asyncio.Queue(2 * workers)
     results: asyncio.Queue[TicketResult | None] = asyncio.Queue()
     failures: list[BaseException] = []
+    begun = asyncio.Semaphore(BEGUN_AT_ONCE)
 
     def fail(error: BaseException) -> None:
         failures.append(error)
         context.exchange.pace.stop()
 
-    async def feed() -> None:
+    async def work(job: Conversation, memory: TicketMemory) -> None:
+        ticket = TicketRun(context, job, memory)
         try:
-            async for item in _remembering(context, jobs):
-                await waiting.put(item)
+            results.put_nowait(await ticket.run())
+        except Exception as error:
+            fail(error)
+            results.put_nowait(ticket.cut_short())
+        finally:
+            context.slots.give()
+            begun.release()
+
+    async def whole() -> None:
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            async for job, memory in _remembering(context, jobs):
+                await begun.acquire()
+                await context.slots.take()
+                if context.exchange.pace.stopped:
+                    context.slots.give()  # those that wait for one would wait for ever
+                    break
+                task = asyncio.create_task(work(job, memory))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            await _ended(under_way)
         except asyncio.CancelledError:
+            for task in under_way:
+                task.cancel()
             raise
         except BaseException as error:  # a panic of polars is not an Exception
             fail(error)
         finally:
-            for _ in range(workers):
-                await waiting.put(None)
-
-    async def work() -> None:
-        while (item := await waiting.get()) is not None:
-            if context.exchange.pace.stopped:
-                continue
-            job = TicketRun(context, *item)
-            try:
-                results.put_nowait(await job.run())
-            except Exception as error:
-                fail(error)
-                results.put_nowait(job.cut_short())
-
-    async def all_of_it() -> None:
-        try:
-            await asyncio.gather(feed(), *(work() for _ in range(workers)))
-        finally:
+            await _ended(under_way)
             results.put_nowait(None)
 
-    whole = asyncio.create_task(all_of_it())
+    running = asyncio.create_task(whole())
     try:
         while (result := await results.get()) is not None:
             yield result
     finally:
-        whole.cancel()
-        await asyncio.wait([whole])
+        running.cancel()
+        await asyncio.wait([running])
     if failures:
         raise failures[0]
+
+
+async def _ended(tasks: set[asyncio.Task[None]]) -> None:
+    while tasks:
+        await asyncio.wait(set(tasks))
 
 
 async def _remembering(

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Flaw(StrEnum):
-    """What is wrong with the structure of a row. The user corrects the first five; rows with one of the
+    """What is wrong with the structure of a row. The user corrects the first six; rows with one of the
     others contain no record."""
 
     WIDTH = "row.width"
@@ -12,6 +12,7 @@ class Flaw(StrEnum):
     ENCODING = "row.encoding"
     NUL = "row.nul"
     CUT_OFF = "row.cut_off"
+    LENGTH = "row.length"
     BLANK = "blank_row"
     HEADER = "repeated_header"
     FOOTER = "report_footer"
@@ -24,6 +25,7 @@ FLAWS = {
     Flaw.ENCODING: "has bytes that are not text in the file's encoding",
     Flaw.NUL: "contains NUL bytes, which are typical of a damaged file",
     Flaw.CUT_OFF: "is incomplete, because the file ends in the middle of it",
+    Flaw.LENGTH: "is too long to be read (more than 64 million characters); only its beginning is shown",
     Flaw.BLANK: "every cell is empty",
     Flaw.HEADER: "repeats the header",
     Flaw.FOOTER: "is a footer line that the export wrote after its last record",

@@ -8,6 +8,7 @@ from polars.io.plugins import register_io_source
 from importer.parse.distinct import rows_where_all
 from importer.parse.fastpath import Evaluator, FullEvaluator
 from importer.read.flaws import Flaw
+from importer.read.limits import LONGEST_RECORD
 from importer.read.parquet.frame import parquet_frame
 from importer.read.source_file import SourceFile
 
@@ -20,18 +21,31 @@ def batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
     polars reads a CSV in pieces of a few thousand rows, and the overhead of Python on each would exceed the
     work on it. Where texts are long, a batch has fewer rows. A row group of Parquet is never split.
+
+    Raises ComputeError for a cell that is too long: work on it needs many times its size.
     """
     held: list[pl.DataFrame] = []
     rows = size = 0
     for piece in frame.collect_batches(maintain_order=True, engine="streaming"):
         held.append(piece)
         rows += piece.height
-        size += int(piece.estimated_size())
+        own = int(piece.estimated_size())
+        if own > LONGEST_RECORD:
+            _refuse_long_cells(piece)
+        size += own
         if rows >= _ROWS or size >= _BYTES:
             yield pl.concat(held)
             held, rows, size = [], 0, 0
     if held:
         yield pl.concat(held)
+
+
+def _refuse_long_cells(rows: pl.DataFrame) -> None:
+    longest = rows.select(pl.max_horizontal(0, pl.col(pl.String).str.len_bytes().max())).item()
+    if longest > LONGEST_RECORD:
+        raise pl.exceptions.ComputeError(
+            f"a cell has {longest:,} bytes, and at most {LONGEST_RECORD:,} are read"
+        )
 
 
 def in_batches(frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -14,8 +14,9 @@ import pyarrow as pa
 from importer.errors import SourceError
 from importer.read import dialect as dialects
 from importer.read.dialect import Dialect
+from importer.read.guarded_csv import unguarded
+from importer.read.limits import MOST_COLUMNS
 from importer.read.parquet.frame import header as parquet_header
-from importer.read.rejects_format import unguarded
 from importer.read.source_file import SourceFile
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -139,6 +140,11 @@ def _with_header(file: SourceFile, dialect: Dialect, delimiter: str | None) -> S
     if any(not title.isprintable() for title in titles) and "\0" in start:
         raise SourceError(f"{file.path}: is not CSV text (it contains NUL bytes); CSV or Parquet is expected")
     reasons = replace(file, titles=titles).reasons
+    if len(titles) - reasons > MOST_COLUMNS:
+        raise SourceError(
+            f"{file.path}:{dialect.preamble + 1}: its header has {len(titles):,} columns, and at most "
+            f"{MOST_COLUMNS:,} are read; check the delimiter, or keep only the columns that are needed"
+        )
     titles = (*titles[:reasons], *(unguarded(title) if reasons else title for title in titles[reasons:]))
     if any(dialects.has_undecoded(title) for title in titles):
         raise SourceError(
@@ -171,7 +177,7 @@ def _is_json(start: str) -> bool:
     for text in (start.lstrip().partition("\n")[0], start):
         try:
             return isinstance(json.loads(text), dict | list)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return start.lstrip()[:2] in ("[{", '{"')
 

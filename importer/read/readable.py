@@ -1,23 +1,27 @@
-"""Prepare source files for polars: unchanged after a structure check, or copied row by row."""
+"""Prepare source files for polars: unchanged after a structure check, or copied row by row. Compressed files
+are unpacked to disk, since polars would unpack them in memory."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from shutil import copyfileobj
 
 import pyarrow as pa
 
 from importer.errors import SourceError
 from importer.migration.source import LookupTable, Table
 from importer.read.csv.exact_rows import exact_rows
-from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, Structure
+from importer.read.csv.structure import BOM_INSIDE, QUOTES_INSIDE, TOO_LONG, Structure
 from importer.read.csv.structure_checks import StructureChecks
 from importer.read.dialect import UTF8
 from importer.read.find import find
+from importer.read.guarded_csv import row_writer
+from importer.read.limits import CHECKED_FIRST_BYTES, LONGEST_RECORD
 from importer.read.look import is_rejects, look, with_encoding_of
-from importer.read.rejects_format import row_writer
 from importer.read.source_file import SourceFile
+from importer.read.workdir import full, says_full
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,13 @@ def readable(file: SourceFile, reading: Reading, *, delimiter: str | None, found
     if file.kind == "parquet":
         return Readable(file)
     plain, copied = _is_plain(file), reading.mode is ReadMode.EXACT or _must_be_copied(file)
-    if reading.mode is ReadMode.ASSUMED and plain and not copied:
-        return Readable(file, reading.checks.of(file))
+    assumed = reading.mode is ReadMode.ASSUMED and plain and not copied
     name = f"{file.path.name}-{abs(hash(str(file.path))):x}"
     try:
+        if plain and file.compression and (assumed or _can_be_checked(file)):
+            file = _unpacked(file, reading.workdir / f"{name}.csv")
+        if assumed and file.readable.stat().st_size < CHECKED_FIRST_BYTES:
+            return Readable(file, reading.checks.of(file))
         why: set[str] = set()
         if reading.mode is not ReadMode.EXACT and _can_be_checked(file):
             source = file if plain else _transcoded(file, reading.workdir / f"{name}.utf8.csv")
@@ -73,12 +80,19 @@ def readable(file: SourceFile, reading: Reading, *, delimiter: str | None, found
                 return readable(other, reading, delimiter=delimiter, found_out=False)
             if not copied and not structure.ambiguities:
                 return Readable(source, future)
+            if structure.ambiguities == {TOO_LONG}:
+                raise SourceError(
+                    f"{file.path}: row {structure.too_long:,} (without the header) has more than "
+                    f"{LONGEST_RECORD:,} bytes, which is more than can be read; shorten its longest cell"
+                )
             # A file that is copied anyway has notes of its own; only quotes inside cells are additional.
             why = structure.ambiguities & {QUOTES_INSIDE} if copied else structure.ambiguities
         copy, marked = _copied(file, reading.workdir / f"{name}.rows.csv")
         why |= {BOM_INSIDE} if marked else set()
         return Readable(copy, None, tuple(sorted(why)))
     except (OSError, EOFError, pa.ArrowException) as error:
+        if says_full(error):
+            raise SourceError(full(reading.workdir, str(file.path))) from None
         raise SourceError(f"{file.path}: cannot be read to its end: {error}") from None
 
 
@@ -125,6 +139,16 @@ def _must_be_copied(file: SourceFile) -> bool:
 def _can_be_checked(file: SourceFile) -> bool:
     """Whether the structure check understands the file. Lines before the header do no harm."""
     return not (file.dialect.escape or not file.dialect.delimiter.isascii() or file.is_rejects)
+
+
+def _unpacked(file: SourceFile, path: Path) -> SourceFile:
+    """A copy without compression, which takes as long as reading the file once and no memory."""
+    if not path.exists():
+        part = path.with_name(f"{path.name}.part")
+        with file.bytes() as source, part.open("wb") as out:
+            copyfileobj(source, out, 1 << 20)
+        part.replace(path)
+    return replace(file, readable=path)
 
 
 def _transcoded(file: SourceFile, path: Path) -> SourceFile:

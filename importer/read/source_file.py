@@ -11,7 +11,9 @@ from typing import Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
 
+from importer.errors import SourceError
 from importer.read.dialect import Dialect
+from importer.read.limits import MOST_UNPACKED, UNPACKED_FREELY_BYTES
 from importer.read.rejects_format import REASON_COLUMNS
 
 Kind = Literal["csv", "parquet"]
@@ -61,7 +63,8 @@ class SourceFile:
         return {title: names for title, names in found.items() if len(names) > 1 and title}
 
     def bytes(self) -> io.BufferedReader:
-        """The decompressed bytes of the file."""
+        """The decompressed bytes of the file. Reading them raises SourceError where it unpacks to too
+        much."""
         return io.BufferedReader(cast(Any, _Bytes(self)), 1 << 20)
 
     def plain_bytes(self) -> BinaryIO:
@@ -83,7 +86,9 @@ class _Bytes(io.RawIOBase):
     """pyarrow's decompressing stream as a raw stream for the io module."""
 
     def __init__(self, file: SourceFile) -> None:
+        self._path, self._is_packed = file.path, file.compression is not None
         self._stream = pa.input_stream(str(file.path), compression=file.compression)
+        self._unpacked, self._most = 0, UNPACKED_FREELY_BYTES
 
     def readable(self) -> bool:
         return True
@@ -91,7 +96,20 @@ class _Bytes(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
+        self._unpacked += len(data)
+        if self._is_packed and self._unpacked > self._most:
+            self._refuse_bomb()
         return len(data)
+
+    def _refuse_bomb(self) -> None:
+        """Raise SourceError where the file is not large enough for what was read of it."""
+        packed = self._path.stat().st_size
+        self._most = max(packed * MOST_UNPACKED, UNPACKED_FREELY_BYTES)
+        if self._unpacked > self._most:
+            raise SourceError(
+                f"{self._path}: has {packed:,} bytes, but unpacks to more than {self._most:,}, which no "
+                "export does; if it is one, unpack the file yourself and name the unpacked file"
+            )
 
     def close(self) -> None:
         self._stream.close()

@@ -18,6 +18,7 @@ from importer.errors import ConfigError
 from importer.parse.addresses import EMAIL
 from importer.private_files import writing
 from importer.read.dialect import with_encoding
+from importer.read.guarded_csv import guarded_row_writer, unguarded
 
 COLUMNS = ("person", "name", "messages", "first", "last", "suggestion", "agent")
 
@@ -58,7 +59,7 @@ def read(path: Path) -> dict[str, str]:
         )
     named: dict[str, str] = {}
     for row in rows:
-        person, agent = ((row[column] or "").strip() for column in ("person", "agent"))
+        person, agent = (unguarded((row[column] or "").strip()) for column in ("person", "agent"))
         if agent and not re.fullmatch(EMAIL, agent):
             raise ConfigError(
                 f"{path}:{rows.line_num}: agent: {agent!r} is not an e-mail address; enter the address "
@@ -118,5 +119,7 @@ def write(path: Path, unknown: Sequence[UnknownAgent], suggestions: Mapping[str,
         return None
     rows = file_rows(unknown, read(path), suggestions)
     with writing(path) as out:
-        csv.writer(out, lineterminator="\n").writerows(rows)
+        write = guarded_row_writer(out)
+        for row in rows:
+            write(row)
     return path

@@ -1,6 +1,5 @@
 """The report folder (0700, files 0600): report.json for programs, success.csv and failed.csv for people."""
 
-import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from importer.books import Books
 from importer.checkpoint.queries import TicketRecord
 from importer.model import State
 from importer.private_files import writing
+from importer.read.guarded_csv import guarded_row_writer
 from importer.report.html import page
 from importer.report.next_steps import facts_of, next_steps
 from importer.report.rejects import Problem
@@ -84,7 +84,7 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
     why it is not imported."""
     others: dict[str, TicketRecord] = {}
     with writing(path / "success.csv") as out:
-        write = csv.writer(out, lineterminator="\n").writerow
+        write = guarded_row_writer(out)
         write(["ticket_id", "dixa_id", "messages", "state", "reason"])
         for ticket in records:
             if ticket.state in (State.IMPORTED, State.PARTIAL):
@@ -101,7 +101,7 @@ def write_tickets(path: Path, records: Iterable[TicketRecord], fates: pl.LazyFra
     begun = pl.col("ticket_id").is_in(list(others))
     rules = {ticket_id: rule for ticket_id, _, rule in kept.filter(begun).collect().iter_rows()}
     with writing(path / "failed.csv") as out:
-        write = csv.writer(out, lineterminator="\n").writerow
+        write = guarded_row_writer(out)
         write(["ticket_id", "state", "reason", "dixa_id"])
         for ticket in others.values():
             reasons = filter(None, (ticket.reason, rules.get(ticket.ticket_id)))
@@ -117,9 +117,10 @@ def write_changed(path: Path, changed: Iterable[tuple[str, str]]) -> None:
         (path / "changed.csv").unlink(missing_ok=True)
         return
     with writing(path / "changed.csv") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["ticket_id", "message_id"])
-        writer.writerows((ticket, "" if what == "ticket" else what) for ticket, what in rows)
+        write = guarded_row_writer(out)
+        write(["ticket_id", "message_id"])
+        for ticket, what in rows:
+            write([ticket, "" if what == "ticket" else what])
 
 
 def _requests(traffic: Traffic, seconds: float) -> dict[str, Any]:

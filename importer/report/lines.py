@@ -124,6 +124,11 @@ def run_lines(found: Examined, ran: RunResult) -> list[str]:
             f"{tickets[State.IN_DOUBT]:,} ticket(s) are in doubt: they were sent, and Dixa does not show "
             "whether it created them. failed.csv has the evidence."
         )
+    if ran.unread:
+        lines.append(
+            f"{ran.unread:,} ticket(s) had a request without an outcome, and Dixa could not be read since "
+            "then to look for duplicates. The next run does it."
+        )
     if ran.not_in_export:
         lines.append(
             f"{len(ran.not_in_export):,} ticket(s) that an earlier run began are not in this export, so "

@@ -57,6 +57,8 @@ class Facts:
     # The file in which agents whom Dixa does not know are to be mapped, where there are any.
     agents_file: str
     is_running: bool
+    # How many tickets are to be read back for duplicates.
+    unread: int = 0
 
     @property
     def is_dry(self) -> bool:
@@ -76,7 +78,8 @@ class Facts:
     def is_done(self) -> bool:
         """Whether a run ended of itself, and neither a further run nor a retry would send anything."""
         return (
-            not (self.is_running or self.rejected or self.unfinished or self.tickets.get(State.PARTIAL, 0))
+            not (self.is_running or self.rejected or self.unfinished or self.unread)
+            and not self.tickets.get(State.PARTIAL, 0)
             and self.exit_code not in _STOPPED
         )
 
@@ -102,6 +105,7 @@ def facts_of(report: Mapping[str, Any]) -> Facts:
         zoneless=_count(report.get("zoneless")),
         agents_file=str(report.get("agents_file") or ""),
         is_running=bool(report.get("running")),
+        unread=_count(report.get("unread")),
     )
 
 
@@ -238,7 +242,7 @@ _AFTER_SENDING: tuple[_Situation, ...] = (
         _said("failed.csv says what is known of the tickets in doubt. The next run asks Dixa about them."),
     ),
     _Situation(
-        lambda f: not f.is_running and (f.rejected > 0 or f.unfinished > 0 or f.exit_code in _STOPPED),
+        lambda f: not f.is_running and (f.rejected + f.unfinished + f.unread > 0 or f.exit_code in _STOPPED),
         _said("Run again. It continues where it stopped, and nothing is sent twice:"),
         ("run",),
     ),

@@ -13,8 +13,9 @@ from importer.model import State
 from importer.private_files import writing
 from importer.read.corrections import TOO_WIDE, source_label
 from importer.read.fetch import Record, fetch
+from importer.read.guarded_csv import guarded_row_writer
 from importer.read.mapping.explode import source_record
-from importer.read.rejects_format import REASON_COLUMNS, guarded, row_writer
+from importer.read.rejects_format import REASON_COLUMNS
 from importer.read.source_file import SourceFile
 from importer.read.table import Origin
 from importer.relate.reasons import RULES, WAITING
@@ -139,8 +140,8 @@ def _write(source: str, uses: Sequence[_Use], path: Path, first: _First) -> None
         name: title for file in files.values() for name, title in zip(file.header, file.titles, strict=True)
     }
     with writing(path) as out:
-        write = row_writer(out)
-        write([*REASON_COLUMNS, *(guarded(titles[name]) for name in header)])
+        write = guarded_row_writer(out)
+        write([*REASON_COLUMNS, *(titles[name] for name in header)])
         for file in files.values():
             own = [use for use in uses if use.origin.file.path == file.path]
             for record, reasons in _broken(source, own, first):
@@ -148,12 +149,12 @@ def _write(source: str, uses: Sequence[_Use], path: Path, first: _First) -> None
                 write(
                     [
                         record.line,
-                        guarded(", ".join(dict.fromkeys(one.column for one in reasons))),
+                        ", ".join(dict.fromkeys(one.column for one in reasons)),
                         ", ".join(dict.fromkeys(one.rule for one in reasons)),
-                        guarded(reasons[0].value),
-                        guarded("; ".join(dict.fromkeys(said))),
+                        reasons[0].value,
+                        "; ".join(dict.fromkeys(said)),
                         source_label(file, record.number, record.cells),
-                        *map(guarded, _row(file, record, header)),
+                        *_row(file, record, header),
                     ]
                 )
 

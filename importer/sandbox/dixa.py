@@ -2,18 +2,21 @@
 schemas/api/dixa.yaml. They have the peculiarities that the documentation shows: single failures inside a
 success, and times that end in `Z[GMT]`."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from importer.sandbox import dixa_shapes as shapes
 from importer.sandbox.contract import Call, Refusal
+from importer.sandbox.dixa_shapes import EMAIL
 from importer.sandbox.store import Store, StoredRow
+from importer.sandbox.view import View
 
 PAGE_SIZE = 50
 ANONYMIZING_SECONDS = 2.0
-EMAIL = "email"
 # The names of generic channels that any version of Dixa's documentation has shown.
 CHANNELS = frozenset({EMAIL, "genericapimessaging", "widgetchat"})
 _NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -33,6 +36,7 @@ class DixaSandbox:
     """The operations on one store. `now` returns the current time."""
 
     store: Store
+    view: View = field(default_factory=View)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     # Conversations.
@@ -79,11 +83,20 @@ class DixaSandbox:
         rows = self.store.all(
             "SELECT * FROM messages WHERE csid = ? ORDER BY substr(created_at, 1, 23), n", conversation["id"]
         )
-        whole = self._is_anonymized(str(conversation["id"]))
+        whole = self._is_hidden(conversation)
+        requester = self._user(conversation["requester_id"])
         return 200, {
             "data": [
-                _message(row, hidden=whole or self._is_anonymized(f"{row['csid']}_{row['id']}"))
+                shapes.message(
+                    row,
+                    self.view,
+                    author=self._user(row["author_id"]),
+                    requester=requester,
+                    endpoint=conversation["endpoint_id"],
+                    hidden=whole or self._is_anonymized(f"{row['csid']}_{row['id']}"),
+                )
                 for row in rows
+                if self.view.lists(row["born"])
             ]
         }
 
@@ -131,19 +144,21 @@ class DixaSandbox:
     # Notes.
 
     def list_notes(self, call: Call) -> Reply | Refusal:
-        if self._conversation(call) is None:
+        conversation = self._conversation(call)
+        if conversation is None:
             return _no_conversation()
         rows = self.store.all(
-            "SELECT * FROM notes WHERE csid = ? ORDER BY substr(created_at, 1, 23), n",
-            call.path["conversationId"],
+            "SELECT * FROM notes WHERE csid = ? ORDER BY substr(created_at, 1, 23), n", conversation["id"]
         )
-        return 200, {"data": [_note(row) for row in rows]}
+        hidden = self._is_hidden(conversation)
+        listed = [row for row in rows if self.view.lists(row["born"])]
+        return 200, {"data": [self._note(row, hidden=hidden) for row in listed]}
 
     def create_note(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
             return _no_conversation()
         try:
-            return 200, {"data": _note(self._add_note(call, call.body))}
+            return 200, {"data": self._note(self._add_note(call, call.body))}
         except _RefusedError as refused:
             return refused.problem
 
@@ -155,12 +170,12 @@ class DixaSandbox:
         with self.store.transaction():
             for number, note in enumerate(notes):
                 if call.refuse_one and number == len(notes) - 1:
-                    results.append({"error": {"message": "The note could not be stored."}})
+                    results.append(shapes.failed("The note could not be stored."))
                     continue
                 try:
-                    results.append({"data": _note(self._add_note(call, note))})
+                    results.append(shapes.done(self._note(self._add_note(call, note))))
                 except _RefusedError as refused:
-                    results.append({"error": {"message": refused.problem.message}})
+                    results.append(shapes.failed(refused.problem.message))
         return 200, {"data": results}
 
     # Tags.
@@ -178,7 +193,7 @@ class DixaSandbox:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
-        return 200, {"data": [self._tag(name) for name in conversation["tags"]]}
+        return 200, {"data": [self._tag(name) for name in self._listed_tags(conversation)]}
 
     def add_tags(self, call: Call) -> Reply | Refusal:
         if self._conversation(call) is None:
@@ -206,12 +221,12 @@ class DixaSandbox:
         filters = {name: call.query[name] for name in columns if name in call.query}
         if len(filters) > 1:
             return Refusal(400, "Only one of email, phone and externalId is allowed.")
-        where = ["roles = '[]'", *(f"{columns[name]} = ?" for name in filters)]
-        return self._page("/v1/endusers", "users", where, call, filters, _end_user)
+        where = ["roles = '[]'", *(f"{columns[name]} = ?" for name in filters), self.view.condition()]
+        return self._page("/v1/endusers", "users", where, call, filters, self._end_user)
 
     def create_end_user(self, call: Call) -> Reply | Refusal:
         try:
-            return 201, {"data": _end_user(self._add_end_user(call.body))}
+            return 201, {"data": self._single_end_user(self._add_end_user(call.body))}
         except _RefusedError as refused:
             return refused.problem
 
@@ -220,24 +235,28 @@ class DixaSandbox:
         users = call.body["data"]
         for number, user in enumerate(users):
             if call.refuse_one and number == len(users) - 1:
-                results.append({"error": {"_type": "Infrastructure", "message": "Not now."}})
+                results.append(shapes.failed("Not now.", _type="Infrastructure", id=self._nobody(number)))
                 continue
             try:
-                results.append({"data": _end_user(self._add_end_user(user))})
+                results.append(shapes.done(self._end_user(self._add_end_user(user))))
             except _RefusedError as refused:
-                results.append({"error": {"_type": "Integrity", "message": refused.problem.message}})
+                message, nobody = refused.problem.message, self._nobody(number)
+                results.append(shapes.failed(message, _type="Integrity", id=nobody))
         return 201, {"data": results}
 
     def get_end_user(self, call: Call) -> Reply | Refusal:
         row = self._user(call.path["userId"])
-        return (200, {"data": _end_user(row)}) if row else Refusal(404, "There is no such end user.")
+        return (
+            (200, {"data": self._single_end_user(row)}) if row else Refusal(404, "There is no such end user.")
+        )
 
     def list_end_user_conversations(self, call: Call) -> Reply | Refusal:
         user_id = call.path["userId"]
         if self._user(user_id) is None:
             return Refusal(404, "There is no such end user.")
         path = f"/v1/endusers/{user_id}/conversations"
-        return self._page(path, "conversations", ["requester_id = ?"], call, {}, self._shown, user_id)
+        where = ["requester_id = ?", self.view.condition()]
+        return self._page(path, "conversations", where, call, {}, self._shown, user_id)
 
     def list_agents(self, call: Call) -> Reply | Refusal:
         columns = {"email": "email", "phone": "phone_number"}
@@ -245,33 +264,34 @@ class DixaSandbox:
         if len(filters) > 1:
             return Refusal(400, "Only one of email and phone is allowed.")
         where = ["roles != '[]'", *(f"{columns[name]} = ?" for name in filters)]
-        return self._page("/v1/agents", "users", where, call, filters, _agent)
+        return self._page("/v1/agents", "users", where, call, filters, self._agent)
 
     # The account.
 
     def list_queues(self, call: Call) -> Reply | Refusal:
-        return 200, {"data": [_queue(row) for row in self.store.all("SELECT * FROM queues ORDER BY n")]}
+        return 200, {"data": [self._queue(row) for row in self.store.all("SELECT * FROM queues ORDER BY n")]}
 
     def get_queue(self, call: Call) -> Reply | Refusal:
         row = self.store.one("SELECT * FROM queues WHERE id = ?", call.path["queueId"])
-        return (200, {"data": _queue(row)}) if row else Refusal(404, "There is no such queue.")
+        return (200, {"data": self._queue(row)}) if row else Refusal(404, "There is no such queue.")
 
     def list_contact_endpoints(self, call: Call) -> Reply | Refusal:
         kinds = {"EmailEndpoint": "email_address", "TelephonyEndpoint": "phone_number"}
         wanted = kinds.get(call.query.get("_type", ""))
         rows = self.store.all("SELECT * FROM endpoints WHERE ? IN (type, '') ORDER BY n", wanted or "")
-        return 200, {"data": [_endpoint(row) for row in rows]}
+        return 200, {"data": [shapes.endpoint(row) for row in rows]}
 
     def get_contact_endpoint(self, call: Call) -> Reply | Refusal:
         row = self.store.one("SELECT * FROM endpoints WHERE address = ?", call.path["contactEndpointId"])
-        return (200, {"data": _endpoint(row)}) if row else Refusal(404, "There is no such endpoint.")
+        return (200, {"data": shapes.endpoint(row)}) if row else Refusal(404, "There is no such endpoint.")
 
     def list_custom_attributes(self, call: Call) -> Reply | Refusal:
         rows = self.store.all("SELECT * FROM attributes ORDER BY n")
-        return 200, {"data": [_definition(row) for row in rows]}
+        return 200, {"data": [shapes.definition(row) for row in rows]}
 
     def get_organization(self, call: Call) -> Reply | Refusal:
-        return 200, {"data": {"id": self.store.number("organizations", 1), "name": "Sandbox"}}
+        names = {"name": "Sandbox", "subdomain": "sandbox", "status": "Active"}
+        return 200, {"data": {"id": self._organization_id(), **names}}
 
     # Anonymization.
 
@@ -385,6 +405,10 @@ class DixaSandbox:
             created_at=_utc(note["createdAt"]) if "createdAt" in note else self._now(),
         )
 
+    def _nobody(self, number: int) -> str:
+        """The id of an end user who was not created: errors name the one whom they are about."""
+        return self.store.number("refused end users", number)
+
     def _add_end_user(self, body: Mapping[str, Any]) -> StoredRow:
         for name, column in (("email", "email"), ("phoneNumber", "phone_number")):
             query = f"SELECT 1 FROM users WHERE {column} = ?"  # noqa: S608 - names are ours
@@ -412,7 +436,18 @@ class DixaSandbox:
         conversation = self._conversation(call)
         if conversation is None:
             return _no_conversation()
-        return self._changed(call, tags=change(conversation["tags"]))
+        return self._changed(
+            call,
+            tags=change(conversation["tags"]),
+            tags_before=self._listed_tags(conversation),
+            tags_born=time.time(),
+        )
+
+    def _listed_tags(self, conversation: StoredRow) -> list[str]:
+        """The tags that a list shows yet: those before the last changes, if it lags."""
+        seen = self.view.lists(conversation["tags_born"])
+        tags: list[str] = conversation["tags" if seen else "tags_before"]
+        return tags
 
     def _changed(self, call: Call, **values: Any) -> Reply | Refusal:
         if self._conversation(call) is None:
@@ -433,25 +468,31 @@ class DixaSandbox:
         return _stamp(self.now())
 
     def _shown(self, row: StoredRow) -> dict[str, Any]:
-        is_email = row["channel"] == EMAIL
-        queue = {"id": row["queue_id"], "queuedAt": row["queued_at"]} if row["queue_id"] else None
-        shown = {
-            "_type": "EmailConversation" if is_email else "GenericConversation",
-            "id": row["id"],
-            "requesterId": row["requester_id"],
-            "channel": "Email" if is_email else row["channel"],
-            "createdAt": row["created_at"],
-            "direction": row["direction"],
-            "state": row["state"],
-            "stateUpdatedAt": row["state_at"],
-            "assignment": row["assignment"],
-            "queue": queue,
-            "customAttributes": self._attributes(row["attributes"]),
-            **({"integrationEmail": row["endpoint_id"], "subject": row["subject"]} if is_email else {}),
-        }
-        if self._is_anonymized(str(row["id"])):
-            shown |= {"_type": "AnonymizedConversation", "anonymizedAt": self._now(), "subject": None}
-        return _given(shown)
+        shown = shapes.conversation(
+            row,
+            self.view,
+            requester=self._user(row["requester_id"]),
+            attributes=self._attributes(row["attributes"]),
+        )
+        return shapes.anonymized(shown, self._now()) if self._is_hidden(row) else shown
+
+    def _end_user(self, row: StoredRow) -> dict[str, Any]:
+        return shapes.end_user(row, self.view)
+
+    def _single_end_user(self, row: StoredRow) -> dict[str, Any]:
+        return {**self._end_user(row), "customAttributes": []}
+
+    def _agent(self, row: StoredRow) -> dict[str, Any]:
+        return shapes.agent(row, self.view)
+
+    def _note(self, row: StoredRow, *, hidden: bool = False) -> dict[str, Any]:
+        return shapes.note(row, self.view, hidden=hidden)
+
+    def _queue(self, row: StoredRow) -> dict[str, Any]:
+        return shapes.queue(row, self._organization_id())
+
+    def _organization_id(self) -> str:
+        return self.store.number("organizations", 1)
 
     def _attributes(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         shown = []
@@ -479,9 +520,14 @@ class DixaSandbox:
         }
         return {**request, "processedAt": self._now()} if self._is_done(row) else request
 
-    def _is_anonymized(self, entity_id: str) -> bool:
-        row = self.store.one("SELECT * FROM anonymizations WHERE entity_id = ? ORDER BY n", entity_id)
-        return row is not None and self._is_done(row)
+    def _is_hidden(self, conversation: StoredRow) -> bool:
+        """Whether nothing of a conversation can be read any more, because of itself or of its requester."""
+        return self._is_anonymized(str(conversation["id"]), conversation["requester_id"])
+
+    def _is_anonymized(self, *entity_ids: str) -> bool:
+        marks = ", ".join("?" * len(entity_ids))
+        query = f"SELECT * FROM anonymizations WHERE entity_id IN ({marks})"  # noqa: S608 - question marks
+        return any(self._is_done(row) for row in self.store.all(query, *entity_ids))
 
     def _is_done(self, request: StoredRow) -> bool:
         started = datetime.fromisoformat(request["initiated_at"].removesuffix("[GMT]"))
@@ -510,7 +556,7 @@ class DixaSandbox:
             rows = rows[:size]
             limit = {"pageLimit": size} if "pageLimit" in call.query else {}
             link = f"{path}?{urlencode({**filters, **limit, 'pageKey': rows[-1][number]})}"
-        return 200, {"data": [shape(row) for row in rows], "meta": {"next": link, "previous": None}}
+        return 200, {"data": [shape(row) for row in rows], "meta": {"next": link} if link else {}}
 
 
 _NAMES = frozenset(
@@ -543,80 +589,3 @@ def _is_url(url: str) -> bool:
 
 def _no_conversation() -> Refusal:
     return Refusal(404, "There is no such conversation.")
-
-
-def _given(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _end_user(row: StoredRow) -> dict[str, Any]:
-    return _given(
-        {
-            "id": row["id"],
-            "createdAt": row["created_at"],
-            "displayName": row["name"],
-            "email": row["email"],
-            "phoneNumber": row["phone_number"],
-            "externalId": row["external_id"],
-            **row["more"],
-        }
-    )
-
-
-def _agent(row: StoredRow) -> dict[str, Any]:
-    return {**_end_user(row), "roles": row["roles"]}
-
-
-def _queue(row: StoredRow) -> dict[str, Any]:
-    return {"id": row["id"], "name": row["name"], "isDefault": row["n"] == 1}
-
-
-def _endpoint(row: StoredRow) -> dict[str, Any]:
-    if row["type"] == "phone_number":
-        return {"_type": "TelephonyEndpoint", "number": row["address"]}
-    return {"_type": "EmailEndpoint", "address": row["address"]}
-
-
-def _definition(row: StoredRow) -> dict[str, Any]:
-    options = [{"label": option, "value": option} for option in row["options"]]
-    return {
-        "id": row["id"],
-        "entityType": "Conversation",
-        "identifier": row["identifier"],
-        "label": row["label"],
-        "inputDefinition": {"_type": "Select", "options": options} if options else {"_type": "Text"},
-    }
-
-
-def _message(row: StoredRow, *, hidden: bool) -> dict[str, Any]:
-    more = row["more"]
-    content = {"_type": more.get("content", "Text"), "value": "" if hidden else row["text"] or ""}
-    files = [] if hidden else row["attachments"]
-    if row["channel"] == EMAIL:
-        attributes: dict[str, Any] = {
-            "_type": "EmailAttributes",
-            "emailContent": {"_type": "Regular", "content": content},
-            "cc": [{"email": address} for address in more.get("cc", [])],
-            "bcc": [{"email": address} for address in more.get("bcc", [])],
-        }
-    else:
-        attributes = {"_type": "GenericAttributes", "content": content}
-    return _given(
-        {
-            "id": row["id"],
-            "authorId": row["author_id"],
-            "externalId": row["external_id"],
-            "createdAt": row["created_at"],
-            "attributes": {**attributes, "attachments": files, "direction": row["direction"]},
-        }
-    )
-
-
-def _note(row: StoredRow) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "authorId": row["author_id"],
-        "createdAt": row["created_at"],
-        "csid": row["csid"],
-        "message": row["message"],
-    }

@@ -3,16 +3,20 @@ schemas/api/integrations.yaml. They have the mistakes that the real documentatio
 milliseconds, and `activity_timestmap`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from importer.sandbox.contract import Call, Refusal
 from importer.sandbox.store import Store, StoredRow
+from importer.sandbox.view import View
 
 PAGE_SIZE = 50
 ANONYMIZING_SECONDS = 2.0
+
+# The type of endpoint that a conversation comes in by.
+_KINDS = {"callback": "phone_number", "contact_form": "email_address"}
 
 Reply = tuple[int, dict[str, Any]]
 Handler = Callable[["IntegrationsSandbox", Call], Reply | Refusal]
@@ -23,12 +27,13 @@ class IntegrationsSandbox:
     """The operations on one store. `now` returns the current time."""
 
     store: Store
+    view: View = field(default_factory=View)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def list_users(self, call: Call) -> Reply | Refusal:
         filters = {name: call.query[name] for name in ("email", "phone_number") if name in call.query}
-        where = " AND ".join(["n > ?", *(f"{name} = ?" for name in filters)])
-        return self._page("/v1/users", "users", where, call, filters, _user)
+        where = " AND ".join(["n > ?", *(f"{name} = ?" for name in filters), self.view.condition()])
+        return self._page("/v1/users", "users", where, call, filters, self._user)
 
     def create_user(self, call: Call) -> Reply | Refusal:
         body = call.body
@@ -43,14 +48,14 @@ class IntegrationsSandbox:
             name=body.get("name"),
             roles=[],
         )
-        return 201, {"data": _user(user)}
+        return 201, {"data": self._user(user)}
 
     def list_requested_conversations(self, call: Call) -> Reply | Refusal:
         user_id = call.path["userId"]
         if self.store.one("SELECT 1 FROM users WHERE id = ?", user_id) is None:
             return Refusal(404, "There is no such user.")
         path = f"/v1/users/{user_id}/requested_conversations"
-        where = "id > ? AND requester_id = ?"
+        where = f"id > ? AND requester_id = ? AND {self.view.condition()}"
         return self._page(path, "conversations", where, call, {}, _conversation, user_id)
 
     def create_anonymization_request(self, call: Call) -> Reply | Refusal:
@@ -107,9 +112,15 @@ class IntegrationsSandbox:
         body = call.body
         if self.store.one("SELECT 1 FROM users WHERE id = ?", body["requester_id"]) is None:
             return Refusal(404, "The requester does not exist.")
-        endpoint = body.get("endpoint_id") or body.get("email_integration_id")
-        if self.store.one("SELECT 1 FROM endpoints WHERE ? IN (id, address)", endpoint) is None:
+        kind, endpoint = _KINDS[body["channel"]], body.get("endpoint_id") or body.get("email_integration_id")
+        found = self.store.one("SELECT type FROM endpoints WHERE ? IN (id, address)", endpoint)
+        if found is None:
             return Refusal(404, "The endpoint does not exist.")
+        if found["type"] != kind:
+            return Refusal(400, f"A {body['channel']} needs an endpoint of the type {kind}.")
+        for tag in body.get("tags", []):
+            if self.store.one("SELECT 1 FROM tags WHERE name = ?", tag) is None:
+                return Refusal(400, f"There is no tag {tag!r}.")
         queue_id = body.get("queue_id")
         if queue_id and self.store.one("SELECT 1 FROM queues WHERE id = ?", queue_id) is None:
             return Refusal(404, "The queue does not exist.")
@@ -141,10 +152,13 @@ class IntegrationsSandbox:
         return (200, {"data": _conversation(conversation)}) if conversation else _no_conversation()
 
     def list_messages(self, call: Call) -> Reply | Refusal:
-        if self._conversation(call) is None:
+        conversation = self._conversation(call)
+        if conversation is None:
             return _no_conversation()
-        rows = self.store.all("SELECT * FROM messages WHERE csid = ? ORDER BY n", call.path["csid"])
-        return 200, {"data": [_message(row) for row in rows]}
+        rows = self.store.all("SELECT * FROM messages WHERE csid = ? ORDER BY n", conversation["id"])
+        hidden = self._is_hidden(conversation)
+        listed = [row for row in rows if self.view.lists(row["born"])]
+        return 200, {"data": [self._message(row, hidden=hidden) for row in listed]}
 
     def add_historical_message(self, call: Call) -> Reply | Refusal:
         conversation = self._conversation(call)
@@ -165,7 +179,7 @@ class IntegrationsSandbox:
                 to_email=body.get("to_email"),
                 attachments=body.get("attachments", []),
             )
-        return 200, {"data": _message(message)}
+        return 200, {"data": self._message(message)}
 
     def list_notes(self, call: Call) -> Reply | Refusal:
         return (200, {"data": []}) if self._conversation(call) else _no_conversation()
@@ -202,21 +216,53 @@ class IntegrationsSandbox:
     def _conversation(self, call: Call) -> StoredRow | None:
         return self.store.one("SELECT * FROM conversations WHERE id = ?", call.path["csid"])
 
+    def _user(self, row: StoredRow) -> dict[str, Any]:
+        shown = {name: row[name] for name in ("id", "email", "name", "roles")}
+        number = row["phone_number"]
+        return _given({**shown, "phone_number": number and self.view.phone(number)})
+
+    def _message(self, row: StoredRow, *, hidden: bool = False) -> dict[str, Any]:
+        """A message; nothing of what it says is left if it is `hidden`."""
+        names = ("id", "created_at", "author_id", "channel", "direction")
+        shown = {name: row[name] for name in names}
+        if hidden:
+            return {**shown, "attributes": {"text": ""}}
+        attributes = _given(
+            {
+                "text": row["text"] and self.view.text(row["text"]),
+                "from_email": row["from_email"],
+                "to_emails": [row["to_email"]] if row["to_email"] else None,
+                "attachments": [file["url"] for file in row["attachments"]] or None,
+            }
+        )
+        return {**shown, "attributes": attributes}
+
+    def _is_hidden(self, conversation: StoredRow) -> bool:
+        """Whether nothing of a conversation can be read any more, because of itself or of its requester."""
+        requests = self.store.all(
+            "SELECT * FROM anonymizations WHERE entity_id IN (?, ?)",
+            str(conversation["id"]),
+            conversation["requester_id"],
+        )
+        return any(self._is_done(request) for request in requests)
+
     def _stamp(self) -> str:
         now = self.now()
         return f"{now:%Y-%m-%dT%H:%M:%S}:{now.microsecond // 1000:03}Z"
 
     def _anonymization(self, request: StoredRow) -> dict[str, Any]:
-        started = datetime.strptime(request["initiated_at"], "%Y-%m-%dT%H:%M:%S:%fZ").replace(tzinfo=UTC)
-        done = (self.now() - started).total_seconds() >= ANONYMIZING_SECONDS
         return {
             "id": request["id"],
             "target_entity_id": request["entity_id"],
             "entity_type": request["entity_type"],
             "initiated_at": request["initiated_at"],
             "requested_by": "sandbox",
-            **({"processed_at": self._stamp()} if done else {}),
+            **({"processed_at": self._stamp()} if self._is_done(request) else {}),
         }
+
+    def _is_done(self, request: StoredRow) -> bool:
+        started = datetime.strptime(request["initiated_at"], "%Y-%m-%dT%H:%M:%S:%fZ").replace(tzinfo=UTC)
+        return (self.now() - started).total_seconds() >= ANONYMIZING_SECONDS
 
     def _page(
         self,
@@ -253,10 +299,6 @@ def _given(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _user(row: StoredRow) -> dict[str, Any]:
-    return _given({name: row[name] for name in ("id", "email", "name", "phone_number", "roles")})
-
-
 def _queue(row: StoredRow) -> dict[str, Any]:
     return {"id": row["id"], "name": row["name"], "is_default": row["n"] == 1, "priority": row["n"]}
 
@@ -270,19 +312,6 @@ def _endpoint(row: StoredRow) -> dict[str, Any]:
 def _conversation(row: StoredRow) -> dict[str, Any]:
     names = ("id", "created_at", "requester_id", "channel", "direction", "queue_id")
     return _given({**{name: row[name] for name in names}, "status": "open"})
-
-
-def _message(row: StoredRow) -> dict[str, Any]:
-    attributes = _given(
-        {
-            "text": row["text"],
-            "from_email": row["from_email"],
-            "to_emails": [row["to_email"]] if row["to_email"] else None,
-            "attachments": [file["url"] for file in row["attachments"]] or None,
-        }
-    )
-    names = ("id", "created_at", "author_id", "channel", "direction")
-    return {**{name: row[name] for name in names}, "attributes": attributes}
 
 
 def _activity(row: StoredRow) -> dict[str, Any]:

@@ -3,6 +3,7 @@ against the description of the API before its operation is carried out."""
 
 import asyncio
 import math
+import re
 import threading
 import time
 from collections import Counter
@@ -17,15 +18,20 @@ from aiohttp import web
 from importer.resources import SCHEMAS
 from importer.sandbox import contract
 from importer.sandbox.dixa import DixaSandbox
-from importer.sandbox.faults import Faults, Plan
-from importer.sandbox.fetch import unreachable
+from importer.sandbox.faults import Faults, Plan, Work, blocked, undownloadable
+from importer.sandbox.fetch import Rule, attachments, unreachable
 from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.store import Store
+from importer.sandbox.view import View
 
 HOST = "127.0.0.1"
 # aiohttp's default is 8190. Its parser itself responds to longer lines, in plain text and without the
 # middleware.
 LINE_LIMIT = 1024 * 1024
+# A page in a browser can let its own name resolve to loopback, and then read what is here as its own.
+_OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+# Paths of either API that are not described here, because no import needs them, or not by this API.
+_ELSEWHERE = tuple(f"/v1/conversations/{name}" for name in ("import", "activitylog", "flows", "search"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Settings:
     attributes: tuple[str, ...] = ("Old ticket id",)
     # Whether attachments on other hosts than loopback are fetched too; otherwise they are assumed to exist.
     fetch: bool = False
+    # The ports on loopback that attachments are fetched from; None for any.
+    fetch_ports: frozenset[int] | None = None
     faults: Plan = field(default_factory=Plan)
     # The number of requests after which the token expires.
     expires_after: int | None = None
@@ -59,10 +67,16 @@ class Settings:
     quota_reset_seconds: float = 86_400.0
 
 
-_APIS: Mapping[str, tuple[str, Callable[[Store], Any]]] = {
+_APIS: Mapping[str, tuple[str, Callable[[Store, View], Any]]] = {
     "dixa": ("dixa.yaml", DixaSandbox),
     "integrations": ("integrations.yaml", IntegrationsSandbox),
 }
+
+
+# What writes into conversations: only these does a firewall read.
+_CREATIONS = frozenset(
+    {"import_conversation", "create_note", "create_notes", "create_conversation", "add_historical_message"}
+)
 
 
 class Bucket:
@@ -206,8 +220,9 @@ class _Door:
 
 def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int]) -> web.Application:
     door = _Door(settings)
+    rule = Rule(settings.fetch, settings.fetch_ports)
     description, api = _APIS[settings.api]
-    operations = api(store)
+    operations = api(store, View(settings.faults.reword, settings.faults.lag_seconds))
 
     @web.middleware
     async def guard(
@@ -224,10 +239,12 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
     async def _guarded(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if not all(_OWN_HOST.fullmatch(host) for host in request.headers.getall("Host", [])):
+            return _error(421, "This is not the host that the request is for.")
         return door.refusal(request) or await handler(request)
 
     def endpoint(operation: contract.Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        carry_out = getattr(operations, operation.name)
+        perform = getattr(operations, operation.name)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             query = {name: request.query.getall(name) for name in request.query}
@@ -235,18 +252,28 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
             if isinstance(call, contract.Refusal):
                 return _error(call.status, call.message)
 
-            body = call.body if operation.name == "import_conversation" else None
-            whole = replace(call, unreachable=await unreachable(body, everywhere=settings.fetch))
+            urls = attachments(call.body) if _fetches(operation.name, faults) else frozenset()
+            lost = await unreachable(urls, rule) | faults.dead(urls)
 
-            def answer(refuse_one: bool) -> web.Response:
-                reply = carry_out(replace(whole, refuse_one=refuse_one))
+            def carry_out(refuse_one: bool = False) -> web.Response:
+                if lost and faults.refuses_attachments:
+                    return undownloadable(min(lost))
+                reply = perform(replace(call, unreachable=lost, refuse_one=refuse_one))
                 if isinstance(reply, contract.Refusal):
                     return _error(reply.status, reply.message)
                 status, body = reply
                 return web.Response(status=status) if body is None else web.json_response(body, status=status)
 
+            def rehearse() -> web.Response:
+                with store.rehearsal():
+                    return carry_out()
+
             fault = faults.choose(request)
-            return answer(False) if fault is None else await faults.strike(fault, request, answer)
+            if operation.name in _CREATIONS and faults.forbids(call.body):
+                return blocked()
+            if fault is None:
+                return carry_out()
+            return await faults.strike(fault, request, Work(carry_out, rehearse))
 
         return handle
 
@@ -255,11 +282,26 @@ def _app(settings: Settings, store: Store, faults: Faults, statuses: Counter[int
     by_path: dict[str, list[contract.Operation]] = {}
     for operation in contract.load(SCHEMAS / "api" / description):
         by_path.setdefault(operation.path, []).append(operation)
+    for path in _ELSEWHERE:
+        if path not in by_path:
+            app.router.add_route("*", path, _nowhere)
     for path in sorted(by_path, key=lambda path: path.count("{")):
         for operation in by_path[path]:
             app.router.add_route(operation.method, path, endpoint(operation))
         app.router.add_route("*", path, _refusing([operation.method for operation in by_path[path]]))
     return app
+
+
+def _fetches(operation: str, faults: Faults) -> bool:
+    """Whether attachments are fetched. Not found: what a historical message does about those that cannot be,
+    so that it is asked only where it is to refuse them."""
+    if operation == "add_historical_message":
+        return faults.refuses_attachments
+    return operation == "import_conversation"
+
+
+async def _nowhere(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPNotFound
 
 
 def _refusing(allowed: list[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -3,8 +3,10 @@ inspected."""
 
 import json
 import sqlite3
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, email TEXT UNIQUE COLLATE NOCASE,
     phone_number TEXT UNIQUE, name TEXT, roles TEXT NOT NULL, external_id TEXT, created_at TEXT,
-    more TEXT NOT NULL DEFAULT '{}'
+    more TEXT NOT NULL DEFAULT '{}', born REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_external_id ON users (external_id);
 CREATE TABLE IF NOT EXISTS queues (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE);
@@ -31,18 +33,20 @@ CREATE TABLE IF NOT EXISTS conversations (
     id INTEGER PRIMARY KEY, requester_id TEXT NOT NULL, channel TEXT NOT NULL, direction TEXT NOT NULL,
     subject TEXT, queue_id TEXT, queued_at TEXT, endpoint_id TEXT, tags TEXT NOT NULL,
     created_at TEXT NOT NULL, external_id TEXT, state TEXT, state_at TEXT, assignment TEXT,
-    attributes TEXT NOT NULL DEFAULT '{}'
+    attributes TEXT NOT NULL DEFAULT '{}', born REAL NOT NULL DEFAULT 0,
+    tags_before TEXT NOT NULL DEFAULT '[]', tags_born REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_requester ON conversations (requester_id);
 CREATE TABLE IF NOT EXISTS messages (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, author_id TEXT NOT NULL,
     channel TEXT NOT NULL, direction TEXT NOT NULL, text TEXT, from_email TEXT, to_email TEXT,
-    attachments TEXT NOT NULL, created_at TEXT NOT NULL, external_id TEXT, more TEXT NOT NULL DEFAULT '{}'
+    attachments TEXT NOT NULL, created_at TEXT NOT NULL, external_id TEXT, more TEXT NOT NULL DEFAULT '{}',
+    born REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON messages (csid);
 CREATE TABLE IF NOT EXISTS notes (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, csid INTEGER NOT NULL, author_id TEXT NOT NULL,
-    message TEXT NOT NULL, created_at TEXT NOT NULL
+    message TEXT NOT NULL, created_at TEXT NOT NULL, born REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS notes_by_conversation ON notes (csid);
 CREATE TABLE IF NOT EXISTS activities (
@@ -55,6 +59,14 @@ CREATE TABLE IF NOT EXISTS anonymizations (
     initiated_at TEXT NOT NULL
 );
 """
+# When a row was committed, in seconds since 1970, so that lists can lag: 0 for what was always there. Files
+# of earlier versions lack these columns.
+_BORN = ("users", "conversations", "messages", "notes")
+_LATER = (
+    *((table, "born REAL NOT NULL DEFAULT 0") for table in _BORN),
+    ("conversations", "tags_before TEXT NOT NULL DEFAULT '[]'"),
+    ("conversations", "tags_born REAL NOT NULL DEFAULT 0"),
+)
 FIRST_CSID = 4711
 # Ids are derived from table and row number. So every sandbox has the same ids, and the examples in
 # schemas/api are right in a sandbox with one agent (the first user that is created is then the second user).
@@ -73,14 +85,32 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_SCHEMA)
+        for table, column in _LATER:
+            have = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            if column.split()[0] not in have:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     def close(self) -> None:
         self._db.close()
 
-    def transaction(self) -> sqlite3.Connection:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """A context manager for several writes in one commit."""
+        if self._db.in_transaction:  # a rehearsal, which ends it
+            yield
+            return
         self._db.execute("BEGIN")
-        return self._db
+        with self._db:
+            yield
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """A context manager for writes that are taken back."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     def insert(self, table: str, **values: Any) -> StoredRow:
         """Add a row and return it. It gets a new `id` unless one is given. Lists and mappings are stored as
@@ -90,6 +120,8 @@ class Store:
             values.setdefault("id", self.number(table, number))
         elif "id" not in values and self.one("SELECT 1 FROM conversations LIMIT 1") is None:
             values["id"] = FIRST_CSID
+        if table in _BORN:
+            values.setdefault("born", time.time())
         values = _written(values)
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         statement = f"INSERT INTO {table} ({names}) VALUES ({marks}) RETURNING *"  # noqa: S608 - names are ours
@@ -133,7 +165,7 @@ class Store:
         for email in agents:
             if self.one("SELECT 1 FROM users WHERE email = ?", email) is None:
                 name = email.split("@")[0].title()
-                self.insert("users", email=email, name=name, roles=["Agent"], created_at=created_at)
+                self.insert("users", email=email, name=name, roles=["Agent"], created_at=created_at, born=0)
         for table, names in (("queues", queues), ("tags", tags)):
             for name in names:
                 if self.one(f"SELECT 1 FROM {table} WHERE name = ?", name) is None:  # noqa: S608 - names are ours
@@ -154,7 +186,16 @@ def _written(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(row: sqlite3.Row) -> StoredRow:
     values: StoredRow = dict(row)
-    for name in ("roles", "tags", "attachments", "options", "more", "assignment", "attributes"):
+    for name in (
+        "roles",
+        "tags",
+        "tags_before",
+        "attachments",
+        "options",
+        "more",
+        "assignment",
+        "attributes",
+    ):
         if values.get(name) is not None:
             values[name] = json.loads(values[name])
     return values

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from importer.errors import QuotaSpent, Unauthorized, Unreachable
+from importer.errors import ConfigError, ProtocolError, QuotaSpent, Unauthorized, Unreachable
 from importer.model import (
     Answer,
     Doubt,
@@ -31,6 +31,11 @@ Send = Callable[[Request], Awaitable[Response]]
 JudgeResponse = Callable[[Response, Step | None], Judgement]
 # Dixa documents one limit per second and one per day; a wait longer than this can only be for the daily one.
 QUOTA_WAIT_SECONDS = 600.0
+# How often a creation is sent if the response says that nothing was done, such as 404 or 423. The next run
+# tries again.
+NOT_DONE_ATTEMPTS = 3
+# A token that may read but not import is refused at every creation.
+FORBIDDEN_IN_A_ROW = 5
 # The user is told about an outage at most once in this time.
 SAY_AGAIN_SECONDS = 30.0
 
@@ -107,6 +112,12 @@ class Exchange:
         self._clock = clock
         self._offset: float | None = None
         self._away_since: float | None = None
+        # A read that Dixa answered, to find out whether a 403 concerns the token.
+        self._good: Request | None = None
+        self._answered = False
+        # Whether anything was created, and how many creations were forbidden.
+        self._created = False
+        self._forbidden = 0
         self._said_at = float("-inf")
 
     @property
@@ -119,11 +130,12 @@ class Exchange:
         return self._offset
 
     async def read(self, request: Request) -> Answer | None:
-        """The answer; None if there is no such thing (a 4xx other than 401, 403, 408 and 429).
+        """The answer; None if there is no such thing (400, 404, 410 and 422).
 
         Raises NotRead if no attempt got a usable answer, Unauthorized if Dixa refuses the token, Unreachable
-        if an outage lasts too long, QuotaSpent if the daily quota is used up and the run is not to wait, and
-        Stopped if the run is to end.
+        if an outage lasts too long, QuotaSpent if the daily quota is used up and the run is not to wait,
+        ProtocolError if the address is that of something else, ConfigError for a name or a certificate that
+        waiting cannot mend, and Stopped if the run is to end.
         """
         attempt = sendings = 0
         while True:
@@ -131,9 +143,13 @@ class Exchange:
             response, judgement = await self._once(request, sendings, None)
             sendings += 1
             if judgement.verdict is Verdict.CREATED and isinstance(response, Answer):
+                self._good = self._good or request
                 return response
             if judgement.verdict is Verdict.REFUSED:
                 return None
+            if judgement.verdict is Verdict.FORBIDDEN:
+                await self._ensure_token(judgement)
+                raise NotRead(f"{request.path}: Dixa refuses to show it ({judgement.reason})")
             attempt += not self._away(response, judgement)
             if attempt >= self._patience.attempts:
                 raise NotRead(
@@ -143,18 +159,21 @@ class Exchange:
 
     async def create(self, step: Step, request: Request) -> Judgement:
         """What became of a step: created, refused or in doubt. While the host accepts no requests, the step
-        is sent again, because such a response proves that nothing was created.
+        is sent again, because such a response proves that nothing was created. AGAIN, if other responses kept
+        proving the same.
 
         Raises Unwritable if the intent cannot be recorded, otherwise what `read` raises except NotRead. In
-        each of these cases nothing was created.
+        each of these cases nothing was created, except that a step is in doubt after a redirect.
         """
-        sendings = 0
+        attempt = sendings = 0
         while True:
             await self.pace.turn()
             await self._journal.intend(step)
             sent_at = self._clock()
             response, judgement = await self._once(request, sendings, step)
             sendings += 1
+            if judgement.verdict is Verdict.FORBIDDEN:
+                judgement = await self._forbidden_one(step, judgement)
             if judgement.state:
                 self._journal.record(
                     step,
@@ -165,25 +184,77 @@ class Exchange:
                 )
                 return replace(judgement, sent_at=sent_at)
             self._journal.withdraw(step)
-            self._away(response, judgement)
-            await self._wait(response, judgement, sendings)
+            attempt += not self._away(response, judgement)
+            if attempt >= min(NOT_DONE_ATTEMPTS, self._patience.attempts):
+                return judgement
+            await self._wait(response, judgement, attempt)
+
+    async def _forbidden_one(self, step: Step, judgement: Judgement) -> Judgement:
+        """What a 403 to a creation means: Dixa, or a firewall before it, refuses this content."""
+        self._forbidden += 1
+        try:
+            await self._ensure_token(judgement)
+            if self._forbidden >= FORBIDDEN_IN_A_ROW and not self._created:
+                raise Unauthorized(
+                    f"Dixa lets this token read, but not create anything ({judgement.reason}). Take a token "
+                    "that may import conversations, and run again"
+                )
+        except BaseException:
+            self._journal.withdraw(step)
+            raise
+        return replace(judgement, verdict=Verdict.REFUSED)
+
+    async def _ensure_token(self, judgement: Judgement) -> None:
+        """Raises Unauthorized if Dixa does not even answer what it answered before."""
+        if self._good is not None:
+            for attempt in range(self._patience.attempts):
+                await self.pace.turn()
+                response = await self._send(self._good)
+                self._count(response, repeats=True)
+                probe = self._judge(response, None)
+                if probe.verdict in (Verdict.CREATED, Verdict.REFUSED):
+                    return
+                if probe.verdict in (Verdict.UNAUTHORIZED, Verdict.FORBIDDEN):
+                    break
+                await self._wait(response, probe, attempt + 1)
+        raise Unauthorized(f"Dixa refuses the token ({judgement.reason}). Check the token and run again")
 
     async def _once(self, request: Request, sendings: int, step: Step | None) -> tuple[Response, Judgement]:
         response = await self._send(request)
-        self.traffic.sent += 1
-        self.traffic.retried += sendings > 0
-        self.traffic.statuses[response.status if isinstance(response, Answer) else 0] += 1
-        if isinstance(response, Answer) and response.date is not None:
-            self._offset = response.date - self._clock()
+        self._count(response, repeats=sendings > 0)
         judgement = self._judge(response, step)
+        if isinstance(response, NoAnswer) and response.hopeless and not self._answered:
+            # Once Dixa has answered, it is the network that fails, and that may pass.
+            self._withdraw(step)
+            raise ConfigError(response.hopeless)
+        self._answered = self._answered or isinstance(response, Answer)
         if judgement.verdict is Verdict.UNAUTHORIZED:
-            if step:
-                self._journal.withdraw(step)
+            self._withdraw(step)
             raise Unauthorized(f"Dixa refuses the token ({judgement.reason}). Check the token and run again")
+        if judgement.verdict is Verdict.MOVED:
+            if step and judgement.state:
+                self._journal.record(step, judgement.state, reason=judgement.reason)
+            raise ProtocolError(
+                f"Dixa redirects {request.path} to another address ({judgement.reason}), and redirects are "
+                "not followed. Set target.base_url to the address of the API itself"
+            )
+        if step and judgement.verdict is Verdict.CREATED:
+            self._created = True
         if not _is_away(response):
             self._away_since = None
             self.pace.open()
         return response, judgement
+
+    def _withdraw(self, step: Step | None) -> None:
+        if step:
+            self._journal.withdraw(step)
+
+    def _count(self, response: Response, *, repeats: bool) -> None:
+        self.traffic.sent += 1
+        self.traffic.retried += repeats
+        self.traffic.statuses[response.status if isinstance(response, Answer) else 0] += 1
+        if isinstance(response, Answer) and response.date is not None:
+            self._offset = response.date - self._clock()
 
     def _away(self, response: Response, judgement: Judgement) -> bool:
         """Whether the host accepts no requests from anybody. Such a request does not count as an attempt; the
@@ -233,7 +304,11 @@ def _span(seconds: float) -> str:
 
 
 def _is_away(response: Response) -> bool:
-    """Whether the host accepts no requests at all: no connection, 429, or 503 with Retry-After."""
+    """Whether the host accepts no requests at all: no connection, a proxy that wants a login, 429, or 503
+    with
+    Retry-After."""
     if isinstance(response, NoAnswer):
         return not response.sent
-    return response.status == 429 or (response.status == 503 and response.retry_after_seconds is not None)
+    return response.status in (407, 429, 511) or (
+        response.status == 503 and response.retry_after_seconds is not None
+    )

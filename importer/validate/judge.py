@@ -24,6 +24,7 @@ from importer.read.readable import ReadMode
 from importer.read.scan import TableScan
 from importer.read.source_file import SourceFile
 from importer.read.table import Origin, Scanned
+from importer.read.workdir import full, says_full
 from importer.tables.frames import AUTHOR_SIGNATURE, BODIES, FATES, SIGNAL
 from importer.tables.rules import Rule, row_rules
 from importer.tables.typed import typed
@@ -102,6 +103,8 @@ class _Judging:
                 self._path(table), compression=compression, statistics=False, engine="streaming"
             )
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            if says_full(error):
+                raise SourceError(full(self.workdir, f"source.{table.schema.name}")) from None
             has_csv = any(file.kind == "csv" for file in table.files)
             if scan.mode is not ReadMode.EXACT and has_csv:
                 return False
@@ -191,7 +194,8 @@ def _judged(scanned: Scanned, rows: pl.LazyFrame, timezone: str | None, evaluato
     judged = parsed.with_columns(
         *row_signals(schema, given, evaluator), broken.alias("_broken"), *evaluator.plain()
     )
-    unlike = [name for name in given if f"{SIGNAL}unlike.{name}" in judged.collect_schema()]
+    there = judged.collect_schema()
+    unlike = [name for name in given if f"{SIGNAL}unlike.{name}" in there]
     return judged.with_columns(
         (pl.col("_skip").is_not_null() | (pl.col("_broken") != 0)).alias("_out"),
         *(pl.when(~pl.col(f"{SIGNAL}unlike.{name}")).then(name).alias(name) for name in unlike),

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-from importer.cli import dixa_import as group
 from importer.cli.group import Session
+from importer.cli.group import dixa_import as group
 from importer.errors import ConfigError, SourceError
 from importer.migration import file as config
 from importer.migration import presets

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from exports import Case, Written
 from reading import Reading
 
-from importer.read.rejects_format import guarded
+from importer.read.guarded_csv import guarded
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -23,7 +24,7 @@ from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.server import Running
 from importer.transport.exchange import NotRead
 
-GRACE = 0.15
+OPTIONS = PushOptions(grace_seconds=0.15, latest_seconds=0.6, patience_seconds=8.0)
 ONE_TICKET = "ticket_id,requester_email,created_at\nA,ann@b.example,2024-01-01\n"
 TICKETS = ONE_TICKET + "B,ann@b.example,2024-01-02\n"
 HEADER = "message_id,ticket_id,direction,text,created_at\n"
@@ -60,7 +61,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, name: str, word: str, message: str
 def test_a_long_wait_before_a_request_is_not_taken_for_a_late_commit(run, migration, serving) -> None:
     """The first request is refused for longer than Dixa can take to carry out a request."""
     # The tolerance is a minute; the Date of a response is up to a second old.
-    options = PushOptions(grace_seconds=GRACE, latest_seconds=-58.5)
+    options = replace(OPTIONS, latest_seconds=-58.5)
     with serving(
         script={2: Fault.TOO_MANY_RETRY_AFTER, 3: Fault.CUT_AFTER}, retry_after_seconds=3
     ) as sandbox:
@@ -74,7 +75,7 @@ def test_a_long_wait_before_a_request_is_not_taken_for_a_late_commit(run, migrat
 def test_a_second_doubt_of_a_requester_waits_for_the_first(run, migration, serving, monkeypatch) -> None:
     settle = Settler.settle
 
-    async def fail(self: Settler, doubt: Any, carried: Any) -> Any:
+    async def fail(self: Settler, doubt: Any, carried: Any, **more: Any) -> Any:
         raise NotRead("the list cannot be read")
 
     path = migration(tickets=TICKETS, messages=MESSAGES)
@@ -194,7 +195,7 @@ def test_an_error_message_with_a_lone_surrogate_does_not_stop_the_run(
 
 
 def test_with_holes_does_not_mean_without_a_conversation(run, migration, serving, monkeypatch) -> None:
-    with_holes = PushOptions(with_holes=True, grace_seconds=GRACE)
+    with_holes = replace(OPTIONS, with_holes=True)
     path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
     refusing(monkeypatch, "create_conversation", "callback")
     with serving() as sandbox:
@@ -223,7 +224,7 @@ def test_what_was_sent_before_the_run_failed_is_counted(run, migration, serving)
 
 
 def test_a_run_that_stops_while_a_step_is_in_doubt_reports_it(run, migration, serving) -> None:
-    options = PushOptions(grace_seconds=30.0)
+    options = replace(OPTIONS, grace_seconds=30.0)
     with serving(script={3: Fault.CUT_AFTER}) as sandbox:
         path = migration(tickets=ONE_TICKET, messages=ONE_MESSAGE)
         ran = run(path, sandbox, options=options, limits=Limits(seconds=1.0))
@@ -250,7 +251,7 @@ def test_a_partial_ticket_stays_partial(run, migration, serving, monkeypatch) ->
         messages=ONE_MESSAGE + "a2,A,outbound,two,2024-02-02\na3,A,inbound,three,2024-02-03\n",
     )
     with serving() as sandbox:
-        ran = run(path, sandbox, options=PushOptions(with_holes=True, grace_seconds=GRACE))
+        ran = run(path, sandbox, options=replace(OPTIONS, with_holes=True))
         assert places(ran, "tickets") == {State.IMPORTED: 1, State.PARTIAL: 1}
         ran = run(path, sandbox)
         assert places(ran, "tickets") == {State.ALREADY_THERE: 1}
@@ -262,7 +263,7 @@ def test_a_partial_ticket_stays_partial(run, migration, serving, monkeypatch) ->
 def test_a_duplicate_is_reported_by_every_later_run(run, migration, serving) -> None:
     messages = HEADER + "".join(f"a{n},A,inbound,text {n},2024-02-01\n" for n in range(100))
     path = migration(tickets=ONE_TICKET, messages=messages)
-    with serving(script={2: Fault.LATE}, late_seconds=GRACE + 1.0) as sandbox:
+    with serving(script={2: Fault.LATE}, late_seconds=1.15) as sandbox:
         for _ in range(2):
             ran = run(path, sandbox, target__rate=50.0, target__burst=2)
             assert len(ran.doubles) == 1

@@ -1,6 +1,7 @@
 """Whatever happens to a request, each message arrives once and in order, or is reported."""
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +12,16 @@ from importer.model import State
 from importer.pipeline.values import Limits, RunResult
 from importer.push.context import PushOptions
 from importer.sandbox import Settings, running
+from importer.sandbox.contract import Call, Refusal
 from importer.sandbox.faults import Fault
+from importer.sandbox.integrations import IntegrationsSandbox
 from importer.sandbox.server import Running
 
 AGENT = "migration@nordlys.example"
 TICKETS = "ticket_id,requester_email,created_at\nA,ann@b.example,2024-01-01\nB,ann@b.example,2024-01-02\n"
 HEADER = "message_id,ticket_id,direction,text,created_at\n"
 MESSAGES = HEADER + "a1,A,inbound,one,2024-02-01\na2,A,outbound,two,2024-02-02\nb1,B,inbound,one,2024-02-01\n"
-GRACE = 0.15
+OPTIONS = PushOptions(grace_seconds=0.15, latest_seconds=0.6, patience_seconds=8.0)
 
 
 def places(ran: RunResult, kind: str) -> dict[State, int]:
@@ -112,7 +115,7 @@ def test_a_commit_after_the_grace_period_is_reported_as_a_duplicate(
         tickets=TICKETS.replace("B,", "#B,"),
         messages=HEADER + "".join(f"a{n},A,inbound,text {n},2024-02-01\n" for n in range(100)),
     )
-    with serving(script={number: Fault.LATE}, late_seconds=GRACE + 1.0) as sandbox:
+    with serving(script={number: Fault.LATE}, late_seconds=1.15) as sandbox:
         ran = run(path, sandbox, target__rate=50.0, target__burst=2)
         copies = sandbox.store.count("conversations") + sandbox.store.count("messages")
         assert copies == 1 + 100 + 1
@@ -214,9 +217,16 @@ def test_max_errors_stops_the_run(run, migration, serving) -> None:
             sandbox.store._db.execute("DELETE FROM queues")
 
         path = migration(tickets=tickets, messages=messages)
-        ran = run(path, sandbox, ended=lose_the_queue, limits=Limits(errors=3), target__workers=1)
+        ran = run(
+            path,
+            sandbox,
+            ended=lose_the_queue,
+            limits=Limits(errors=3),
+            target__workers=1,
+            target__attempts=1,
+        )
         assert ran.limit == "--max-errors 3"
-        assert ran.books["tickets"].places[State.REJECTED] == 3
+        assert ran.books["tickets"].places[State.FAILED] == 3
         assert ran.books.balanced
 
 
@@ -250,24 +260,25 @@ def test_a_message_that_belongs_before_an_imported_one_is_rejected(run, migratio
         ran = run(path, sandbox)
         assert places(ran, "messages") == {State.ALREADY_THERE: 3, State.REJECTED: 1}
         assert held(sandbox) == WHOLE
-        run(path, sandbox, options=PushOptions(with_holes=True, grace_seconds=GRACE))
+        run(path, sandbox, options=replace(OPTIONS, with_holes=True))
         assert held(sandbox)["A"] == ["one", "two", "zero"]
 
 
-def test_retry_tries_only_rejected_tickets(run, migration, serving) -> None:
+def test_retry_tries_only_rejected_tickets(run, migration, serving, monkeypatch) -> None:
     path = migration(tickets=TICKETS, messages=MESSAGES)
+    carry_out = IntegrationsSandbox.create_conversation
+    calls: list[Call] = []
+
+    def refuse_the_second(self: IntegrationsSandbox, call: Call) -> Any:
+        calls.append(call)
+        return Refusal(400, "not this one") if len(calls) == 2 else carry_out(self, call)
+
+    monkeypatch.setattr(IntegrationsSandbox, "create_conversation", refuse_the_second)
     with serving() as sandbox:
-        queue = sandbox.store.one("SELECT * FROM queues")
-        assert queue
-
-        def lose_the_queue(_: Any) -> None:
-            sandbox.store._db.execute("DELETE FROM queues")
-
-        ran = run(path, sandbox, ended=lose_the_queue, target__workers=1)
+        ran = run(path, sandbox, target__workers=1)
         assert places(ran, "tickets") == {State.IMPORTED: 1, State.REJECTED: 1}
-        sandbox.store.insert("queues", id=queue["id"], name=queue["name"])
         assert run(path, sandbox).books["tickets"].places[State.REJECTED] == 1
-        again = PushOptions(again=True, grace_seconds=GRACE)
+        again = replace(OPTIONS, again=True)
         path = migration(
             tickets=TICKETS + "C,c@b.example,2024-01-03\n", messages=MESSAGES + "c1,C,inbound,x,2024-02-03\n"
         )

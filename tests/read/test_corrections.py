@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from importer.pipeline.prepare import Prepared
 from importer.private_files import writing
-from importer.read.rejects_format import REASON_COLUMNS, guarded, unguarded
+from importer.read.guarded_csv import guarded, unguarded
+from importer.read.rejects_format import REASON_COLUMNS
 from importer.report import rejects
 
 Migration = Callable[..., Path]
@@ -781,3 +782,18 @@ def test_a_file_that_was_not_finished_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="half"):
         half()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_a_file_is_not_executed_and_its_rows_are_replaced(
+    trip: Trip, migration: Migration, tmp_path: Path
+) -> None:
+    (tmp_path / "=tickets.csv").write_text(f"{HEADER}\n{GOOD}\n{BAD}\n", "utf-8")
+    migration('tickets.files = "=tickets.csv"')
+    trip.judged()
+    _, row = read_rows(trip.out())
+    assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    corrected = trip.out().rename(tmp_path / "corrected.csv")
+    correct(corrected, "telegram", "email")
+    ready = trip.prepare(trip.path, source__tickets__files=["=tickets.csv", "corrected.csv"])
+    assert subjects(ready) == [("1", "one"), ("2", "two")]
+    assert fates(ready) == [("filtered", "corrected")]

@@ -7,7 +7,8 @@ import polars as pl
 
 from importer.checkpoint.queries import TicketRecord
 from importer.model import State
-from importer.report.files import write_tickets
+from importer.read.guarded_csv import unguarded
+from importer.report.files import write_changed, write_tickets
 
 
 def test_every_ticket_stands_in_one_of_the_files_once(tmp_path: Path) -> None:
@@ -36,3 +37,42 @@ def test_every_ticket_stands_in_one_of_the_files_once(tmp_path: Path) -> None:
         ["5", "rejected", "channel.enum, status.enum", ""],
         ["6", "filtered", "skip.status", ""],
     ]
+
+
+DANGEROUS = [
+    '=HYPERLINK("http://evil.example")',
+    "+45 12 34 56 78",
+    "-1",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    "'=1",
+    "1",
+]
+
+
+def assert_safe(path: Path) -> list[list[str]]:
+    """The rows as they were before they were written, after a look at the cells as a spreadsheet sees them."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    return [[unguarded(cell) for cell in row] for row in rows[1:]]
+
+
+def test_no_spreadsheet_executes_what_a_customer_wrote(tmp_path: Path) -> None:
+    imported = [TicketRecord(text, State.IMPORTED, text, "", 2) for text in DANGEROUS]
+    partial = [TicketRecord("p", State.PARTIAL, "d", text, 2) for text in DANGEROUS]
+    left = [TicketRecord(f"{text} ", State.FAILED, text, text, 0) for text in DANGEROUS]
+    rejected = pl.LazyFrame(
+        {"ticket_id": [f"{text}!" for text in DANGEROUS], "state": "rejected", "rule": "status.enum"}
+    )
+    write_tickets(tmp_path, [*imported, *partial, *left], rejected)
+    write_changed(tmp_path, [(text, text) for text in DANGEROUS])
+    assert assert_safe(tmp_path / "success.csv") == [
+        *([text, text, "2", "imported", ""] for text in DANGEROUS),
+        *(["p", "d", "2", "partial", text] for text in DANGEROUS),
+    ]
+    failed = assert_safe(tmp_path / "failed.csv")
+    assert failed[: len(left)] == [[f"{text} ", "failed", text, text] for text in DANGEROUS]
+    assert sorted(row[0] for row in failed[len(left) :]) == sorted(f"{text}!" for text in DANGEROUS)
+    assert assert_safe(tmp_path / "changed.csv") == [[text, text] for text in sorted(DANGEROUS)]

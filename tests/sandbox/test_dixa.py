@@ -124,7 +124,7 @@ def pages(sandbox: Running, path: str) -> list[list[Any]]:
     while link:
         page = ask(sandbox, "GET", link)[1]
         found.append([item["id"] for item in page["data"]])
-        link = page["meta"]["next"]
+        link = page["meta"].get("next")
     return found
 
 
@@ -220,7 +220,9 @@ def test_a_note_of_an_unknown_agent_fails_alone(sandbox: Running) -> None:
         {"message": "earlier", "createdAt": "2024-01-01T11:00:00.000Z[GMT]"},
     ]
     outcomes = done(sandbox, "POST", f"{path}/notes/bulk", {"data": notes})
-    assert [set(outcome) for outcome in outcomes] == [{"data"}, {"error"}, {"data"}]
+    assert [outcome["_type"] for outcome in outcomes] == [
+        f"BulkAction{kind}" for kind in ("Success", "Failure", "Success")
+    ]
     assert [note["message"] for note in get(sandbox, f"{path}/notes")] == ["earlier", "later"]
     assert ask(sandbox, "POST", f"{path}/notes", notes[1])[0] == 400
     assert done(sandbox, "POST", f"{path}/notes", notes[0])["authorId"] == agent(sandbox)

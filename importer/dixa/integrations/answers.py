@@ -17,8 +17,8 @@ def judge(response: Response, step: Step | None) -> Judgement:
     return judgement
 
 
-def next_page(answer: Answer, base_url: str) -> Request | None:
-    """The request for the next page; None after the last page. Raises ProtocolError if the link leads to
-    another host."""
+def next_page(answer: Answer, base_url: str, path: str) -> Request | None:
+    """The request for the page after this one of the list at `path`; None after the last page. Raises
+    ProtocolError if the link leads to another host, Unreadable if it is no link."""
     paging = answer.json.get("paging") if isinstance(answer.json, dict) else None
-    return page_request(paging.get("next_page") if isinstance(paging, dict) else None, base_url)
+    return page_request(paging.get("next_page") if isinstance(paging, dict) else None, base_url, path)

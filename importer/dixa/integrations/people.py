@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from importer.dixa.matching import has_address
-from importer.dixa.paging import list_items
-from importer.model import Answer, Contact, Request
+from importer.dixa.matching import Item, has_address
+from importer.model import Contact, Request
 
 # No operation creates several users at once.
 create_people: Callable[[Sequence[Contact]], Request] | None = None
@@ -16,12 +15,9 @@ def find_person(contact: Contact) -> Request:
     return Request("GET", "/v1/users", query=query)
 
 
-def person_in(answer: Answer, contact: Contact) -> str | None:
-    """The id of the user who has exactly this address; None if nobody in the list has it. Raises
-    ProtocolError if the response is not a list."""
-    found = (
-        u for u in list_items(answer) if has_address(u, contact, emails=["email"], phones=["phone_number"])
-    )
+def person_in(users: Sequence[Item], contact: Contact) -> str | None:
+    """The id of the user who has exactly this address; None if nobody in the list has it."""
+    found = (u for u in users if has_address(u, contact, emails=["email"], phones=["phone_number"]))
     return next((str(user["id"]) for user in found), None)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from importer.dixa.api import Trait
-from importer.dixa.matching import text_hash
+from importer.dixa.matching import Sent, signature
 from importer.model import (
     AGENT,
     Carried,
@@ -113,22 +113,32 @@ class Integrations:
                 "channel": body["channel"],
                 "direction": body.get("direction"),
                 "queue_id": body.get("queue_id"),
-                "text": text_hash(text) if text is not None else None,
+                "text": signature(text) if text is not None else None,
             }
         return {
             "csid": ids["conversation"],
             "author_id": body.get("author_id"),
-            "text": text_hash(body["text"]),
+            "text": signature(body["text"]),
+            "openings": self.openings,
         }
 
-    def identities(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
-        """Author and text hash of each message that was sent."""
+    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> list[Sent]:
+        """Author and text of each of these messages; the API sets their times itself."""
         bodies = (
             self._message_body(message, index, job, ids)
             for index, message in enumerate(job.messages)
-            if message.message_id in sent
+            if message.message_id in keys
         )
-        return [(str(body.get("author_id")), text_hash(body["text"])) for body in bodies]
+        return [Sent(body.get("author_id"), None, signature(body["text"])) for body in bodies]
+
+    def is_unmistakable(self, step: Step, job: Conversation) -> bool:
+        """Never: this API keeps no ids that it is given."""
+        return False
+
+    @property
+    def openings(self) -> int:
+        """A contact form has its text as first message."""
+        return int(self.settings.kind == "contact_form")
 
     def losses(self, job: Conversation) -> dict[str, int]:
         """How much of a conversation this API cannot carry, counted by aspect."""

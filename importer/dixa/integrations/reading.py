@@ -1,10 +1,14 @@
-"""Reading back from the Integrations API: what was created, if no response said so."""
+"""Reading back from the Integrations API: what was created, if no response said so.
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+The API keeps neither ids nor times that it is given. A conversation is recognised by requester, channel and
+the time of its creation; of a contact form also the text. A message is recognised by number, author and
+order, because nobody else adds historical messages; its text decides only between several.
+"""
+
+from collections.abc import Callable, Collection, Sequence
 
 from importer.dixa.api import SettingCheck
-from importer.dixa.matching import Item, came_in_time, instant, text_hash
+from importer.dixa.matching import Item, Likeness, Match, Sent, came_in_time, instant, is_text
 from importer.model import Doubt, Judgement, Outcome, Request, State, Verdict
 
 # No operation sets anything in a conversation.
@@ -36,14 +40,17 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
     return all(same) and came_in_time(created_at(item), doubt)
 
 
-def is_conversation(item: Item, messages: Sequence[Item], doubt: Doubt) -> bool | None:
+def likeness(item: Item, messages: Sequence[Item], doubt: Doubt) -> Likeness:
     """Whether it is the conversation in doubt. A contact form is, if its first message has the text that was
-    sent. A new callback has no content to compare. It is the one in doubt if it is unchanged since its
-    creation; None if somebody has added a message or moved it, because that cannot be decided then."""
+    sent. With another text it may be one that the requester wrote at this moment, or ours shown otherwise. A
+    new callback has no content to compare. It is the one in doubt if it is unchanged since its creation; if
+    somebody has added a message or moved it, nothing decides it."""
     if doubt.expected["text"] is not None:
-        return bool(messages) and _same_text(_by_time(messages)[0], doubt.expected["text"])
+        first = _by_time(messages)[:1]
+        known = bool(first) and is_text(_text_of(first[0]), doubt.expected["text"])
+        return Likeness.PROBABLE if known else Likeness.UNCLEAR
     moved = item.get("queue_id") not in (None, doubt.expected["queue_id"])
-    return None if messages or moved else True
+    return Likeness.UNCLEAR if messages or moved else Likeness.PROBABLE
 
 
 def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
@@ -51,34 +58,46 @@ def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
     return Judgement(Verdict.CREATED)
 
 
-def match(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
-    """The message in doubt, if exactly one message has its author, its text and a possible creation time."""
-    matches = [
-        str(item["id"])
-        for item in _by_time(items)
-        if str(item["id"]) not in doubt.known
-        and _could_be_message(item, doubt.expected)
-        and came_in_time(created_at(item), doubt)
-    ]
-    # The ids of equal messages that the creation of the conversation carried are not known, so they are not
-    # in `doubt.known`. They are the first ones.
-    own = matches[doubt.expected.get("twins", 0) :]
-    if len(own) == 1:
-        return {doubt.key: Outcome(State.IMPORTED, own[0])}, []
-    return {}, own
+def match(items: Sequence[Item], doubt: Doubt) -> Match:
+    """The message in doubt: the only message that is not known and that its author wrote since the request.
+    Of several, the one with its text."""
+    wanted = doubt.expected
+    unknown = _unknown(items, doubt.known, wanted["openings"])
+    possible = [item for item in unknown if came_in_time(created_at(item), doubt)]
+    alike = [item for item in possible if is_text(_text_of(item), wanted["text"])]
+    own = [item for item in possible if _by_author(item, wanted["author_id"])]
+    # An author may have been merged with another one since, so the text alone is enough.
+    candidates = [item for item in alike if item in own] or alike or own
+    if not candidates:
+        return Match()
+    if len(candidates) == 1 or alike:
+        # Several with the same text can only be this message several times. The closing check names the rest.
+        return Match({doubt.key: Outcome(State.IMPORTED, str(candidates[0]["id"]))})
+    return Match(unclear=tuple(str(item["id"]) for item in candidates))
 
 
-def _could_be_message(item: Item, expected: Mapping[str, Any]) -> bool:
-    """Whether a message has the author and the text of the one in doubt, as far as it shows them."""
-    author = expected["author_id"]
-    same_author = author is None or item.get("author_id") in (None, author)
-    return same_author and _same_text(item, expected["text"])
+def duplicates(
+    items: Sequence[Item], known: Collection[str], sent: Sequence[Sent], openings: int
+) -> dict[str, bool]:
+    """The messages that the import created and the checkpoint does not know, by id: True if it is certain.
+    Without a text that was sent, an unknown message of one of the authors may also be one of theirs."""
+    found: dict[str, bool] = {}
+    for item in _unknown(items, known, openings):
+        by_author = [message for message in sent if _by_author(item, message.author)]
+        alike = any(is_text(_text_of(item), message.text) for message in sent)
+        if alike or by_author:
+            found[str(item["id"])] = alike
+    return found
 
 
-def identity(item: Item) -> tuple[str, str] | None:
-    """Author and text hash, by which equal messages are counted. None if the text is not shown."""
-    text = _text_of(item)
-    return None if text is None else (str(item.get("author_id")), text_hash(text))
+def _unknown(items: Sequence[Item], known: Collection[str], openings: int) -> list[Item]:
+    """The messages that the checkpoint does not know, in the order of their creation, without the message
+    that the creation of the conversation brought in: its id is in no response, and it is the first."""
+    return [item for item in _by_time(items) if str(item["id"]) not in known][openings:]
+
+
+def _by_author(item: Item, author: str | None) -> bool:
+    return author is None or item.get("author_id") in (None, author)
 
 
 def _by_time(items: Sequence[Item]) -> list[Item]:
@@ -91,11 +110,6 @@ def created_at(item: Item) -> float | None:
     """The creation time as Unix time; None if there is none. The separator before the milliseconds may be a
     colon or a point."""
     return instant(item.get("created_at"))
-
-
-def _same_text(item: Item, wanted: str) -> bool:
-    text = _text_of(item)
-    return text is None or text_hash(text) == wanted
 
 
 def _text_of(item: Item) -> str | None:

@@ -1,13 +1,14 @@
 """What the responses of Dixa API v1 mean, also for each part of a success that contains single failures."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from importer.dixa.matching import Item, text_hash
+from importer.dixa.matching import Item, instant
 from importer.dixa.paging import page_request
-from importer.dixa.response_rules import clean, created_id, judge_change, judge_reading
+from importer.dixa.response_rules import created_id, judge_change, judge_reading, valid_id
+from importer.dixa.v1.identity import is_same_time
 from importer.dixa.v1.people import is_person
 from importer.model import (
     SETTINGS,
@@ -32,10 +33,9 @@ def judge(response: Response, step: Step | None) -> Judgement:
     if step.kind in SETTINGS:
         return judge_change(response, created=lambda _: True)
     if step.kind is StepKind.NOTES or (step.kind is StepKind.PERSON and step.carries):
-        judgement = judge_change(response, created=lambda answer: _are_ours(_results(answer), step))
+        judgement = judge_change(response, created=lambda answer: _is_complete(_results(answer), step))
         if judgement.verdict is Verdict.CREATED and isinstance(response, Answer):
-            outcomes = zip(step.carries, map(_outcome, _results(response)), strict=True)
-            return replace(judgement, outcomes={carried.key: said for carried, said in outcomes})
+            return replace(judgement, outcomes=_outcomes(_results(response), step))
         return judgement
     judgement = judge_change(response, created=lambda answer: created_id(answer) is not None)
     if judgement.verdict is Verdict.CREATED and isinstance(response, Answer):
@@ -55,31 +55,53 @@ def _results(answer: Answer) -> list[dict[str, Any]]:
     return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else []
 
 
-def _are_ours(results: Sequence[Item], step: Step) -> bool:
-    """Whether the items of a bulk response are those that were sent, in the same order, as far as they can be
-    compared. The order of the items is not documented."""
+def _is_complete(results: Sequence[Item], step: Step) -> bool:
+    """Whether there is a result for each item that was sent: an id, however the item is shown, or an error.
+    The order of the results is not documented; where one failed, it must be clear which one."""
     if len(results) != len(step.carries):
         return False
-    notes = step.expected.get("notes")
-    for number, (carried, result) in enumerate(zip(step.carries, results, strict=True)):
-        item = result.get("data", result)
-        if result.get("error") or not isinstance(item, dict):
-            continue
-        if notes is not None and item.get("message") is not None:
-            if text_hash(str(item["message"])) != notes[number][2]:
-                return False
-        elif notes is None and not is_person(item, carried.key):
-            return False
-    return True
+    if not all(result.get("error") or _id_of(result) for result in results):
+        return False
+    if step.kind is StepKind.PERSON or not any(result.get("error") for result in results):
+        return True
+    times = [note[1] for note in step.expected.get("notes", ())]
+    shown = [instant((_item_of(result) or {}).get("createdAt")) for result in results]
+    return all(at is None or is_same_time(at, sent) for at, sent in zip(shown, times, strict=False))
 
 
-def _outcome(result: Mapping[str, Any]) -> Outcome:
+def _outcomes(results: Sequence[Item], step: Step) -> dict[str, Outcome]:
+    """What became of each item of a bulk request. People are told apart by their addresses. If the results
+    are in another order than the people, only those who show theirs have an outcome."""
+    pairs = list(zip(step.carries, results, strict=True))
+    if step.kind is StepKind.PERSON:
+        shown = {
+            carried.key: result
+            for carried in step.carries
+            for result in results
+            if (item := _item_of(result)) is not None and is_person(item, carried.key)
+        }
+        moved = any(shown.get(carried.key, result) is not result for carried, result in pairs)
+        pairs = [(carried, shown.get(carried.key, result)) for carried, result in pairs]
+        if moved:
+            pairs = [(carried, result) for carried, result in pairs if carried.key in shown]
+    return {carried.key: _outcome(result) for carried, result in pairs}
+
+
+def _item_of(result: Item) -> Item | None:
+    item = result.get("data", result)
+    return item if isinstance(item, dict) and not result.get("error") else None
+
+
+def _id_of(result: Item) -> str | None:
+    item = _item_of(result)
+    return valid_id(item.get("id")) if item else None
+
+
+def _outcome(result: Item) -> Outcome:
     """What became of one item of a bulk request."""
     if result.get("error"):
         return Outcome(State.REJECTED, reason=_words_of(result["error"]))
-    item = result.get("data", result)
-    dixa_id = item.get("id") if isinstance(item, dict) else None
-    return Outcome(State.IMPORTED, str(dixa_id) if dixa_id else None)
+    return Outcome(State.IMPORTED, _id_of(result))
 
 
 def _partial_errors(answer: Answer, step: Step) -> Judgement:
@@ -114,11 +136,11 @@ def _meant(text: str, step: Step) -> Carried | None:
 
 def _words_of(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else None
-    return clean(str(message or error))
+    return " ".join(str(message or error).split())[:300]
 
 
-def next_page(answer: Answer, base_url: str) -> Request | None:
-    """The request for the next page; None after the last page. Raises ProtocolError if the link leads to
-    another host."""
+def next_page(answer: Answer, base_url: str, path: str) -> Request | None:
+    """The request for the page after this one of the list at `path`; None after the last page. Raises
+    ProtocolError if the link leads to another host, Unreadable if it is no link."""
     meta = answer.json.get("meta") if isinstance(answer.json, dict) else None
-    return page_request(meta.get("next") if isinstance(meta, dict) else None, base_url)
+    return page_request(meta.get("next") if isinstance(meta, dict) else None, base_url, path)

@@ -1,32 +1,31 @@
-"""The identities of things in Dixa API v1, by which they are recognised when they are read back: times and
-texts."""
+"""The identities of things in Dixa API v1, by which they are recognised when they are read back: times,
+authors, texts."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from importer.dixa.matching import Item, instant, text_hash
+from importer.dixa.matching import instant, signature
 
 # Times that are read back may have lost their fraction of a second.
 SAME_INSTANT_SECONDS = 1.0
 
 
-def note_identity(note: Item, author: str) -> list[Any]:
-    """Author, Unix time and text hash. It is a list because it is compared with one that was stored as JSON.
-    The author is None for a note that is sent without an agent; Dixa assigns an author to it, so None matches
-    every author."""
-    return [note.get(author), instant(note.get("createdAt")), text_hash(str(note.get("message")))]
+def note_identity(note: Mapping[str, Any]) -> list[Any]:
+    """Author, Unix time and signature of the text of a note that is sent. It is a list because it is stored
+    as JSON. The author is None for a note that is sent without an agent; Dixa assigns an author to it, so
+    None matches every author."""
+    return [note.get("agentId"), instant(note.get("createdAt")), signature(str(note.get("message")))]
 
 
-def counted_identity(note: Item) -> tuple[Any, ...]:
-    """Time (in full seconds) and text hash, by which equal notes are counted. The author is not compared."""
-    _, at, text = note_identity(note, "authorId")
-    return (None if at is None else int(at), text)
+def is_same_time(at: float | None, wanted: float | None) -> bool:
+    """Whether a time that was read back is the one that was sent (both Unix times)."""
+    return at is not None and wanted is not None and abs(at - wanted) <= SAME_INSTANT_SECONDS
 
 
 def same_instant(at: float | None, sent: str) -> bool:
-    """Whether a time that was read back (Unix time) is the one that was sent."""
-    wanted = instant(sent)
-    return at is not None and wanted is not None and abs(at - wanted) < SAME_INSTANT_SECONDS
+    """Whether a time that was read back (Unix time) is the one that was sent (as requests give it)."""
+    return is_same_time(at, instant(sent))
 
 
 def iso(at: datetime) -> str:

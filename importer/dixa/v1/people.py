@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from importer.dixa.api import AgentList
 from importer.dixa.matching import Item, has_address
-from importer.dixa.paging import list_items
-from importer.model import Answer, Contact, Request
+from importer.model import Contact, Request
 
 
 def _agent(agent: Item) -> tuple[list[str], str | None]:
@@ -29,13 +28,13 @@ def find_person(contact: Contact) -> Request:
     return Request("GET", "/v1/endusers", query={name: value})
 
 
-def person_in(answer: Answer, contact: Contact) -> str | None:
+def person_in(users: Sequence[Item], contact: Contact) -> str | None:
     """The id of the end user who has exactly this address, or this external id if the contact has no address.
-    None if nobody in the list has it. Raises ProtocolError if the response is not a list."""
+    None if nobody in the list has it."""
     by_id = not contact.email and not contact.phone
     found = (
         user
-        for user in list_items(answer)
+        for user in users
         if (by_id and user.get("externalId") == contact.external_id)
         or has_address(user, contact, emails=_EMAILS, phones=_PHONES)
     )
@@ -63,9 +62,7 @@ def _end_user(contact: Contact) -> dict[str, str]:
 
 
 def is_person(user: Item, key: str) -> bool:
-    """Whether a user can be the one with this contact key. True for a user whose addresses are not shown."""
-    if not any(user.get(name) for name in ("email", "phoneNumber", "externalId")):
-        return True
+    """Whether a user shows that they are the one with this contact key."""
     kind, _, value = key.partition(":")
     if kind == "id":
         return bool(user.get("externalId") == value)

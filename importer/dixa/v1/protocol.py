@@ -19,8 +19,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from importer.dixa.api import Trait
-from importer.dixa.matching import text_hash
-from importer.dixa.v1.identity import counted_identity, iso, note_identity
+from importer.dixa.matching import Sent, signature
+from importer.dixa.v1.identity import iso, note_identity
 from importer.model import (
     AGENT,
     Attachment,
@@ -186,7 +186,7 @@ class DixaV1:
                 "created_at": body["createdAt"],
                 "external_ids": [m["externalId"] for m in messages[:MESSAGES_KEPT]],
                 "times": [m["createdAt"] for m in messages[:MESSAGES_KEPT]],
-                "subject": text_hash(body.get("attributes", {}).get("subject", "")),
+                "subject": signature(body.get("attributes", {}).get("subject", "")),
                 "prefix": f"{self.settings.migration}:",
                 "closed": "closing" in body,
                 "messages": len(messages),
@@ -198,7 +198,7 @@ class DixaV1:
         common = {"csid": ids["conversation"]}
         match step.kind:
             case StepKind.NOTES:
-                return {**common, "notes": [note_identity(note, "agentId") for note in body["data"]],
+                return {**common, "notes": [note_identity(note) for note in body["data"]],
                         "keys": [carried.key for carried in step.carries]}  # fmt: skip
             case StepKind.TAGS:
                 return {**common, "tags": [tag["name"] for tag in body["data"]]}
@@ -209,15 +209,24 @@ class DixaV1:
             case _:
                 return common
 
-    def identities(self, job: Conversation, ids: Mapping[str, str], sent: AbstractSet[str]) -> list[Any]:
-        """Time and text hash of each note that was sent. The messages of the import itself cannot be there
-        twice."""
+    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> list[Sent]:
+        """Author, time and text of each of these messages that is a note. The messages of the import itself
+        cannot be there twice."""
         carried = {message.message_id for message in self._split_by_size(job)[0]}
         return [
-            counted_identity(self._note(message, job, ids))
+            Sent(*note_identity(self._note(message, job, ids)))
             for message in job.messages
-            if message.message_id in sent and message.message_id not in carried
+            if message.message_id in keys and message.message_id not in carried
         ]
+
+    def is_unmistakable(self, step: Step, job: Conversation) -> bool:
+        """With public messages, which have external ids."""
+        return bool(step.carries)
+
+    @property
+    def openings(self) -> int:
+        """None: its notes are created by requests of their own."""
+        return 0
 
     def losses(self, job: Conversation) -> dict[str, int]:
         """How much of a conversation this API cannot carry, counted by aspect."""

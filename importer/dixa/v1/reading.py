@@ -1,12 +1,19 @@
 """Reading back from Dixa API v1: what was created, and what a conversation lacks of what was sent."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from importer.dixa.api import SettingCheck
-from importer.dixa.matching import Item, came_in_time, instant, text_hash
+from importer.dixa.matching import (
+    Item,
+    Likeness,
+    Match,
+    Sent,
+    came_in_time,
+    instant,
+    is_text,
+)
 from importer.dixa.paging import list_items
-from importer.dixa.v1.identity import SAME_INSTANT_SECONDS, counted_identity, note_identity, same_instant
+from importer.dixa.v1.identity import is_same_time, same_instant
 from importer.model import Answer, Doubt, Judgement, Outcome, Request, State, StepKind, Verdict, fingerprint
 
 
@@ -34,23 +41,37 @@ def could_be_conversation(item: Item, doubt: Doubt) -> bool:
     return same_instant(created_at, doubt.expected["created_at"]) or came_in_time(created_at, doubt)
 
 
-def is_conversation(item: Item, messages: Sequence[Item], doubt: Doubt) -> bool | None:
+def likeness(item: Item, messages: Sequence[Item], doubt: Doubt) -> Likeness:
     """Whether it is the conversation in doubt. If its messages show external ids, those decide. Otherwise the
-    times of the conversation and of its messages must be those that were sent. If no public message was sent,
-    time and subject must be those that were sent; None if it has messages, because somebody else wrote them
-    and it cannot be decided then."""
+    times of the conversation and of its messages must be those that were sent. Without public messages there
+    are the time of the conversation and its subject."""
     wanted = doubt.expected
     shown = {message["externalId"] for message in messages if message.get("externalId")}
     if shown and wanted["external_ids"]:
-        return bool(shown & set(wanted["external_ids"]))
-    if not same_instant(instant(item.get("createdAt")), wanted["created_at"]):
-        return False
-    if not wanted["times"]:
-        if text_hash(item.get("subject") or "") != wanted["subject"]:
-            return False
-        return None if messages else True
+        return Likeness.CERTAIN if shown & set(wanted["external_ids"]) else Likeness.OTHER
+    at = instant(item.get("createdAt"))
+    if at is not None and not same_instant(at, wanted["created_at"]):
+        # Dixa keeps the time of an import. If it did not, this one could be ours.
+        return Likeness.UNCLEAR if not shown and came_in_time(at, doubt) else Likeness.OTHER
+    if wanted["times"]:
+        return _by_times(messages, doubt)
+    if messages:
+        # None was sent. What is older than the request came with an import of somebody else.
+        held = [instant(message.get("createdAt")) for message in messages]
+        since = any(came_in_time(time, doubt) for time in held)
+        return Likeness.UNCLEAR if since and not shown else Likeness.OTHER
+    subject = item.get("subject")
+    alike = subject is None or is_text(subject, wanted["subject"])
+    return Likeness.PROBABLE if at is not None and alike else Likeness.UNCLEAR
+
+
+def _by_times(messages: Sequence[Item], doubt: Doubt) -> Likeness:
     held = [instant(message.get("createdAt")) for message in messages]
-    return all(any(same_instant(at, sent) for at in held) for sent in wanted["times"])
+    if held and all(any(same_instant(at, sent) for at in held) for sent in doubt.expected["times"]):
+        return Likeness.PROBABLE
+    # The list of its messages may be behind, or Dixa may have set times of its own.
+    possible = not held or any(at is None or came_in_time(at, doubt) for at in held)
+    return Likeness.UNCLEAR if possible else Likeness.OTHER
 
 
 def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
@@ -78,19 +99,61 @@ def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
     return Judgement(Verdict.CREATED, partial=bool(reasons), reason="; ".join(reasons), outcomes=outcomes)
 
 
-def match(items: Sequence[Item], doubt: Doubt) -> tuple[Mapping[str, Outcome], list[str]]:
-    """Which notes in doubt are there. Notes keep the time that was sent, so a note with the author, time and
-    text of a note in doubt is that note."""
-    free = [item for item in items if str(item.get("id")) not in doubt.known]
-    outcomes: dict[str, Outcome] = {}
+def match(items: Sequence[Item], doubt: Doubt) -> Match:
+    """Which notes in doubt are there. Notes keep the time and the author that were sent. Of several that are
+    alike in both, the text says which ones are there, else their number does."""
+    free = [item for item in items if str(item["id"]) not in doubt.known]
     pairs = zip(doubt.expected["keys"], doubt.expected["notes"], strict=True)
+    wanted = {key: Sent(*note) for key, note in pairs}
+    found: dict[str, Item] = {}
+
+    def take(key: str, item: Item) -> None:
+        found[key] = item
+        free.remove(item)
+        del wanted[key]
+
     # Notes without an agent match every author, so they are matched last.
-    for message_id, wanted in sorted(pairs, key=lambda pair: pair[1][0] is None):
-        match = next((item for item in free if _is_note(item, wanted)), None)
-        if match is not None:
-            free.remove(match)
-            outcomes[message_id] = Outcome(State.IMPORTED, str(match.get("id")))
-    return outcomes, []
+    for key, note in sorted(wanted.items(), key=lambda pair: pair[1].author is None):
+        alike = (item for item in free if _is_note(item, note) and is_text(item.get("message"), note.text))
+        if (item := next(alike, None)) is not None:
+            take(key, item)
+    for (author, at), keys in _by_author_and_time(wanted):
+        candidates = [item for item in free if _is_note(item, Sent(author, at, ()))]
+        if candidates and len(candidates) < len(keys):
+            return Match(unclear=tuple(str(item["id"]) for item in candidates))
+        for key, item in zip(keys, candidates, strict=False):
+            take(key, item)
+    # If Dixa set times of its own, a note that came since the request may be one that is still missing.
+    unclear = []
+    for item in list(free) if wanted else ():
+        if came_in_time(instant(item.get("createdAt")), doubt):
+            key = next((k for k, note in wanted.items() if is_text(item.get("message"), note.text)), None)
+            if key is None:
+                unclear.append(str(item["id"]))
+            else:
+                take(key, item)
+    outcomes = {key: Outcome(State.IMPORTED, str(item["id"])) for key, item in found.items()}
+    return Match(outcomes, tuple(unclear) if wanted else ())
+
+
+def _by_author_and_time(
+    wanted: Mapping[str, Sent],
+) -> list[tuple[tuple[str | None, float | None], list[str]]]:
+    """The keys of notes that are alike in author and time; those without an author last."""
+    groups: dict[tuple[str | None, float | None], list[str]] = {}
+    for key, note in wanted.items():
+        groups.setdefault((note.author, note.at), []).append(key)
+    return sorted(groups.items(), key=lambda group: group[0][0] is None)
+
+
+def duplicates(
+    items: Sequence[Item], known: Collection[str], sent: Sequence[Sent], openings: int
+) -> dict[str, bool]:
+    """The notes that the import created and the checkpoint does not know, by id: those with author and time
+    of one that was sent. True, because nobody else writes at a time in the past."""
+    del openings
+    unknown = [item for item in items if str(item["id"]) not in known]
+    return {str(item["id"]): True for item in unknown if any(_is_note(item, note) for note in sent)}
 
 
 def setting(doubt: Doubt) -> SettingCheck:
@@ -122,15 +185,9 @@ def _is_set(answer: Answer, doubt: Doubt) -> bool:
             return conversation.get("state") == "Closed"
 
 
-def identity(item: Item) -> tuple[Any, ...] | None:
-    """Time and text hash, by which equal notes are counted. None if the text is not shown."""
-    return counted_identity(item) if item.get("message") is not None else None
-
-
-def _is_note(item: Item, wanted: Sequence[Any]) -> bool:
-    author, at, text = note_identity(item, "authorId")
-    in_its_time = at is not None and wanted[1] is not None and abs(at - wanted[1]) <= SAME_INSTANT_SECONDS
-    return wanted[0] in (None, author) and in_its_time and text == wanted[2]
+def _is_note(item: Item, note: Sent) -> bool:
+    author = item.get("authorId")
+    return is_same_time(instant(item.get("createdAt")), note.at) and note.author in (None, author)
 
 
 def _count_files(message: Item) -> int:

@@ -8,14 +8,14 @@ import csv
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TextIO
 
 from importer.read.dialect import has_undecoded
 from importer.read.flaws import Flaw
-from importer.read.rejects_format import unguarded
+from importer.read.guarded_csv import unguarded
+from importer.read.limits import LONGEST_RECORD, SHOWN_OF_LONG
 from importer.read.source_file import SourceFile
 
-# No record has more characters than this, so a quote that is not closed by then is an error.
-_LONGEST_RECORD = 1 << 26
 # Longer footers of reports are not known; more short rows are flawed rows.
 _FOOTER_LINES = 8
 # So many possible footer rows wait for the end of the file, which bounds memory.
@@ -51,7 +51,7 @@ def exact_rows(file: SourceFile) -> Iterator[ExactRow]:
 class _Lines:
     """The lines of a text. Lines can be given back, to be read again."""
 
-    def __init__(self, stream: Iterator[str]) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._back: deque[str] = deque()
         self.taken: list[str] = []
@@ -63,7 +63,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._back.popleft() if self._back else next(self._stream)
+        line = self._back.popleft() if self._back else self._read()
         if not self.taken and line.startswith("\ufeff"):
             # Files were concatenated with their byte order marks.
             line = line.lstrip("\ufeff")
@@ -71,8 +71,19 @@ class _Lines:
         self.taken.append(line)
         self.number += 1
         self.size += len(line)
-        if self.size > _LONGEST_RECORD:
+        if self.size > LONGEST_RECORD:
             raise csv.Error("longer than any record")
+        return line
+
+    def _read(self) -> str:
+        """The next line. Of one that is too long, the beginning."""
+        if not (line := self._stream.readline(LONGEST_RECORD + 1)):
+            raise StopIteration
+        if len(line) <= LONGEST_RECORD or line.endswith("\n"):
+            return line
+        rest = line
+        while rest and not rest.endswith("\n"):
+            rest = self._stream.readline(1 << 20)
         return line
 
     def begin(self) -> None:
@@ -86,18 +97,23 @@ class _Lines:
         self.taken = self.taken[:count]
 
 
-def _records(lines: _Lines, file: SourceFile) -> Iterator[tuple[int, list[str], bool]]:
-    """For each record its line, its cells, and whether its quotes are correct."""
+def _records(lines: _Lines, file: SourceFile) -> Iterator[tuple[int, list[str], Flaw | None]]:
+    """For each record its line, its cells, and whether its quotes are wrong or it is too long. Of a line that
+    is too long, it has the beginning."""
     while True:
         lines.begin()
         line = lines.number + 1
         try:
-            yield line, next(file.dialect.reader(_kept_returns(lines), strict=True)), True
+            yield line, next(file.dialect.reader(_kept_returns(lines), strict=True)), None
         except StopIteration:
             return
         except csv.Error:
             lines.give_back(1)
-            yield line, _as_it_stands(lines.taken[0], file), False
+            first = lines.taken[0]
+            if len(first) > LONGEST_RECORD:
+                yield line, _as_it_stands(first[:SHOWN_OF_LONG], file), Flaw.LENGTH
+            else:
+                yield line, _as_it_stands(first, file), Flaw.QUOTES
 
 
 def _kept_returns(lines: _Lines) -> Iterator[str]:
@@ -126,17 +142,16 @@ def _judged(lines: _Lines, file: SourceFile) -> Iterator[ExactRow]:
     """Each record with its flaw. A record of several lines whose width differs from the header may contain
     other records because of an unclosed quote: then only its first line is a broken row."""
     width = len(file.header)
-    for number, (line, cells, sound) in enumerate(_records(lines, file)):
+    for number, (line, cells, flaw) in enumerate(_records(lines, file)):
         cells = _shown(cells)
         taken = lines.taken
-        flaw = None if sound else Flaw.QUOTES
-        if sound and len(taken) > 1 and not _fits(cells, width) and _swallowed(taken, file):
+        if not flaw and len(taken) > 1 and not _fits(cells, width) and _swallowed(taken, file):
             lines.give_back(1)
             cells, flaw = _shown(_as_it_stands(taken[0], file)), Flaw.QUOTES
         if file.is_rejects:
-            cells = [*cells[: file.reasons], *map(unguarded, cells[file.reasons :])]
+            cells = [*map(unguarded, cells)]
         cut = not lines.taken[-1].endswith("\n")
-        if flaw and cut:
+        if flaw is Flaw.QUOTES and cut:
             flaw = Flaw.CUT_OFF
         flaw = flaw or _flaw(cells, file, width, cut=cut)
         yield ExactRow(number, line, tuple(cells), flaw, lines.marked)

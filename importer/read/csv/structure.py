@@ -18,15 +18,15 @@ import numpy.typing as npt
 import polars as pl
 
 from importer.read.dialect import no_utf8
+from importer.read.limits import LONGEST_RECORD
 
 # Bytes that are checked at once; larger chunks do not fit into the cache.
 CHUNK = 1 << 21
-# A longer line is split, which bounds memory.
-_LONGEST_LINE = 1 << 26
 # Bytes of lines that are not UTF-8, kept to detect their encoding.
 _BAD_SAMPLE = 1 << 16
 BOM_INSIDE = "byte order marks inside the file"
 QUOTES_INSIDE = "quotes inside cells"
+TOO_LONG = f"rows of more than {LONGEST_RECORD:,} bytes"
 _BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE, _RETURN = 34, 10, 13
 _ONE, _TOP = np.uint64(1), np.uint64(63)
@@ -48,6 +48,9 @@ class Structure:
     no_utf8: bytes = b""
     # Whether in some chunk at least half of the non-ASCII lines are UTF-8.
     utf8: bool = False
+    # Bytes of the record that goes on in the next chunk; and the number of the first record that is too long.
+    unfinished: int = 0
+    too_long: int | None = None
 
 
 def check_structure(stream: IO[bytes], delimiter: str, width: int) -> Structure:
@@ -140,14 +143,16 @@ def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
     rest: bytes | bytearray = stream.read(len(_BOM)).removeprefix(_BOM)
     while True:
         held = len(rest)
-        if len(room) < held + CHUNK + 64:
-            room = bytearray(held + CHUNK + 64)
+        # A long line is read in steps that grow with it. One that is too long is split, which bounds memory.
+        more = max(CHUNK, held)
+        if len(room) < held + more + 64:
+            room = bytearray(held + more + 64)
         room[:held] = rest
-        with memoryview(room) as view, view[held : held + CHUNK] as free:
+        with memoryview(room) as view, view[held : held + more] as free:
             count = stream.readinto(free)  # type: ignore[attr-defined]
         size = held + count
         end = room.rfind(b"\n", held, size) + 1
-        if count and end == 0 and held < _LONGEST_LINE:
+        if count and end == 0 and held < LONGEST_RECORD:
             rest = room[:size]
             continue
         end = end if count and end else size
@@ -205,9 +210,21 @@ def _look_at_structure(
     line_starts = _earlier(ends, before == _NEWLINE and not was_inside)
     if _some(line_starts & bare & real):
         found.ambiguities.add("blank lines")
-    found.records += _count(ends & real)
+    _look_at_length(found, ends & real, size)
     found.delimiters += _count(parts)
     return was_inside ^ bool(quotes & 1)
+
+
+def _look_at_length(found: Structure, ends: _Words, size: int) -> None:
+    """Count the records that end in a chunk, and notice one that has grown too long in chunks before it."""
+    count = _count(ends)
+    places = _Places(ends) if count else None
+    found.unfinished += places.of(0) if places else size
+    if found.unfinished > LONGEST_RECORD and found.too_long is None:
+        found.too_long = found.records
+        found.ambiguities.add(TOO_LONG)
+    found.unfinished = size - places.of(count - 1) if places else found.unfinished
+    found.records += count
 
 
 def _look_at_text(found: Structure, chunk: bytes) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
+import importer
 from importer.errors import SourceError
 from importer.parse.nested import as_json
+from importer.read.parquet import TOO_MUCH
 
 # polars reads only one row group ahead, since one may be larger than everything else in memory.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")
@@ -19,15 +21,22 @@ def header(path: Path) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
     """The column names, the number of rows, and the paths into structs (`a.b`) and lists of structs
     (`a[].b`).
 
-    A separate process reads the file to its end, since a damaged one may panic polars or crash pyarrow.
-    Raises SourceError for such a file.
-    """
-    command = [sys.executable, str(Path(__file__).with_name("check.py")), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    A separate process reads the file to its end, since a damaged one may panic polars, crash pyarrow or use
+    up the memory. Raises SourceError for such a file."""
+    # It finds this package, nothing in the current folder, and no token.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DIXA_")}
+    own = str(Path(importer.__file__).parent.parent)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (own, os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-P", "-m", "importer.read.parquet.check", str(path)]
+    done = subprocess.run(  # noqa: S603 - our own program
+        command, capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode == 0:
         names, rows, nested = json.loads(done.stdout)
         return tuple(names), int(rows), tuple(nested)
     said = done.stderr.strip().splitlines()
+    if said and done.returncode == TOO_MUCH:
+        raise SourceError(f"{path}: {said[-1]}")
     fault = said[-1] if said and done.returncode > 0 else "the process that reads it crashes"
     raise SourceError(f"{path}: is a damaged or unsupported Parquet file: {fault}")
 
