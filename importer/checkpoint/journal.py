@@ -8,15 +8,13 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from importer.checkpoint.database import connect, read_only
-from importer.checkpoint.lock import locked
+from importer.checkpoint.lock import take
 from importer.errors import CheckpointError, Unwritable
 from importer.model import Carried, Doubt, Outcome, PersonRecord, State, Step, StepKind
 
@@ -65,13 +63,8 @@ class Checkpoint:
         """Open or create the file. Raises Locked while another run holds it. Raises CheckpointError if it
         belongs to another target or migration, is not a checkpoint, or cannot be written."""
         self._path = path
-        self._lock = FileLock(f"{path}.lock", timeout=0, mode=0o600)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise locked(path) from None
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
+        self._lock = take(path)
+        self._size = 0
         self._batch: list[tuple[str, tuple[Any, ...]]] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._flusher: asyncio.Task[None] | None = None
@@ -82,7 +75,7 @@ class Checkpoint:
             _bind(self._db, path, binding)
             self._reader = read_only(path)
         except BaseException:
-            self._lock.release()
+            os.close(self._lock)
             raise
 
     def __enter__(self) -> "Checkpoint":
@@ -259,13 +252,15 @@ class Checkpoint:
             self._thread.submit(self._commit, self._take()).result()
             self._db.execute("DELETE FROM meta WHERE key = 'holder'")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}{self._rescued()}") from None
         except sqlite3.Error as error:
             raise self._unwritable(error) from None
         finally:
             self._thread.shutdown()
             self._reader.close()
             self._db.close()
-            self._lock.release()
+            os.close(self._lock)
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         self._batch.append((statement, values))
@@ -304,9 +299,10 @@ class Checkpoint:
             # Whatever the error is, the waiting callers must not send. The writes go back to the front of the
             # queue and are committed with the next ones.
             self._batch[:0] = batch
+            failure = error if isinstance(error, CheckpointError) else self._unwritable(error)
             for future in [*waiting, *self._waiting]:
                 if not future.done():
-                    future.set_exception(self._unwritable(error))
+                    future.set_exception(failure)
             self._waiting = []
             return False
         for future in waiting:
@@ -322,6 +318,42 @@ class Checkpoint:
         return batch
 
     def _commit(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
+        try:
+            self._ensure_same_file()
+        except CheckpointError:
+            self._batch[:0] = batch
+            raise
+        self._write_now(batch)
+
+    def _ensure_same_file(self) -> None:
+        """Raises CheckpointError if the file was removed, replaced or cut, because what is written to it then
+        is not durable."""
+        own = os.fstat(self._lock)
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            there = None
+        if there is None or not os.path.samestat(own, there) or there.st_size < self._size:
+            raise CheckpointError(
+                f"{self._path}: was removed, replaced or cut while this run was using it, so nothing more is "
+                "sent. A run without it would send everything again"
+            )
+        self._size = there.st_size
+
+    def _rescued(self) -> str:
+        """Save what this run knows beside the checkpoint. Returns what to tell the user."""
+        path = self._path.with_name(f"{self._path.name}.rescued")
+        with suppress(sqlite3.Error, OSError):
+            batch, self._batch = self._batch, []
+            self._write_now(batch)
+            path.unlink(missing_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            with closing(sqlite3.connect(path)) as copy:
+                self._db.backup(copy)
+            return f". What it held is in {path}: put that in its place, and run again"
+        return ". Put a copy of it in its place before you run again"
+
+    def _write_now(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for statement, values in batch:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,15 @@ def unfinished(path: Path) -> list[str]:
     query = "SELECT ticket_id FROM tickets WHERE state IS NULL OR state IN ('failed', 'in_doubt') ORDER BY n"
     with closing(read_only(path)) as db:
         return [row[0] for row in db.execute(query)]
+
+
+def ticket_count(path: Path) -> int:
+    """How many tickets the checkpoint knows; 0 if there is none yet, or if it is not readable as one."""
+    if not path.exists():
+        return 0
+    with suppress(sqlite3.Error), closing(read_only(path)) as db:
+        return int(db.execute("SELECT count(*) FROM tickets").fetchone()[0])
+    return 0
 
 
 def unread_count(path: Path) -> int:

@@ -10,7 +10,7 @@ import polars as pl
 from importer.checkpoint import queries
 from importer.checkpoint.journal import Binding, Checkpoint, setting_changes
 from importer.checkpoint.lock import ensure_free
-from importer.errors import ConfigError, ExitCode, Invalid
+from importer.errors import CheckpointError, ConfigError, ExitCode, Invalid
 from importer.migration.file import Migration
 from importer.model import State
 from importer.pipeline.check import evidence_of, migration_facts
@@ -44,6 +44,7 @@ def migrate(
     """
     binding = Binding(migration.name, migration.target.api, migration.target.base_url)
     ensure_free(migration.checkpoint)
+    _ensure_not_lost(migration)
     with examined(migration, with_holes=options.with_holes, jobs=True, say=say) as found:
         _ensure_wanted(found, options, say)
         with Checkpoint(migration.checkpoint, binding) as journal:
@@ -89,6 +90,18 @@ def exit_code(ran: RunResult) -> ExitCode:
         return ExitCode.INTERRUPTED
     incomplete = not ran.books.clean or ran.doubles or ran.unread or ran.partial or ran.not_in_export
     return ExitCode.INCOMPLETE if incomplete else ExitCode.OK
+
+
+def _ensure_not_lost(migration: Migration) -> None:
+    """Raises CheckpointError where the checkpoint knows less than the report of an earlier run."""
+    known, imported = queries.ticket_count(migration.checkpoint), files.imported_count(migration.report)
+    if imported > known:
+        raise CheckpointError(
+            f"{migration.checkpoint}: is lost or is an older copy. It knows {known:,} tickets, but "
+            f"{migration.report / 'success.csv'} lists {imported:,} that an earlier run imported, and a run "
+            "would import them again. Put the right checkpoint back. If they are in another account, as "
+            f"after a rehearsal, move {migration.report} away and run again"
+        )
 
 
 def _ensure_wanted(found: Examined, options: PushOptions, say: Say) -> None:

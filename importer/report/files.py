@@ -1,5 +1,6 @@
 """The report folder (0700, files 0600): report.json for programs, success.csv and failed.csv for people."""
 
+import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -136,3 +137,12 @@ def _requests(traffic: Traffic, seconds: float) -> dict[str, Any]:
         "retried": traffic.retried,
         "seconds": round(seconds, 3),
     }
+
+
+def imported_count(path: Path) -> int:
+    """How many tickets success.csv lists as imported; 0 if there is none."""
+    try:
+        with (path / "success.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            return max(0, sum(1 for row in csv.reader(lines) if row) - 1)
+    except (OSError, csv.Error):
+        return 0

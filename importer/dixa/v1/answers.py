@@ -24,6 +24,9 @@ from importer.model import (
     Verdict,
 )
 
+# Of a response's partial errors; they go into one cell of a report.
+ERRORS_SHOWN = 20
+
 
 def judge(response: Response, step: Step | None) -> Judgement:
     """What a response proves, and what it reports of each part: failures of single notes in a 200, partial
@@ -120,7 +123,9 @@ def _partial_errors(answer: Answer, step: Step) -> Judgement:
         refused = min(before.refused + 1, carried.attachments)
         reason = "; ".join(filter(None, [before.reason, text]))
         outcomes[carried.key] = Outcome(State.PARTIAL, reason=reason, refused=refused)
-    return Judgement(Verdict.CREATED, partial=bool(texts), reason="; ".join(texts), outcomes=outcomes)
+    more = [f"and {len(texts) - ERRORS_SHOWN} more"] if len(texts) > ERRORS_SHOWN else []
+    reason = "; ".join([*texts[:ERRORS_SHOWN], *more])
+    return Judgement(Verdict.CREATED, partial=bool(texts), reason=reason, outcomes=outcomes)
 
 
 def _meant(text: str, step: Step) -> Carried | None:
