@@ -74,25 +74,17 @@ CHANGE_RULES: tuple[ResponseRule, ...] = (
     ),
     ResponseRule("429", _status(429), Verdict.AGAIN, "over the rate limit, refused before it was processed"),
     ResponseRule(
-        "407, 511", _status(407, 511), Verdict.AGAIN, "a proxy wants a login; the request did not pass it"
-    ),
-    ResponseRule(
         "503 with Retry-After",
         lambda e, told: _status(503)(e, told) and isinstance(e, Answer) and e.retry_after_seconds is not None,
         Verdict.AGAIN,
         "the host says that it accepts no requests now, and when to try again",
     ),
     ResponseRule(
-        "404, 421, 423, 425",
-        _status(404, 421, 423, 425),
-        Verdict.AGAIN,
-        "what the request names is not there yet, is locked, or the host was the wrong one; nothing was done",
-    ),
-    ResponseRule(
-        "408, 409, 499",
-        _status(408, 409, 499),
+        "404, 407, 408, 409, 421, 423, 425, 499",
+        _status(404, 407, 408, 409, 421, 423, 425, 499),
         Verdict.IN_DOUBT,
-        "a proxy may have forwarded the request before it gave up, or it is there already",
+        "it may be there already, or a proxy may have forwarded the request before it gave up; and what the "
+        "request names may be there later",
     ),
     ResponseRule(
         "5xx",

@@ -31,9 +31,6 @@ Send = Callable[[Request], Awaitable[Response]]
 JudgeResponse = Callable[[Response, Step | None], Judgement]
 # Dixa documents one limit per second and one per day; a wait longer than this can only be for the daily one.
 QUOTA_WAIT_SECONDS = 600.0
-# How often a creation is sent if the response says that nothing was done, such as 404 or 423. The next run
-# tries again.
-NOT_DONE_ATTEMPTS = 3
 # A token that may read but not import is refused at every creation.
 FORBIDDEN_IN_A_ROW = 5
 # The user is told about an outage at most once in this time.
@@ -159,13 +156,12 @@ class Exchange:
 
     async def create(self, step: Step, request: Request) -> Judgement:
         """What became of a step: created, refused or in doubt. While the host accepts no requests, the step
-        is sent again, because such a response proves that nothing was created. AGAIN, if other responses kept
-        proving the same.
+        is sent again, because such a response proves that nothing was created.
 
         Raises Unwritable if the intent cannot be recorded, otherwise what `read` raises except NotRead. In
         each of these cases nothing was created, except that a step is in doubt after a redirect.
         """
-        attempt = sendings = 0
+        sendings = 0
         while True:
             await self.pace.turn()
             await self._journal.intend(step)
@@ -184,10 +180,8 @@ class Exchange:
                 )
                 return replace(judgement, sent_at=sent_at)
             self._journal.withdraw(step)
-            attempt += not self._away(response, judgement)
-            if attempt >= min(NOT_DONE_ATTEMPTS, self._patience.attempts):
-                return judgement
-            await self._wait(response, judgement, attempt)
+            self._away(response, judgement)
+            await self._wait(response, judgement, sendings)
 
     async def _forbidden_one(self, step: Step, judgement: Judgement) -> Judgement:
         """What a 403 to a creation means: Dixa, or a firewall before it, refuses this content."""

@@ -170,7 +170,7 @@ OK = {"data": {"id": 5}}
         (Answer(400, {"message": "no"}), Verdict.REFUSED),
         (Answer(401, None), Verdict.UNAUTHORIZED),
         (Answer(403, None), Verdict.FORBIDDEN),
-        (Answer(404, None), Verdict.AGAIN),
+        (Answer(404, None), Verdict.IN_DOUBT),
         (Answer(408, None), Verdict.IN_DOUBT),
         (Answer(429, None), Verdict.AGAIN),
         (Answer(500, None), Verdict.IN_DOUBT),

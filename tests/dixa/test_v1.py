@@ -305,7 +305,7 @@ TAGS = Step(StepKind.TAGS, "T1", "")
         (NOTES, Answer(200, None, "<html>"), Verdict.IN_DOUBT),
         (TAGS, Answer(202, None), Verdict.CREATED),
         (TAGS, Answer(204, None), Verdict.CREATED),
-        (TAGS, Answer(404, None), Verdict.AGAIN),
+        (TAGS, Answer(404, None), Verdict.IN_DOUBT),
         (TAGS, Answer(429, None), Verdict.AGAIN),
         (TAGS, Answer(401, None), Verdict.UNAUTHORIZED),
     ],

@@ -56,17 +56,18 @@ def test_nothing_is_sent_after_the_file_was_exchanged(tmp_path: Path, how: str) 
     path = tmp_path / "acme.checkpoint"
     with Checkpoint(path, BINDING) as journal:
         begin(journal, "first")
+    journal = Checkpoint(path, BINDING)
+    begin(journal, "second")
+    if how == "cut":
+        os.truncate(path, 0)
+    else:
+        path.unlink()
+    if how == "replaced":
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="removed, replaced or cut"):
+        begin(journal, "third")
     with pytest.raises(CheckpointError, match=r"acme\.checkpoint\.rescued|Put a copy"):
-        with Checkpoint(path, BINDING) as journal:
-            begin(journal, "second")
-            if how == "cut":
-                os.truncate(path, 0)
-            else:
-                path.unlink()
-            if how == "replaced":
-                path.write_bytes(b"")
-            with pytest.raises(CheckpointError, match="removed, replaced or cut"):
-                begin(journal, "third")
+        journal.close()
     if how != "cut":
         assert ticket_count(tmp_path / "acme.checkpoint.rescued") == 3
         assert (tmp_path / "acme.checkpoint.rescued").stat().st_mode & 0o777 == 0o600
