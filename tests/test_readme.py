@@ -137,9 +137,8 @@ def keys_of_the_schema() -> Iterator[tuple[str, dict[str, Any]]]:
         properties: dict[str, Any] = schema["$defs"][reference.rpartition("/")[2]]["properties"]
         return properties
 
-    sections = {
-        name: inside(schema["properties"][name]) for name in ("source", "target", "conversation", "people")
-    }
+    names = ("source", "target", "conversation", "people", "attachments")
+    sections = {name: inside(schema["properties"][name]) for name in names}
     yield from ((name, of) for name, of in schema["properties"].items() if name not in sections)
     yield from ((f"{name}.{key}", of) for name, keys in sections.items() for key, of in keys.items())
     table = inside(sections["source"]["tickets"])

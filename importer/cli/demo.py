@@ -41,7 +41,12 @@ def demo(session: Session, into: Path | None) -> int:
     with running(Settings(agents=AGENTS)) as sandbox:
         loaded = load_migration(path, {"target.base_url": sandbox.url})
         code = push(
-            session, loaded, path, authorization=sandbox.token, options=options(loaded.target), command="demo"
+            session,
+            loaded,
+            path,
+            authorization=sandbox.token,
+            options=options(loaded.target, loaded.attachments),
+            command="demo",
         )
         session.say(f"The sandbox now holds {sandbox.contents()}.")
         session.say(f"See the report: {loaded.report / 'report.html'}")

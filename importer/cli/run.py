@@ -56,7 +56,7 @@ def run(
         loaded,
         migration,
         authorization=authorization(loaded.target.auth, token_file, token_command),
-        options=options(loaded.target, with_holes=with_holes, strict=strict),
+        options=options(loaded.target, loaded.attachments, with_holes=with_holes, strict=strict),
         limits=Limits(limit, max_errors, max_duration),
     )
 
@@ -89,7 +89,7 @@ def retry(
         loaded,
         migration,
         authorization=authorization(loaded.target.auth, token_file, token_command),
-        options=options(loaded.target, with_holes=with_holes, again=True),
+        options=options(loaded.target, loaded.attachments, with_holes=with_holes, again=True),
         limits=Limits(limit, max_errors, max_duration),
         command="retry",
     )

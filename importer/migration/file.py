@@ -21,6 +21,7 @@ from importer.migration.target import (
     INTEGRATIONS_PROBLEMS,
     KINDS,
     PLACEHOLDERS,
+    AttachmentsSection,
     ConversationSection,
     PeopleSection,
     TargetSection,
@@ -45,6 +46,7 @@ class Migration(Section):
     target: TargetSection = Field(default=TargetSection())
     conversation: ConversationSection = Field(default=ConversationSection())
     people: PeopleSection = Field(default=PeopleSection())
+    attachments: AttachmentsSection = Field(default=AttachmentsSection())
 
     _folder: Path = Path()
 

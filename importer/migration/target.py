@@ -202,6 +202,16 @@ class PeopleSection(Section):
     )
 
 
+class AttachmentsSection(Section):
+    """What happens to files that Dixa cannot fetch."""
+
+    unfetchable: Literal["link", "leave", "reject"] = Field(
+        "link",
+        description="What to do with a file that Dixa cannot fetch. link: the text names it and its address; "
+        "leave: it is left out; reject: Dixa's refusal rejects the ticket. Lost files are counted.",
+    )
+
+
 # Whether the keys of [conversation] are wrong for an API, and what to say then.
 _Problem = tuple[Callable[[ConversationSection], bool], str]
 

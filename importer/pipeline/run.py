@@ -16,7 +16,7 @@ from importer.dixa import APIS
 from importer.dixa.api import Account
 from importer.dixa.response_rules import created_id
 from importer.errors import CheckpointError, Invalid, RunError, Unauthorized
-from importer.migration.target import TargetSection
+from importer.migration.target import AttachmentsSection, TargetSection
 from importer.model import Answer, Contact, Doubt, Request, State, Step, StepKind, TicketResult
 from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
 from importer.plan.changes import HASH_MAKER
@@ -34,10 +34,18 @@ from importer.transport.pace import Pace, Stopped
 
 # A request that comes later than timeout and grace allow is not expected; some margin costs only look-ups.
 LATE_MARGIN_SECONDS = 30.0
+# After so many files that Dixa could not fetch, the user is told.
+FILES_LOST_TO_TELL = 3
+DEFAULT_ATTACHMENTS = AttachmentsSection()
 
 
 def options(
-    target: TargetSection, *, with_holes: bool = False, again: bool = False, strict: bool = False
+    target: TargetSection,
+    attachments: AttachmentsSection = DEFAULT_ATTACHMENTS,
+    *,
+    with_holes: bool = False,
+    again: bool = False,
+    strict: bool = False,
 ) -> PushOptions:
     """The options of a push to this target."""
     latest = target.latest
@@ -50,6 +58,7 @@ def options(
         grace_seconds=target.grace,
         latest_seconds=latest,
         patience_seconds=target.max_outage + latest,
+        unfetchable=attachments.unfetchable,
     )
 
 
@@ -129,6 +138,8 @@ class RunPhase:
     limits: Limits
     hooks: RunHooks
     bad: int = 0
+    # Files that Dixa could not fetch.
+    lost: int = 0
     doubted: set[str] = field(default_factory=set)
 
     async def go(self) -> None:
@@ -225,6 +236,15 @@ class RunPhase:
         self.ran.changed += [(result.ticket_id, what) for what in result.changed]
         self.hooks.ended(result)
         self.bad += result.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
+        if result.state is State.PARTIAL and (lost := result.attachments.get(State.REJECTED, 0)):
+            self.bad += lost
+            told, self.lost = self.lost >= FILES_LOST_TO_TELL, self.lost + lost
+            if self.lost >= FILES_LOST_TO_TELL and not told:
+                self.hooks.say(
+                    f"Dixa could not fetch {self.lost} files so far. Check that their addresses are public "
+                    "and that the old helpdesk still has them. Their tickets are imported without them, and "
+                    "a file cannot be added later. Stop with Ctrl-C to look at this first"
+                )
         if self.limits.errors is not None and self.bad >= self.limits.errors:
             self._stop(f"--max-errors {self.limits.errors}")
 

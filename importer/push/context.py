@@ -94,6 +94,8 @@ class PushOptions:
     latest_seconds: float = 65.0
     # How long to wait for lists that are behind.
     patience_seconds: float = 900.0
+    # What to do with files that Dixa cannot fetch: link, leave or reject (push.unfetchable).
+    unfetchable: str = "link"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,9 @@ class RemainingSteps:
             self.changed.append(message_id)
         self.states[message_id] = State.ALREADY_THERE
         self.refused[message_id] = record.refused
+        if record.refused and record.dixa_id:
+            # What the creation of the conversation lacks is in its own reason.
+            self.lacks.append(record.reason)
         return True
 
     def _settled(self, step: Step, known: Mapping[tuple[StepKind, str], StepRecord]) -> bool:

@@ -16,6 +16,7 @@ from importer.model import (
     Conversation,
     Doubt,
     Judgement,
+    Outcome,
     State,
     Step,
     StepKind,
@@ -26,7 +27,8 @@ from importer.model import (
 from importer.push.context import PushContext
 from importer.push.reconcile import RETRY_SECONDS, Found, record_settlement
 from importer.push.remaining_steps import RemainingSteps
-from importer.transport.exchange import NotRead
+from importer.push.unfetchable import LINK, REJECT, unfetchable, without
+from importer.transport.exchange import NotRead, with_lost
 from importer.transport.pace import Stopped
 
 # The state of a step that was not carried out.
@@ -36,6 +38,8 @@ _STATE_OF_VERDICT = {
     Verdict.AGAIN: State.FAILED,
 }
 ANOTHER_IN_DOUBT = "another creation for the same requester is in doubt"
+# Once this many messages have lost files, errors that name one file at a time take too long.
+NAMED_ONE_BY_ONE = 3
 # More reasons than this are only counted; they go into one cell of a report.
 REASONS_SHOWN = 20
 
@@ -59,11 +63,15 @@ class TicketRun:
     open_doubt: bool = False
     # The creation of the conversation, if that was in doubt and Dixa may still carry it out.
     creation: Doubt | None = None
+    # The conversation without the files that Dixa cannot fetch, and these files by message id.
+    sent: Conversation = field(init=False)
+    lost: dict[str, Outcome] = field(default_factory=dict)
     # When a request in doubt was sent for the last time in this run (Unix time).
     doubted_at: float | None = None
 
     def __post_init__(self) -> None:
         options = self.context.options
+        self.sent = self.job
         self.remaining = RemainingSteps(
             self.job, self.memory, self.context.target, with_holes=options.with_holes, again=options.again
         )
@@ -179,23 +187,50 @@ class TicketRun:
 
     async def _create_and_settle(self, step: Step) -> tuple[Judgement, Step]:
         first_at = self.context.clock()
-        for _ in range(self.context.exchange.patience.attempts):
-            request = self.context.target.request(step, self.job, self.ids)
-            expected = self.context.target.expected(step, request, self.ids)
+        target = self.context.target
+        doubts = 0
+        while True:
+            request = target.request(step, self.sent, self.ids)
+            expected = target.expected(step, request, self.ids)
             expected["offset"] = self.context.exchange.clock_offset()
             expected["latest"] = self.context.options.latest_seconds
-            expected["alone"] = not self.context.target.is_unmistakable(step, self.job)
+            expected["alone"] = not target.is_unmistakable(step, self.sent)
             identified = replace(step, expected=expected)
-            judgement = await self.context.exchange.create(identified, request)
+            judgement = await self.context.exchange.create(identified, request, self._lost_of(step))
             if judgement.verdict is Verdict.CREATED:
                 self._apply(step, judgement)
                 self._tell_lag(step, judgement)
+            if judgement.verdict is Verdict.REFUSED and self._leave_out(step, judgement.reason):
+                continue
             if judgement.verdict is not Verdict.IN_DOUBT:
                 break
             judgement, step = await self._settle(identified, first_at, judgement)
-            if judgement.verdict is not Verdict.AGAIN:
+            doubts += 1
+            if judgement.verdict is not Verdict.AGAIN or doubts >= self.context.exchange.patience.attempts:
                 break
         return judgement, step
+
+    def _lost_of(self, step: Step) -> dict[str, Outcome]:
+        keys = {carried.key for carried in step.carries}
+        return {key: outcome for key, outcome in self.lost.items() if key in keys}
+
+    def _leave_out(self, step: Step, reason: str) -> bool:
+        """Leave out the files for which Dixa refused a step. False if it was refused for something else, or
+        if the ticket is to be rejected then."""
+        how = self.context.options.unfetchable
+        if how == REJECT:
+            return False
+        files = unfetchable(self.sent, step, reason, every=len(self.lost) >= NAMED_ONE_BY_ONE)
+        for key, own in files.items():
+            refused = self.lost.get(key, Outcome(State.PARTIAL)).refused + len(own)
+            where = ", and its text names the address" if how == LINK else ""
+            self.lost[key] = Outcome(
+                State.PARTIAL,
+                reason=f"Dixa could not fetch {refused} file(s) of message {key}{where}",
+                refused=refused,
+            )
+        self.sent = without(self.sent, files, how)
+        return bool(files)
 
     def _tell_lag(self, step: Step, judgement: Judgement) -> None:
         """The lists have to show what a response said to be created."""
@@ -247,6 +282,8 @@ class TicketRun:
             )
         except NotRead as error:
             return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
+        found = with_lost(step, settlement.judgement, self._lost_of(step))
+        settlement = replace(settlement, judgement=found)
         self.open_doubt = settlement.found is Found.AMBIGUOUS
         reason = f"{judgement.reason}; {settlement.evidence}"
         there, rest = record_settlement(self.context.journal, step, doubt, settlement, reason)
@@ -264,7 +301,7 @@ class TicketRun:
         next run then reads it."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
         keys = {message_id for message_id, state in self.remaining.states.items() if state in done}
-        sent = self.context.target.sent(self.job, self.ids, keys)
+        sent = self.context.target.sent(self.sent, self.ids, keys)
         settler, target, options = self.context.settler, self.context.target, self.context.options
         begun = self.context.clock()
         due = (self.doubted_at or 0.0) + options.latest_seconds + settler.lag.seen_seconds

@@ -23,6 +23,7 @@ from importer.model import (
     Response,
     State,
     Step,
+    StepKind,
     Verdict,
 )
 from importer.transport.pace import Pace
@@ -154,9 +155,12 @@ class Exchange:
                 )
             await self._wait(response, judgement, attempt)
 
-    async def create(self, step: Step, request: Request) -> Judgement:
+    async def create(
+        self, step: Step, request: Request, lost: Mapping[str, Outcome] | None = None
+    ) -> Judgement:
         """What became of a step: created, refused or in doubt. While the host accepts no requests, the step
-        is sent again, because such a response proves that nothing was created.
+        is sent again, because such a response proves that nothing was created. `lost` is what the request
+        leaves out, by message id.
 
         Raises Unwritable if the intent cannot be recorded, otherwise what `read` raises except NotRead. In
         each of these cases nothing was created, except that a step is in doubt after a redirect.
@@ -170,6 +174,7 @@ class Exchange:
             sendings += 1
             if judgement.verdict is Verdict.FORBIDDEN:
                 judgement = await self._forbidden_one(step, judgement)
+            judgement = with_lost(step, judgement, lost or {})
             if judgement.state:
                 self._journal.record(
                     step,
@@ -291,6 +296,22 @@ class Exchange:
             self._say(
                 f"Dixa accepts no requests now ({judgement.reason}); all workers wait {seconds:.0f} s{more}"
             )
+
+
+def with_lost(step: Step, judgement: Judgement, lost: Mapping[str, Outcome]) -> Judgement:
+    """What became of a step whose request left something out."""
+    if judgement.verdict is not Verdict.CREATED or not lost:
+        return judgement
+    outcomes = dict(judgement.outcomes)
+    own = judgement.dixa_id if step.kind is StepKind.MESSAGE else None
+    for key, outcome in lost.items():
+        there = outcomes.get(key, Outcome(State.PARTIAL, own))
+        reason = "; ".join(filter(None, [there.reason, outcome.reason]))
+        outcomes[key] = replace(
+            there, state=State.PARTIAL, reason=reason, refused=there.refused + outcome.refused
+        )
+    reasons = [judgement.reason, *(outcome.reason for outcome in lost.values())]
+    return replace(judgement, partial=True, reason="; ".join(filter(None, reasons)), outcomes=outcomes)
 
 
 def _span(seconds: float) -> str:

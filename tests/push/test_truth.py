@@ -115,3 +115,31 @@ def test_netrc_is_not_read(run, migration, serving, tmp_path: Path, monkeypatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     with serving(api="dixa") as sandbox:
         assert exit_code(run(started(migration, "dixa"), sandbox, options=OPTIONS)) == 0
+
+
+FILES = (
+    "message_id,ticket_id,direction,text,created_at,attachments\n"
+    "T1-0,T1,inbound,see the files,2024-02-01,https://a.example/1.pdf;https://a.example/2.pdf\n"
+    "T2-0,T2,inbound,no file,2024-02-01,\n"
+)
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("how", ["link", "leave", "reject"])
+def test_a_file_that_dixa_cannot_fetch(run, migration, serving, api: str, how: str) -> None:
+    tickets = "\n".join(TICKETS.splitlines()[:3]) + "\n"
+    path = migration(tickets=tickets, messages=FILES, into=INTO[api])
+    options = replace(OPTIONS, unfetchable=how)
+    with serving(api=api, rates={Trouble.ATTACHMENT_400: 1.0}) as sandbox:
+        ran = run(path, sandbox, options=options)
+        texts = " ".join(row["text"] for row in sandbox.store.all("SELECT text FROM messages"))
+        again = run(path, sandbox, options=options)
+        assert sandbox.store.count("messages") == (1 if how == "reject" else 2)
+    assert ("https://a.example/1.pdf" in texts) == (how == "link")
+    assert ran.books["attachments"].places[State.REJECTED] == 2
+    assert again.books["attachments"].places[State.REJECTED] == 2
+    assert (exit_code(ran), exit_code(again)) == (3, 3)
+    wanted = State.REJECTED if how == "reject" else State.PARTIAL
+    assert places(ran)[wanted] == 1
+    assert ran.books.balanced
+    assert again.books.balanced
