@@ -52,7 +52,7 @@ def watched(say: Callable[[], object]) -> Iterator[None]:
 
     Raises KeyboardInterrupt at the end where a signal has come and its exception was lost.
     """
-    _handle(signal.default_int_handler)
+    _handle(_raise)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -78,7 +78,7 @@ def handed_over() -> Iterator[None]:
     try:
         yield
     finally:
-        _handle(signal.default_int_handler)
+        _handle(_raise)
 
 
 def heeded() -> list[signal.Signals]:
@@ -118,6 +118,13 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(_INTERRUPTED)
 
 
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    # Noted here, not only by the thread, which may not have run yet where the exception is lost at once.
+    del number, frame
+    _state.came = True
+    raise KeyboardInterrupt
+
+
 def _raise_lost() -> None:
     if _state.came and not _state.is_off:
         raise KeyboardInterrupt
@@ -134,7 +141,7 @@ def _watch(reader: int, say: Callable[[], object]) -> None:
 
 def _is_handled_elsewhere() -> bool:
     """Whether the main thread went on to something that handles signals itself, such as asyncio."""
-    ours = (signal.default_int_handler, signal.SIG_IGN)
+    ours = (_raise, signal.SIG_IGN)
     return _state.is_off or any(signal.getsignal(number) not in ours for number in _SIGNALS)
 
 

@@ -150,7 +150,7 @@ def words(answer: Answer) -> str:
     """The status and the error message of Dixa, such as `400: The requester does not exist.`; without an
     error message the beginning of the body."""
     message = answer.json.get("message") if isinstance(answer.json, dict) else None
-    text = " ".join(str(message or answer.text).split())[:300]
+    text = " ".join(str(message or answer.text).split())[:1_000]
     return f"{answer.status}: {text}" if text else str(answer.status)
 
 

@@ -46,6 +46,11 @@ def _as_failures_of_the_run(base_url: str, api_name: str) -> Iterator[None]:
             f"{base_url}: {error}. Check that this is the address of the API in target.api ({api_name}), and "
             "that the token is for this API."
         ) from None
+    except (TypeError, AttributeError) as error:
+        raise Unreachable(
+            f"The account could not be read, so nothing was sent: {base_url} answered with a list of another "
+            f"shape ({type(error).__name__})"
+        ) from error
     except NotRead as error:
         raise Unreachable(f"The account could not be read, so nothing was sent: {error}") from None
 

@@ -49,9 +49,10 @@ class Lag:
         self._locks = {True: asyncio.Lock(), False: asyncio.Lock()}
         self.seen_seconds = 0.0
 
-    def created(self, kind: StepKind, listed: Request, dixa_id: str) -> None:
-        """A response said that something was created, which `listed` has to show."""
-        self._newest[kind is StepKind.CONVERSATION] = _Creation(listed, dixa_id, self._clock())
+    def created(self, kind: StepKind, listed: Request, dixa_id: str, sent_at: float) -> None:
+        """A response said that something was created, which `listed` has to show. It was sent at `sent_at`
+        (Unix time), and may have been created right then."""
+        self._newest[kind is StepKind.CONVERSATION] = _Creation(listed, dixa_id, sent_at)
 
     async def seconds_until_absence(self, doubt: Doubt) -> float:
         """How long to wait before a list that does not show what was sent proves that it was not created; 0

@@ -141,6 +141,12 @@ class PeopleDirectory:
                     person = await self._look_up(contact, own, State.IMPORTED)
             if person:
                 self._took(key, person)
+            elif judgement.verdict is Verdict.CREATED and outcome is None:
+                # Somebody was created, and the response does not say who; the look-up may be behind.
+                self._doubted[key] = judgement.sent_at
+                self._journal.record(
+                    own, State.IN_DOUBT, reason="created, and the response does not show who"
+                )
             elif not in_doubt:
                 self._journal.withdraw(own)
 

@@ -5,7 +5,8 @@ proves something only if the list has caught up, and if Dixa can no longer carry
 not absent. If several things can be it, the step stays in doubt, with the evidence. This module knows no
 HTTP; `read_all` and `read` send the requests."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -13,9 +14,20 @@ from typing import Any
 from importer.dixa.api import Api
 from importer.dixa.matching import Likeness, Sent, ids_of
 from importer.dixa.paging import Unreadable
-from importer.model import SETTINGS, Answer, Doubt, Judgement, Request, State, Step, StepKind, Verdict
+from importer.model import (
+    SETTINGS,
+    Answer,
+    Doubt,
+    Judgement,
+    Outcome,
+    Request,
+    State,
+    Step,
+    StepKind,
+    Verdict,
+)
 from importer.push.lag import Lag
-from importer.transport.exchange import Journal, NotRead
+from importer.transport.exchange import Journal, NotRead, with_lost
 
 Item = Mapping[str, Any]
 ReadAll = Callable[[Request], Awaitable[Sequence[Item]]]
@@ -93,6 +105,10 @@ class Settler:
 
     async def look(self, doubt: Doubt, carried: Sequence[str] = (), *, alone: bool = True) -> Settlement:
         """What the lists show now, as `settle`."""
+        with _shaped():
+            return await self._look(doubt, carried, alone=alone)
+
+    async def _look(self, doubt: Doubt, carried: Sequence[str], *, alone: bool) -> Settlement:
         if doubt.kind is StepKind.CONVERSATION:
             return await self._conversation(doubt, alone=alone)
         if doubt.kind in SETTINGS:
@@ -169,6 +185,17 @@ class Settler:
         """The duplicates of a finished conversation, one description each: messages and notes whose ids are
         not `known` and that are like one of those `sent`. If the `creation` of the conversation was in doubt,
         also other conversations that it may have created. None if a list is behind. Raises NotRead."""
+        with _shaped():
+            return await self._duplicates(dixa_id, sent, known, openings, creation)
+
+    async def _duplicates(
+        self,
+        dixa_id: str,
+        sent: Sequence[Sent],
+        known: Collection[str],
+        openings: int,
+        creation: Doubt | None,
+    ) -> tuple[str, ...] | None:
         found: list[str] = []
         if sent:
             items = await self.read_all(self.api.additions_of(dixa_id))
@@ -198,9 +225,27 @@ class Settler:
         return own is None or self.api.likeness(own, messages, creation) <= Likeness.UNCLEAR
 
 
+@contextmanager
+def _shaped() -> Iterator[None]:
+    """An item whose fields have other types than Dixa documents can be read by no rule, so it proves
+    nothing."""
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError) as error:
+        raise NotRead(f"Dixa answered with a list of another shape ({type(error).__name__})") from error
+
+
 def _is_whole(items: Sequence[Item], known: Collection[str], openings: int) -> bool:
     """Whether a list shows everything that is known to be there."""
     return set(known) <= ids_of(items) and len(items) >= len(known) + openings
+
+
+def lost_of(doubt: Doubt) -> dict[str, Outcome]:
+    """The files that the request in doubt left out, by message id."""
+    lost = doubt.expected.get("lost", {})
+    return {
+        key: Outcome(State.PARTIAL, reason=reason, refused=refused) for key, (refused, reason) in lost.items()
+    }
 
 
 def record_settlement(
@@ -208,7 +253,7 @@ def record_settlement(
 ) -> tuple[Step | None, Step | None]:
     """Record what a doubt was settled to. Returns the part of the step that was carried out and the part that
     is to be sent again; both are None if the step stays in doubt."""
-    judgement = settlement.judgement
+    judgement = with_lost(step, settlement.judgement, lost_of(doubt))
     there: Step | None = step
     rest: Step | None = None
     match settlement.found:

@@ -25,7 +25,7 @@ from importer.model import (
     Verdict,
 )
 from importer.push.context import PushContext
-from importer.push.reconcile import RETRY_SECONDS, Found, record_settlement
+from importer.push.reconcile import RETRY_SECONDS, Found, lost_of, record_settlement
 from importer.push.remaining_steps import RemainingSteps
 from importer.push.unfetchable import LINK, REJECT, unfetchable, without
 from importer.transport.exchange import NotRead, with_lost
@@ -79,7 +79,12 @@ class TicketRun:
     async def run(self) -> TicketResult:
         """Send what is to be sent. Raises the failures of the run (RunError)."""
         self.doubtful = self.memory.doubtful
-        self.creation = self.context.settled.get(self.job.ticket_id, self.memory.suspect)
+        suspect = self.memory.suspect
+        self.creation = self.context.settled.get(self.job.ticket_id, suspect)
+        if self.creation and suspect:
+            # Dixa may still carry out the first request too.
+            first = min(self.creation.first_at, suspect.first_at)
+            self.creation = replace(self.creation, first_at=first)
         remaining = self.remaining
         remaining.find()
         if remaining.dixa_id:
@@ -182,7 +187,7 @@ class TicketRun:
         record_settlement(self.context.journal, step, self.creation, settlement, settlement.evidence)
         if settlement.found is Found.AMBIGUOUS:
             return Judgement(Verdict.IN_DOUBT, reason=settlement.evidence), step
-        self._apply(step, settlement.judgement)
+        self._apply(step, with_lost(step, settlement.judgement, lost_of(self.creation)))
         return settlement.judgement, step
 
     async def _create_and_settle(self, step: Step) -> tuple[Judgement, Step]:
@@ -194,13 +199,16 @@ class TicketRun:
             expected = target.expected(step, request, self.ids)
             expected["offset"] = self.context.exchange.clock_offset()
             expected["latest"] = self.context.options.latest_seconds
+            lost = self._lost_of(step)
+            expected["lost"] = {key: [outcome.refused, outcome.reason] for key, outcome in lost.items()}
             expected["alone"] = not target.is_unmistakable(step, self.sent)
             identified = replace(step, expected=expected)
-            judgement = await self.context.exchange.create(identified, request, self._lost_of(step))
+            judgement = await self.context.exchange.create(identified, request, lost)
             if judgement.verdict is Verdict.CREATED:
                 self._apply(step, judgement)
                 self._tell_lag(step, judgement)
             if judgement.verdict is Verdict.REFUSED and self._leave_out(step, judgement.reason):
+                self.context.journal.withdraw(step)
                 continue
             if judgement.verdict is not Verdict.IN_DOUBT:
                 break
@@ -236,11 +244,13 @@ class TicketRun:
         """The lists have to show what a response said to be created."""
         api, lag = self.context.settler.api, self.context.settler.lag
         if step.kind is StepKind.CONVERSATION and judgement.dixa_id:
-            lag.created(step.kind, api.conversations_of(self._requester), judgement.dixa_id)
+            lag.created(
+                step.kind, api.conversations_of(self._requester), judgement.dixa_id, judgement.sent_at
+            )
         elif step.kind in (StepKind.MESSAGE, StepKind.NOTES):
             ids = (judgement.dixa_id, *(outcome.dixa_id for outcome in judgement.outcomes.values()))
             for dixa_id in list(filter(None, ids))[-1:]:
-                lag.created(step.kind, api.additions_of(self.ids["conversation"]), dixa_id)
+                lag.created(step.kind, api.additions_of(self.ids["conversation"]), dixa_id, judgement.sent_at)
 
     def _apply(self, step: Step, judgement: Judgement) -> None:
         """Update the state for a step that was carried out."""
@@ -282,8 +292,6 @@ class TicketRun:
             )
         except NotRead as error:
             return Judgement(Verdict.IN_DOUBT, reason=f"{judgement.reason}; {error}"), step
-        found = with_lost(step, settlement.judgement, self._lost_of(step))
-        settlement = replace(settlement, judgement=found)
         self.open_doubt = settlement.found is Found.AMBIGUOUS
         reason = f"{judgement.reason}; {settlement.evidence}"
         there, rest = record_settlement(self.context.journal, step, doubt, settlement, reason)
@@ -291,7 +299,7 @@ class TicketRun:
             return Judgement(Verdict.IN_DOUBT, reason=reason), step
         self._clear_state(step)
         if there:
-            self._apply(there, settlement.judgement)
+            self._apply(there, with_lost(there, settlement.judgement, lost_of(doubt)))
         if rest:
             return Judgement(Verdict.AGAIN, reason=judgement.reason), rest
         return settlement.judgement, step
@@ -301,7 +309,7 @@ class TicketRun:
         next run then reads it."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
         keys = {message_id for message_id, state in self.remaining.states.items() if state in done}
-        sent = self.context.target.sent(self.sent, self.ids, keys)
+        sent = self.context.target.sent(self.job, self.ids, keys)
         settler, target, options = self.context.settler, self.context.target, self.context.options
         begun = self.context.clock()
         due = (self.doubted_at or 0.0) + options.latest_seconds + settler.lag.seen_seconds

@@ -18,14 +18,14 @@ def unfetchable(
 ) -> dict[str, list[Attachment]]:
     """The files for which Dixa refused a step, by message id: those that its error names, else all that the
     step carries, and with `every` all in any case. Empty if the error is about something else."""
-    if _WORD not in reason.lower():
-        return {}
     keys = {carried.key for carried in step.carries}
     files = {
         m.message_id: list(m.attachments) for m in job.messages if m.message_id in keys and m.attachments
     }
     named = {key: [file for file in own if file.url in reason] for key, own in files.items()}
     named = {key: own for key, own in named.items() if own}
+    if not named and _WORD not in reason.lower():
+        return {}
     return files if every or not named else named
 
 

@@ -66,13 +66,14 @@ def answer_of(
     value = _parsed(text)
     failed = status >= 300
     sent = sorted(_texts(request.json), key=len, reverse=True)
+    kept = list(_addresses(request.json))
 
     def clean(string: str) -> str:
         string = _CONTROL.sub("", string.replace(token, "[token]") if token else string)
         return string.encode("utf-8", "replace").decode()
 
     def redact(string: str) -> str:
-        return _without(clean(string)[:TEXT_LIMIT], sent)
+        return _without(clean(string)[:TEXT_LIMIT], sent, kept)
 
     with suppress(_TooDeep):
         value = _walked(value, redact if failed else clean, redact)
@@ -141,13 +142,24 @@ def _texts(body: Any, name: str = "") -> Iterator[str]:
             yield from _texts(item, key)
 
 
-def _without(text: str, sent: list[str]) -> str:
+def _addresses(body: Any, name: str = "") -> Iterator[str]:
+    """The addresses of files and the external ids of a request, which an error has to name."""
+    if isinstance(body, str) and name in ("url", "externalId") and body:
+        yield body
+    elif isinstance(body, list):
+        for item in body:
+            yield from _addresses(item, name)
+    elif isinstance(body, dict):
+        for key, item in body.items():
+            yield from _addresses(item, key)
+
+
+def _without(text: str, sent: list[str], kept: list[str]) -> str:
     """A text without what stands in the texts that were sent, also where it is escaped or cut."""
-    for form in (text, html.unescape(text), _unescaped(text)):
-        found = _echoes(form, sent)
-        if found != form:
-            text = found
-    return text
+    forms = (text, html.unescape(text), _unescaped(text))
+    redacted = [found for form in forms if (found := _echoes(form, sent, kept)) != form]
+    # The form in which the echo was made is the one in which the most of it is found.
+    return min(redacted, key=len, default=text)
 
 
 def _unescaped(text: str) -> str:
@@ -158,7 +170,7 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def _echoes(text: str, sent: list[str]) -> str:
+def _echoes(text: str, sent: list[str], kept: list[str]) -> str:
     covered = bytearray(len(text))
     for own in sent:
         if len(own) <= _ECHO:
@@ -168,6 +180,9 @@ def _echoes(text: str, sent: list[str]) -> str:
         for start in range(len(text) - _ECHO + 1):
             if text[start : start + _ECHO] in own:
                 covered[start : start + _ECHO] = b"\1" * _ECHO
+    for own in kept:
+        for match in re.finditer(re.escape(own), text):
+            covered[match.start() : match.end()] = bytes(match.end() - match.start())
     pieces: list[str] = []
     for start, end in _runs(covered):
         pieces.append(_NO_TEXT if covered[start] else text[start:end])

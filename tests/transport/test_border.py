@@ -144,3 +144,25 @@ def test_a_list_of_something_else_proves_nothing(data: Any) -> None:
 def test_an_item_without_an_id_makes_the_list_unreadable(item: dict[str, Any]) -> None:
     with pytest.raises(Unreadable):
         identified([item])
+
+
+def test_an_error_still_names_the_file_that_another_text_names() -> None:
+    request = Request(
+        "POST",
+        "/x",
+        json={
+            "text": "Please see The attachment https://files.old.example/a/1.pdf",
+            "attachments": [{"url": "https://files.old.example/a/2.pdf"}],
+        },
+    )
+    message = "The attachment https://files.old.example/a/2.pdf could not be downloaded."
+    shown = answer(json.dumps({"message": message}), request=request).json["message"]
+    assert "https://files.old.example/a/2.pdf" in shown
+
+
+def test_one_form_of_an_echo_does_not_bring_back_what_another_took_out() -> None:
+    text = r"path C:\new\tom\bob is where my secret file lies"
+    shown = answer(
+        json.dumps({"message": f"Bad: {text}"}), request=Request("POST", "/x", json={"text": text})
+    )
+    assert "tom" not in repr(shown)

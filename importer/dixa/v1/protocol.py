@@ -156,7 +156,7 @@ class DixaV1:
     def request(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Request:
         """The request of a step; `ids` as in api.Target."""
         if step.kind is StepKind.CONVERSATION:
-            return Request("POST", "/v1/conversations/import", json=self._import(job, ids))
+            return Request("POST", "/v1/conversations/import", json=self._import(step, job, ids))
         path = f"/v1/conversations/{ids['conversation']}"
         match step.kind:
             case StepKind.NOTES:
@@ -276,10 +276,12 @@ class DixaV1:
         if _is_closed(job) and not self._closer(job):
             yield step(StepKind.CLOSE)
 
-    def _import(self, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
+    def _import(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> dict[str, Any]:
         settings = self.settings
         began = _began(job)
-        carried, _ = self._split_by_size(job)
+        # Not split anew: without its lost files the conversation may have room for more.
+        keys = {carried.key for carried in step.carries}
+        carried = [message for message in job.messages if message.message_id in keys]
         body: dict[str, Any] = {
             "_type": "GenericConversationImport",
             "genericChannelName": settings.kind,
