@@ -81,7 +81,7 @@ main()
 
 
 @SIGNALS
-@pytest.mark.parametrize("name", ["logging", "click", "polars"])
+@pytest.mark.parametrize("name", ["click", "polars"])
 def test_a_signal_during_an_import_shows_no_traceback(number, name: str) -> None:
     command = [sys.executable, "-c", IMPORTING.format(name=name)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
