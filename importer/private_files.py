@@ -21,8 +21,7 @@ def private_folder(path: Path) -> Path:
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
     """A text file (UTF-8, mode 0600) that appears under its name only when it is complete. Lone surrogates
-    are
-    written as the bytes that they came from. Raises ConfigError if the file cannot be written."""
+    are written as the bytes that they came from. Raises ConfigError if the file cannot be written."""
     part = path.with_name(path.name + ".part")
     try:
         descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)

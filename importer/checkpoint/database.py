@@ -41,8 +41,7 @@ CREATE TABLE people (
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a checkpoint for reading and writing; create it if it does not exist. Raises CheckpointError if
-    the
-    file cannot be written, is not a checkpoint or has another format."""
+    the file cannot be written, is not a checkpoint or has another format."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)

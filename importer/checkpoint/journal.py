@@ -64,7 +64,9 @@ class Checkpoint:
         belongs to another target or migration, is not a checkpoint, or cannot be written."""
         self._path = path
         self._lock = take(path)
+        # The largest size of the file, and which file its WAL is, as commits found them.
         self._size = 0
+        self._wal: tuple[int, int] | None = None
         self._batch: list[tuple[str, tuple[Any, ...]]] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._flusher: asyncio.Task[None] | None = None
@@ -244,16 +246,16 @@ class Checkpoint:
 
     def close(self) -> None:
         """Commit the remaining writes and release the lock. Raises Unwritable if they cannot be committed;
-        the
-        lock is released also then."""
+        the lock is released also then."""
         if self._timer:
             self._timer.cancel()
+        last = self._take()
         try:
-            self._thread.submit(self._commit, self._take()).result()
+            self._thread.submit(self._commit, last).result()
             self._db.execute("DELETE FROM meta WHERE key = 'holder'")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except CheckpointError as error:
-            raise CheckpointError(f"{error}{self._rescued()}") from None
+            raise CheckpointError(f"{error}{self._rescued(last)}") from None
         except sqlite3.Error as error:
             raise self._unwritable(error) from None
         finally:
@@ -318,34 +320,32 @@ class Checkpoint:
         return batch
 
     def _commit(self, batch: list[tuple[str, tuple[Any, ...]]]) -> None:
-        try:
-            self._ensure_same_file()
-        except CheckpointError:
-            self._batch[:0] = batch
-            raise
+        self._ensure_same_files()
         self._write_now(batch)
 
-    def _ensure_same_file(self) -> None:
-        """Raises CheckpointError if the file was removed, replaced or cut, because what is written to it then
-        is not durable."""
+    def _ensure_same_files(self) -> None:
+        """Raises CheckpointError if the file or its WAL was removed, replaced or cut, because what is written
+        then is not durable."""
+        now = [_identity(self._path), _identity(self._path.with_name(f"{self._path.name}-wal"))]
         own = os.fstat(self._lock)
-        try:
-            there = os.stat(self._path)
-        except OSError:
-            there = None
-        if there is None or not os.path.samestat(own, there) or there.st_size < self._size:
+        if now[0] != (own.st_dev, own.st_ino) or self._wal not in (None, now[1]) or self._is_cut():
             raise CheckpointError(
                 f"{self._path}: was removed, replaced or cut while this run was using it, so nothing more is "
                 "sent. A run without it would send everything again"
             )
-        self._size = there.st_size
+        self._wal = now[1]
 
-    def _rescued(self) -> str:
-        """Save what this run knows beside the checkpoint. Returns what to tell the user."""
+    def _is_cut(self) -> bool:
+        now = os.fstat(self._lock).st_size
+        self._size = max(self._size, now)
+        return now < self._size
+
+    def _rescued(self, last: list[tuple[str, tuple[Any, ...]]]) -> str:
+        """Save what this run knows beside the checkpoint, with the `last` writes. Returns what to tell the
+        user."""
         path = self._path.with_name(f"{self._path.name}.rescued")
         with suppress(sqlite3.Error, OSError):
-            batch, self._batch = self._batch, []
-            self._write_now(batch)
+            self._write_now(last)
             path.unlink(missing_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             with closing(sqlite3.connect(path)) as copy:
@@ -363,6 +363,15 @@ class Checkpoint:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def setting_changes(journal: Checkpoint, now: Mapping[str, Any]) -> list[str]:

@@ -30,8 +30,7 @@ class TicketRecord:
 
 def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
     """What the checkpoint knows of these tickets, by ticket id; tickets that it does not know are missing. Do
-    not
-    call it for tickets with uncommitted writes."""
+    not call it for tickets with uncommitted writes."""
     found: dict[str, TicketMemory] = {}
     with closing(read_only(path)) as db:
         for ticket_id in ticket_ids:
@@ -57,8 +56,7 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
 
 def source_hashes(path: Path, *, maker: str) -> list[tuple[str, int]]:
     """Id and source hash of each ticket that is imported completely and not doubtful. Empty if the hashes
-    were
-    not made by `maker`, because they cannot be compared then."""
+    were not made by `maker`, because they cannot be compared then."""
     if not path.exists():
         return []
     with closing(read_only(path)) as db:

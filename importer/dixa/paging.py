@@ -33,6 +33,14 @@ def identified(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return items
 
 
+def distinct(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each identified item once: a page may repeat what moved while the page before it was read."""
+    first: dict[str, dict[str, Any]] = {}
+    for item in items:
+        first.setdefault(item["id"], item)
+    return list(first.values())
+
+
 def page_request(link: Any, base_url: str, path: str) -> Request | None:
     """The request for a link to the next page, on the list at `path`; None if there is no link.
 

@@ -61,9 +61,8 @@ def _last_run(now: Snapshot) -> str:
 
 def _books(now: Snapshot) -> Books:
     """Those that the last run closed. While a run is going on, or after one that could not close them: what
-    it
-    read and filtered as it noted when it began, what the checkpoint says of the rest, and what that does not
-    know yet as left."""
+    it read and filtered as it noted when it began, what the checkpoint says of the rest, and what that does
+    not know yet as left."""
     books = Books()
     opened = now.notes.get("opened") or {}
     closed = now.notes.get("closed") or {}

@@ -76,8 +76,7 @@ class Lag:
 
     async def _look(self, kind: bool) -> float:
         """Look whether the newest creation is shown. Returns how long to wait before the next look; 0 if it
-        is
-        shown, or if there is none."""
+        is shown, or if there is none."""
         creation = self._awaited.get(kind) or self._newest.get(kind)
         if creation is None or creation == self._shown.get(kind):
             return 0.0

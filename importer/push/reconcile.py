@@ -106,14 +106,11 @@ class Settler:
     async def look(self, doubt: Doubt, carried: Sequence[str] = (), *, alone: bool = True) -> Settlement:
         """What the lists show now, as `settle`."""
         with _shaped():
-            return await self._look(doubt, carried, alone=alone)
-
-    async def _look(self, doubt: Doubt, carried: Sequence[str], *, alone: bool) -> Settlement:
-        if doubt.kind is StepKind.CONVERSATION:
-            return await self._conversation(doubt, alone=alone)
-        if doubt.kind in SETTINGS:
-            return await self._setting(doubt)
-        return await self._listed(doubt, carried)
+            if doubt.kind is StepKind.CONVERSATION:
+                return await self._conversation(doubt, alone=alone)
+            if doubt.kind in SETTINGS:
+                return await self._setting(doubt)
+            return await self._listed(doubt, carried)
 
     async def _setting(self, doubt: Doubt) -> Settlement:
         if self.api.setting is None:
@@ -185,35 +182,23 @@ class Settler:
         """The duplicates of a finished conversation, one description each: messages and notes whose ids are
         not `known` and that are like one of those `sent`. If the `creation` of the conversation was in doubt,
         also other conversations that it may have created. None if a list is behind. Raises NotRead."""
-        with _shaped():
-            return await self._duplicates(dixa_id, sent, known, openings, creation)
-
-    async def _duplicates(
-        self,
-        dixa_id: str,
-        sent: Sequence[Sent],
-        known: Collection[str],
-        openings: int,
-        creation: Doubt | None,
-    ) -> tuple[str, ...] | None:
         found: list[str] = []
-        if sent:
-            items = await self.read_all(self.api.additions_of(dixa_id))
-            if not _is_whole(items, known, openings):
+        with _shaped():
+            if sent:
+                items = await self.read_all(self.api.additions_of(dixa_id))
+                if not _is_whole(items, known, openings):
+                    return None
+                for item_id, certain in self.api.duplicates(items, known, sent, openings).items():
+                    is_it = "is" if certain else "may be"
+                    found.append(f"{item_id} in conversation {dixa_id} {is_it} a duplicate")
+            again = await self._conversation(creation, alone=True, beside=dixa_id) if creation else None
+            if again and not again.is_whole:
                 return None
-            for item_id, certain in self.api.duplicates(items, known, sent, openings).items():
-                is_it = "is" if certain else "may be"
-                found.append(f"{item_id} in conversation {dixa_id} {is_it} a duplicate")
-        if creation:
-            again = await self._conversation(creation, alone=True, beside=dixa_id)
-            if not again.is_whole:
-                return None
-            if again.found is Found.CREATED:
+            if again and again.found is Found.CREATED:
                 found.append(f"conversation {again.judgement.dixa_id} is a duplicate of {dixa_id}")
-            elif again.found is Found.AMBIGUOUS and (
-                again.has_matches or await self._is_unlike(creation, dixa_id)
-            ):
-                found.append(f"of {dixa_id} there may be duplicates: {again.evidence}")
+            elif creation and again and again.found is Found.AMBIGUOUS:
+                unlike = again.has_matches or await self._is_unlike(creation, dixa_id)
+                found += [f"of {dixa_id} there may be duplicates: {again.evidence}"] if unlike else []
         return tuple(found)
 
     async def _is_unlike(self, creation: Doubt, dixa_id: str) -> bool:

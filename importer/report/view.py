@@ -164,8 +164,7 @@ def _problem(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entry(row: Mapping[str, Any], key: str) -> dict[str, Any]:
     """How many, what it is, and where. Without a message its name (under `key`) is the title. Without
-    examples
-    the first line is shown."""
+    examples the first line is shown."""
     examples = [_example(str(example)) for example in _items(row.get("examples"))]
     count, name, message = _count(row.get("count")), _text(row, key), _text(row, "message")
     return {
@@ -218,8 +217,7 @@ def _statistics(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(value: object, names: Mapping[str, str], nothing: str) -> list[tuple[str, int, bool]]:
     """What is counted, how often, and whether the name is ours and not the data's. The largest first; many
-    small
-    ones are one row."""
+    small ones are one row."""
     pairs = sorted(_pairs(value), key=lambda pair: -pair[1])
     rows = [(names.get(key, key) or nothing, count, not key or key in names) for key, count in pairs]
     if len(rows) <= _NAMED_ONE_BY_ONE + 1:

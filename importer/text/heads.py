@@ -12,8 +12,7 @@ HEAD_FIELDS = frozenset({"ticket_id", "subject", "message_id", "created_at", "au
 
 def heads(templates: Iterable[str], job: Conversation, message: Message, zone: ZoneInfo) -> list[str]:
     """The filled templates, without empty ones. A value that the export does not have is replaced by words
-    such
-    as `time unknown`."""
+    such as `time unknown`."""
     at = message.created_at
     values = {
         "ticket_id": job.ticket_id,

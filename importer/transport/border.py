@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -38,6 +39,7 @@ _NAMES_KEPT = frozenset(
         "closedAt", "closedBy", "assignedAt", "genericChannelName", "url", "tags",
     }
 )  # fmt: skip
+_NAMED_IN_ERRORS = ("url", "externalId")
 # The parts of a success that say what failed.
 _ERRORS = ("error", "errors", "partialErrors")
 
@@ -65,15 +67,14 @@ def answer_of(
     text = body.decode("utf-8-sig", "replace")
     value = _parsed(text)
     failed = status >= 300
-    sent = sorted(_texts(request.json), key=len, reverse=True)
-    kept = list(_addresses(request.json))
+    sent = _sent_by(request.json)
 
     def clean(string: str) -> str:
         string = _CONTROL.sub("", string.replace(token, "[token]") if token else string)
         return string.encode("utf-8", "replace").decode()
 
     def redact(string: str) -> str:
-        return _without(clean(string)[:TEXT_LIMIT], sent, kept)
+        return _without(clean(string)[:TEXT_LIMIT], sent)
 
     with suppress(_TooDeep):
         value = _walked(value, redact if failed else clean, redact)
@@ -88,9 +89,7 @@ def answer_of(
 
 
 def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
-    """Seconds from now, at most a day. Retry-After is a number or a date (RFC 9110, 10.2.3); None for
-    anything
-    else."""
+    """Seconds from now, at most a day; None for what is neither a number nor a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return None
     if re.fullmatch(r"\d{1,12}(\.\d{1,12})?", retry_after.strip()):
@@ -129,35 +128,44 @@ def _walked(value: Any, clean: Any, redact: Any, depth: int = 0) -> Any:
     return value
 
 
-def _texts(body: Any, name: str = "") -> Iterator[str]:
-    """The strings of a request that a person wrote."""
-    if isinstance(body, str) and name not in _NAMES_KEPT:
-        # An echo may have other blanks, so each line counts alone.
-        yield from (line for line in {body, *map(str.strip, body.splitlines())} if len(line) > 3)
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a request sent, to find its echo."""
+
+    # All texts, one after another.
+    texts: str
+    # The lines that are too short to be told from words by a part of them.
+    short: frozenset[str]
+    # The addresses of files and the external ids, which an error has to name.
+    kept: tuple[str, ...]
+
+
+def _sent_by(body: Any) -> _Sent:
+    strings = list(_strings(body))
+    texts = [text for name, text in strings if name not in _NAMES_KEPT]
+    lines = {line.strip() for text in texts for line in text.splitlines()}
+    short = frozenset(line for line in lines if 3 < len(line) < _ECHO)
+    kept = tuple(text for name, text in strings if name in _NAMED_IN_ERRORS and text)
+    # Nothing that is found spans two texts, or two lines of which an echo may have changed the blanks.
+    return _Sent("\0".join([*texts, *(line for line in lines if len(line) >= _ECHO)]), short, kept)
+
+
+def _strings(body: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """The strings of a request, with the names that they stand under."""
+    if isinstance(body, str):
+        yield name, body
     elif isinstance(body, list):
         for item in body:
-            yield from _texts(item, name)
+            yield from _strings(item, name)
     elif isinstance(body, dict):
         for key, item in body.items():
-            yield from _texts(item, key)
+            yield from _strings(item, key)
 
 
-def _addresses(body: Any, name: str = "") -> Iterator[str]:
-    """The addresses of files and the external ids of a request, which an error has to name."""
-    if isinstance(body, str) and name in ("url", "externalId") and body:
-        yield body
-    elif isinstance(body, list):
-        for item in body:
-            yield from _addresses(item, name)
-    elif isinstance(body, dict):
-        for key, item in body.items():
-            yield from _addresses(item, key)
-
-
-def _without(text: str, sent: list[str], kept: list[str]) -> str:
+def _without(text: str, sent: _Sent) -> str:
     """A text without what stands in the texts that were sent, also where it is escaped or cut."""
     forms = (text, html.unescape(text), _unescaped(text))
-    redacted = [found for form in forms if (found := _echoes(form, sent, kept)) != form]
+    redacted = [found for form in forms if (found := _echoes(form, sent)) != form]
     # The form in which the echo was made is the one in which the most of it is found.
     return min(redacted, key=len, default=text)
 
@@ -170,23 +178,25 @@ def _unescaped(text: str) -> str:
     return text
 
 
-def _echoes(text: str, sent: list[str], kept: list[str]) -> str:
+def _echoes(text: str, sent: _Sent) -> str:
     covered = bytearray(len(text))
-    for own in sent:
-        if len(own) <= _ECHO:
-            for match in re.finditer(rf"(?<!\w){re.escape(own)}(?!\w)", text):
-                covered[match.start() : match.end()] = b"\1" * (match.end() - match.start())
-            continue
-        for start in range(len(text) - _ECHO + 1):
-            if text[start : start + _ECHO] in own:
-                covered[start : start + _ECHO] = b"\1" * _ECHO
-    for own in kept:
-        for match in re.finditer(re.escape(own), text):
-            covered[match.start() : match.end()] = bytes(match.end() - match.start())
+    for start in range(len(text) - _ECHO + 1):
+        if text[start : start + _ECHO] in sent.texts:
+            covered[start : start + _ECHO] = b"\1" * _ECHO
+    for line in sent.short:
+        if line in text:  # most are not, and this is fast
+            _cover(covered, rf"(?<!\w){re.escape(line)}(?!\w)", text, 1)
+    for name in sent.kept:
+        _cover(covered, re.escape(name), text, 0)
     pieces: list[str] = []
     for start, end in _runs(covered):
         pieces.append(_NO_TEXT if covered[start] else text[start:end])
     return "".join(pieces)
+
+
+def _cover(covered: bytearray, pattern: str, text: str, flag: int) -> None:
+    for match in re.finditer(pattern, text):
+        covered[match.start() : match.end()] = bytes([flag]) * (match.end() - match.start())
 
 
 def _runs(flags: bytearray) -> Iterator[tuple[int, int]]:

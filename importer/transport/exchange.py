@@ -320,8 +320,7 @@ def _span(seconds: float) -> str:
 
 def _is_away(response: Response) -> bool:
     """Whether the host accepts no requests at all: no connection, a proxy that wants a login, 429, or 503
-    with
-    Retry-After."""
+    with Retry-After."""
     if isinstance(response, NoAnswer):
         return not response.sent
     return response.status in (407, 429, 511) or (

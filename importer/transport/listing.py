@@ -3,7 +3,7 @@
 from typing import Any
 
 from importer.dixa.api import Api
-from importer.dixa.paging import Unreadable, identified, list_items
+from importer.dixa.paging import Unreadable, distinct, identified, list_items
 from importer.model import Request
 from importer.transport.exchange import Exchange, NotListed, NotRead
 
@@ -35,4 +35,4 @@ async def list_all(
             page = api.next_page(answer, base_url, page.path)
         except Unreadable as error:
             raise NotRead(f"{request.path}: {error}") from None
-    return found
+    return distinct(found) if ids else found

@@ -51,7 +51,7 @@ def begin(journal: Checkpoint, ticket_id: str) -> None:
     asyncio.run(journal.intend(Step(StepKind.CONVERSATION, ticket_id, "")))
 
 
-@pytest.mark.parametrize("how", ["removed", "replaced", "cut"])
+@pytest.mark.parametrize("how", ["removed", "replaced", "cut", "without its WAL"])
 def test_nothing_is_sent_after_the_file_was_exchanged(tmp_path: Path, how: str) -> None:
     path = tmp_path / "acme.checkpoint"
     with Checkpoint(path, BINDING) as journal:
@@ -60,6 +60,8 @@ def test_nothing_is_sent_after_the_file_was_exchanged(tmp_path: Path, how: str) 
     begin(journal, "second")
     if how == "cut":
         os.truncate(path, 0)
+    elif how == "without its WAL":
+        path.with_name("acme.checkpoint-wal").unlink()
     else:
         path.unlink()
     if how == "replaced":

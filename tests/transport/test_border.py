@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from importer.dixa.paging import Unreadable, identified, list_items, page_request
+from importer.dixa.paging import Unreadable, distinct, identified, list_items, page_request
 from importer.errors import ProtocolError
 from importer.model import Answer, Request
 from importer.transport.border import DEPTH_LIMIT, answer_of, seconds_to_wait
@@ -166,3 +166,16 @@ def test_one_form_of_an_echo_does_not_bring_back_what_another_took_out() -> None
         json.dumps({"message": f"Bad: {text}"}), request=Request("POST", "/x", json={"text": text})
     )
     assert "tom" not in repr(shown)
+
+
+def test_an_echo_of_a_text_of_many_lines_is_found_without_looking_for_each_line_alone() -> None:
+    text = "\n".join(f"line number {n} of a long text" for n in range(200_000))
+    request = Request("POST", "/x", json={"text": text})
+    shown = answer(json.dumps({"message": f"bad: {text[:1_000]}"}), request=request).json["message"]
+    assert shown.startswith("bad: [...]")
+    assert "number" not in shown
+
+
+def test_an_item_that_two_pages_show_is_there_once() -> None:
+    first, second = {"id": "1", "at": "new"}, {"id": "2"}
+    assert distinct([first, second, {"id": "1", "at": "old"}]) == [first, second]
