@@ -53,7 +53,10 @@ def connect(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
     except sqlite3.Error as error:
-        raise CheckpointError(f"{path}: is not a usable checkpoint: {error}") from None
+        raise CheckpointError(
+            f"{path}: is not a usable checkpoint: {error}. Put a copy of the checkpoint in its place. Without "
+            "one a run would import everything again"
+        ) from None
     if version != FORMAT:
         raise CheckpointError(
             f"{path}: is a checkpoint of format {version}; this version of the program needs format {FORMAT}"
