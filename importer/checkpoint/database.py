@@ -54,8 +54,8 @@ def connect(path: Path) -> sqlite3.Connection:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from None
     except sqlite3.Error as error:
         raise CheckpointError(
-            f"{path}: is not a usable checkpoint: {error}. Put a copy of the checkpoint in its place. Without "
-            "one a run would import everything again"
+            f"{path}: is not a usable checkpoint: {error}. Put a copy of the checkpoint in its place. "
+            "Without one, a run would import everything again"
         ) from None
     if version != FORMAT:
         raise CheckpointError(
