@@ -55,6 +55,7 @@ grace = 0.1
 latest = 1.2
 attempts = 2
 max_outage = 3.0
+on_quota = "stop"
 [conversation]
 {conversation}
 """
@@ -64,6 +65,7 @@ CONVERSATION = {
 }
 # Everything but 1, which is unexpected, and the signals.
 EXPECTED = frozenset({0, 2, 3, 4, 5, 7})
+PATIENCE_SECONDS = 90.0
 # The n-th request that changes something, and the n-th read, that is answered oddly.
 PLACES = {"creation": 2, "addition": 3, "account": 2, "person": 5}
 
@@ -99,14 +101,17 @@ def trial(arguments: tuple[str, str, str]) -> tuple[str, list[str], str]:
 
 
 def _run(folder: Path) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "importer", "run", str(folder / "odd.toml")],
-        capture_output=True,
-        text=True,
-        timeout=170,
-        env={**os.environ, "DIXA_API_TOKEN": TOKEN},
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "importer", "run", str(folder / "odd.toml")],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            env={**os.environ, "DIXA_API_TOKEN": TOKEN},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"not done after {PATIENCE_SECONDS:g} s"
     return done.returncode, done.stdout + done.stderr
 
 
