@@ -21,6 +21,7 @@ from importer.checkpoint.journal import Binding, Checkpoint
 from importer.cli.demo import AGENTS
 from importer.migration import file as config
 from importer.pipeline import run as pipeline
+from importer.pipeline.adopt import adopt
 from importer.pipeline.prepare import prepare as prepare_export
 from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
 from importer.push.context import PushOptions
@@ -199,6 +200,7 @@ class Runner:
         options: PushOptions = OPTIONS,
         token: str | None = None,
         ended: Callable[[Any], None] = lambda _: None,
+        adopting: bool = False,
         **overrides: Any,
     ) -> RunResult:
         settings = {
@@ -208,17 +210,15 @@ class Runner:
         ready = self.prepare(path, **settings)
         target = ready.migration.target
         binding = Binding(ready.migration.name, target.api, target.base_url)
+        common: Any = {
+            "authorization": token or sandbox.token,
+            "options": options,
+            "hooks": RunHooks(lambda _: None, ended, lambda _: None),
+        }
         with Checkpoint(ready.migration.checkpoint, binding) as journal:
-            return asyncio.run(
-                pipeline.run(
-                    ready,
-                    journal,
-                    authorization=token or sandbox.token,
-                    options=options,
-                    limits=limits,
-                    hooks=RunHooks(lambda _: None, ended, lambda _: None),
-                )
-            )
+            if adopting:
+                return asyncio.run(adopt(ready, journal, **common))
+            return asyncio.run(pipeline.run(ready, journal, limits=limits, **common))
 
 
 @pytest.fixture

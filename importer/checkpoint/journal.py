@@ -109,6 +109,10 @@ class Checkpoint:
     async def intend(self, step: Step) -> None:
         """Record that this step is about to be sent. On return the intent is on disk, and so is every outcome
         recorded before it. Raises Unwritable if it cannot be written; then the request must not be sent."""
+        self._intend(step)
+        await self._durable()
+
+    def _intend(self, step: Step) -> None:
         now = time.time()
         for key in _people_of(step):
             self._write(
@@ -118,7 +122,24 @@ class Checkpoint:
             )
         for kind, key, fingerprint, attachments, expected in _rows(step):
             self._write(_INTEND, (step.ticket_id, kind, key, fingerprint, attachments, expected, now))
-        await self._durable()
+
+    def adopt(
+        self,
+        step: Step,
+        state: State,
+        *,
+        dixa_id: str | None = None,
+        reason: str = "",
+        outcomes: Mapping[str, Outcome] = NO_OUTCOMES,
+    ) -> None:
+        """Record what a run carried out that this checkpoint knows nothing of: the step and its outcome, in
+        one commit."""
+        self._intend(step)
+        self.record(step, state, dixa_id=dixa_id, reason=reason, outcomes=outcomes)
+
+    def name_doubles(self, ticket_id: str, doubles: Sequence[str]) -> None:
+        """Record what is in Dixa twice of a ticket."""
+        self._write("UPDATE tickets SET doubles = ? WHERE ticket_id = ?", ("\n".join(doubles), ticket_id))
 
     def record(
         self,

@@ -1,5 +1,5 @@
 """`run`, the complete path, and `retry`, the same for what failed: both continue where an earlier run
-stopped."""
+stopped. `adopt`, for a checkpoint that was lost."""
 
 from pathlib import Path
 
@@ -32,6 +32,11 @@ from importer.pipeline.values import Limits
 @token_options
 @click.option("-n", "--dry-run", is_flag=True, help="The same as `plan`: everything except sending.")
 @click.option("--strict", is_flag=True, help="Send nothing when anything is rejected (exit 6).")
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="With a new checkpoint, import also tickets that Dixa holds already. They are in Dixa twice then.",
+)
 @with_holes_option
 @limit_options
 @click.pass_obj
@@ -42,6 +47,7 @@ def run(
     token_command: str | None,
     dry_run: bool,
     strict: bool,
+    from_scratch: bool,
     with_holes: bool,
     limit: int | None,
     max_errors: int | None,
@@ -56,7 +62,13 @@ def run(
         loaded,
         migration,
         authorization=authorization(loaded.target.auth, token_file, token_command),
-        options=options(loaded.target, loaded.attachments, with_holes=with_holes, strict=strict),
+        options=options(
+            loaded.target,
+            loaded.attachments,
+            with_holes=with_holes,
+            strict=strict,
+            from_scratch=from_scratch,
+        ),
         limits=Limits(limit, max_errors, max_duration),
     )
 
@@ -92,4 +104,26 @@ def retry(
         options=options(loaded.target, loaded.attachments, with_holes=with_holes, again=True),
         limits=Limits(limit, max_errors, max_duration),
         command="retry",
+    )
+
+
+@click.command(
+    cls=Command,
+    epilog="\b\nExample, after a checkpoint was lost:\n"
+    "  DIXA_API_TOKEN=sandbox dixa-import adopt demo/helpdesk.toml",
+)
+@migration_argument
+@target_options
+@token_options
+@click.pass_obj
+def adopt(session: Session, migration: Path, token_file: Path | None, token_command: str | None) -> int:
+    """Rebuild a lost checkpoint, or complete an older copy, from what Dixa holds. Sends nothing to Dixa."""
+    loaded = load_migration(migration, overrides())
+    return push(
+        session,
+        loaded,
+        migration,
+        authorization=authorization(loaded.target.auth, token_file, token_command),
+        options=options(loaded.target, loaded.attachments),
+        command="adopt",
     )

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from importer.dixa.matching import Item, Likeness, Match, Sent
+from importer.dixa.matching import Item, Likeness, Match, Recognition, Sent
 from importer.model import (
     Answer,
     Contact,
@@ -121,9 +121,10 @@ class Target(Protocol):
         """The identity of what a request creates, by which it is recognised when it is read back: ids, times
         and hashes, no texts."""
 
-    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> list[Sent]:
+    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> Mapping[str, Sent]:
         """How the messages with these ids are recognised among `ReadingApi.additions_of`, where they have
-        duplicates. Messages that cannot have any are not included."""
+        duplicates; by message id, in the order of the conversation. Messages that cannot have any are not
+        included."""
 
     def is_unmistakable(self, step: Step, job: Conversation) -> bool:
         """Whether the creation of a conversation is recognised by ids that were sent, so that others for the
@@ -220,6 +221,29 @@ class ReadingApi(Protocol):
 
     def match(self, items: Sequence[Item], doubt: Doubt, /) -> Match:
         """Which of the messages in doubt are among the items of `additions_of`."""
+
+    def could_be_ticket(self, item: Item, expected: Mapping[str, Any], /) -> bool:
+        """As `could_be_conversation`, whenever the conversation was created. `expected` as
+        Target.expected."""
+
+    def recognise(
+        self,
+        item: Item,
+        messages: Sequence[Item],
+        step: Step,
+        sent: Mapping[str, Sent],
+        /,
+        *,
+        is_legible: bool,
+    ) -> Recognition:
+        """Whether a conversation is the one that a step creates, whenever it was created, and which of the
+        messages `sent` were added to it. The step has what is expected. `is_legible`: whether other texts
+        were recognised, so that texts which are not recognised are somebody else's. CERTAIN: it holds what
+        was sent, and nothing else; PROBABLE: it is, unless that is another ticket's."""
+
+    def is_changed_since(self, item: Item, step: Step, /) -> bool:
+        """Whether a conversation has the setting of a step, or was changed in that respect since its
+        creation. False if it does not show that."""
 
     @property
     def setting(self) -> Callable[[Doubt], SettingCheck] | None:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from importer.model import Contact, Doubt, Outcome
+from importer.model import Contact, Doubt, Judgement, Outcome, Step
 
 Item = Mapping[str, Any]
 
@@ -24,7 +24,8 @@ Item = Mapping[str, Any]
 CLOCK_TOLERANCE_SECONDS = 60.0
 # The lengths at which the beginning of a text is remembered, so that a text which Dixa cut is recognised.
 # Shorter beginnings are the same for too many texts.
-_BEGINNINGS = (*range(12, 64, 4), *(2**n for n in range(6, 23)))
+SHORTEST_BEGINNING = 12
+_BEGINNINGS = (*range(SHORTEST_BEGINNING, 64, 4), *(2**n for n in range(6, 23)))
 
 
 class Likeness(IntEnum):
@@ -48,6 +49,17 @@ class Match:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     # The ids of items that may be one of them, where nothing decides it.
     unclear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Whether a conversation is that of a ticket, and how much of the ticket it holds."""
+
+    likeness: Likeness
+    # What the response to its creation would have proved, without the id.
+    judgement: Judgement | None = None
+    # The messages that were added to it, by message id.
+    added: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +112,39 @@ def signature(text: str) -> list[Any]:
     return [len(even), _hash(even), beginnings]
 
 
-def is_text(shown: Any, sent: Sequence[Any]) -> bool:
-    """Whether a text that is shown is the one with this signature, also if it is shown otherwise or cut.
-    False for what is not a text."""
-    if not isinstance(shown, str):
-        return False
-    even = evened_out(shown)
-    length, whole, beginnings = sent
-    if _hash(even) == whole:
-        return True
+class Seen(NamedTuple):
+    """What is kept of a text that Dixa shows, to compare it later."""
+
+    # The hash of the text when evened out.
+    whole: str
+    # How long it is without what Dixa puts in place of a rest that it cut.
+    length: int
+    # The longest beginning that signatures remember, and its hash.
+    known: int
+    beginning: str
+
+
+def seen(text: str) -> Seen:
+    """What `is_text` needs of a text."""
+    even = evened_out(text)
+    whole = _hash(even)
     # What Dixa puts in place of the rest is not part of the beginning.
     even = even.rstrip(".…[]")
     known = max((n for n in _BEGINNINGS if n <= len(even)), default=0)
-    return len(even) < length and known > 0 and beginnings.get(str(known)) == _hash(even[:known])
+    return Seen(whole, len(even), known, _hash(even[:known]))
+
+
+def is_text(shown: Any, sent: Sequence[Any]) -> bool:
+    """Whether a text that is shown is the one with this signature, also if it is shown otherwise or cut.
+    False for what is not a text."""
+    if isinstance(shown, str):
+        shown = seen(shown)
+    if not isinstance(shown, Seen):
+        return False
+    length, whole, beginnings = sent
+    if shown.whole == whole:
+        return True
+    return shown.length < length and shown.known > 0 and beginnings.get(str(shown.known)) == shown.beginning
 
 
 def _hash(text: str) -> str:
@@ -134,6 +166,13 @@ def came_in_time(created_at: float | None, doubt: Doubt) -> bool:
     earliest = doubt.first_at + offset - CLOCK_TOLERANCE_SECONDS
     latest = doubt.last_at + offset + doubt.expected["latest"] + CLOCK_TOLERANCE_SECONDS
     return bool(earliest <= created_at <= latest)
+
+
+def long_ago(step: Step) -> Doubt:
+    """A step as one that was sent so long ago that nothing can come of it any more: what it created is known
+    by what was sent, not by when."""
+    expected = {**step.expected, "offset": 0.0, "latest": 0.0}
+    return Doubt(step.kind, step.ticket_id, step.key, expected, 0.0, 0.0)
 
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.:](\d{1,20}))?Z(?:\[[A-Za-z/]+\])?")

@@ -1,4 +1,4 @@
-"""`run` and `retry`: the complete path, and the reports about it."""
+"""`run`, `retry` and `adopt`: the complete path, and the reports about it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -13,6 +13,7 @@ from importer.checkpoint.lock import ensure_free
 from importer.errors import CheckpointError, ConfigError, ExitCode, Invalid
 from importer.migration.file import Migration
 from importer.model import State
+from importer.pipeline.adopt import adopt
 from importer.pipeline.check import evidence_of, migration_facts
 from importer.pipeline.prepare import examined
 from importer.pipeline.run import run
@@ -43,10 +44,13 @@ def migrate(
     Raises RunError for what is wrong before the push begins.
     """
     binding = Binding(migration.name, migration.target.api, migration.target.base_url)
+    is_adoption = command == "adopt"
     ensure_free(migration.checkpoint)
-    _ensure_not_lost(migration)
+    if not is_adoption and not options.from_scratch:
+        _ensure_not_lost(migration)
     with examined(migration, with_holes=options.with_holes, jobs=True, say=say) as found:
-        _ensure_wanted(found, options, say)
+        if not is_adoption:
+            _ensure_wanted(found, options, say)
         with Checkpoint(migration.checkpoint, binding) as journal:
             for line in setting_changes(journal, migration.fingerprints()):
                 say(line)
@@ -55,6 +59,10 @@ def migrate(
             journal.note("closed", None)
 
             def push(hooks: RunHooks) -> Awaitable[RunResult]:
+                if is_adoption:
+                    return adopt(
+                        found.ready, journal, authorization=authorization, options=options, hooks=hooks
+                    )
                 return run(
                     found.ready,
                     journal,
@@ -99,8 +107,9 @@ def _ensure_not_lost(migration: Migration) -> None:
         raise CheckpointError(
             f"{migration.checkpoint}: is lost or is an older copy. It knows {known:,} tickets, but "
             f"{migration.report / 'success.csv'} lists {imported:,} that an earlier run imported, and a run "
-            "would import them again. Put the right checkpoint back. If they are in another account, as "
-            f"after a rehearsal, move {migration.report} away and run again"
+            "would import them again. Put the right checkpoint back, or complete it with "
+            "`dixa-import adopt`. If they are in another account, as after a rehearsal, move "
+            f"{migration.report} away and run again"
         )
 
 

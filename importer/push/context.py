@@ -96,6 +96,8 @@ class PushOptions:
     patience_seconds: float = 900.0
     # What to do with files that Dixa cannot fetch: link, leave or reject (push.unfetchable).
     unfetchable: str = "link"
+    # With a new checkpoint, import also what Dixa holds of this export already.
+    from_scratch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class PeopleDirectory:
         self._under_way: dict[str, asyncio.Task[Person]] = {}
         self._meetings: dict[str, asyncio.Task[None]] = {}
         self._ids: dict[str, str] = {}
+        # Contact keys that Dixa did not know when they were looked up, and that are not looked up again.
+        self._absent: set[str] = set()
         self.counts: Counter[State] = Counter()
 
     async def get_or_create(self, contact: Contact) -> Person:
@@ -75,7 +77,11 @@ class PeopleDirectory:
     async def lookup(self, contact: Contact) -> Person | None:
         """The person with this contact's key; None if Dixa does not know them. Creates nobody. Raises what
         `get_or_create` raises."""
+        if contact.key in self._absent:
+            return None
         person = await self._shared(contact, create=False)
+        if person.dixa_id is None and contact.key:
+            self._absent.add(contact.key)
         return person if person.dixa_id else None
 
     def know(self, ids: Mapping[str, str]) -> None:
@@ -198,16 +204,23 @@ class PeopleDirectory:
         if former and former.dixa_id and not self._fresh:
             self._journal.record(step, State.ALREADY_THERE, dixa_id=former.dixa_id)
             return Person(State.ALREADY_THERE, former.dixa_id)
-        sent_at = self._doubted.get(step.key)
-        if record and record.state in (None, State.IN_DOUBT):
-            # An earlier run sent the request before it ended, and Dixa may still carry it out.
-            sent_at = max(sent_at or 0.0, record.at)
+        sent_at = self._doubt_of(step)
+        if step.key in self._absent and sent_at is None:
+            return None  # who comes in between is refused as already there, and looked up then
         return await self._look_up_in_time(contact, step, sent_at)
+
+    def _doubt_of(self, step: Step) -> float | None:
+        """When a creation of the person was sent whose outcome is not known (Unix time). An earlier run may
+        have sent it before it ended."""
+        record = self._remembered(step.key)
+        times = [self._doubted.get(step.key)]
+        times += [record.at] if record and record.state in (None, State.IN_DOUBT) else []
+        return max((at for at in times if at is not None), default=None)
 
     async def _create(self, contact: Contact, step: Step) -> Person:
         """Create the person. If the creation is in doubt, or refused because somebody already has the
         address, look them up again."""
-        sent_at: float | None = None
+        sent_at = self._doubt_of(step)
         for _ in range(self._exchange.patience.attempts):
             judgement = await self._exchange.create(step, self._api.create_person(contact))
             if judgement.verdict is Verdict.CREATED:
@@ -223,7 +236,9 @@ class PeopleDirectory:
             if found:
                 return found
             if judgement.verdict is Verdict.REFUSED:
-                return Person(State.REJECTED, None, judgement.reason)
+                # After a doubt, they may be there, and the look-up may be behind.
+                state = State.REJECTED if sent_at is None else State.FAILED
+                return Person(state, None, judgement.reason)
             self._journal.withdraw(step)
         self._journal.record(step, State.FAILED, reason=judgement.reason)
         return Person(State.FAILED, None, judgement.reason)

@@ -105,7 +105,7 @@ class Settler:
 
     async def look(self, doubt: Doubt, carried: Sequence[str] = (), *, alone: bool = True) -> Settlement:
         """What the lists show now, as `settle`."""
-        with _shaped():
+        with shaped():
             if doubt.kind is StepKind.CONVERSATION:
                 return await self._conversation(doubt, alone=alone)
             if doubt.kind in SETTINGS:
@@ -183,7 +183,7 @@ class Settler:
         not `known` and that are like one of those `sent`. If the `creation` of the conversation was in doubt,
         also other conversations that it may have created. None if a list is behind. Raises NotRead."""
         found: list[str] = []
-        with _shaped():
+        with shaped():
             if sent:
                 items = await self.read_all(self.api.additions_of(dixa_id))
                 if not _is_whole(items, known, openings):
@@ -211,7 +211,7 @@ class Settler:
 
 
 @contextmanager
-def _shaped() -> Iterator[None]:
+def shaped() -> Iterator[None]:
     """An item whose fields have other types than Dixa documents can be read by no rule, so it proves
     nothing."""
     try:

@@ -309,7 +309,7 @@ class TicketRun:
         next run then reads it."""
         done = (State.IMPORTED, State.PARTIAL, State.ALREADY_THERE)
         keys = {message_id for message_id, state in self.remaining.states.items() if state in done}
-        sent = self.context.target.sent(self.job, self.ids, keys)
+        sent = list(self.context.target.sent(self.job, self.ids, keys).values())
         settler, target, options = self.context.settler, self.context.target, self.context.options
         begun = self.context.clock()
         due = (self.doubted_at or 0.0) + options.latest_seconds + settler.lag.seen_seconds

@@ -20,8 +20,9 @@ MESSAGES = (
 )
 
 
-def told(dixa_import, path: Path, sandbox) -> tuple[int, str]:
-    done = dixa_import("run", path, "--base-url", sandbox.url, "--rate", 500, "--grace", 0.1)
+def told(dixa_import, path: Path, sandbox, *flags: str, command: str = "run") -> tuple[int, str]:
+    target = ("--base-url", sandbox.url, "--rate", 500, "--grace", 0.1)
+    done = dixa_import(command, path, *target, *flags)
     return done.code, " ".join((done.out + done.err).split())
 
 
@@ -43,7 +44,7 @@ def test_a_lost_checkpoint_stops_the_run(dixa_import, migration, serving, how: s
         assert sandbox.store.count("conversations") == 2
         # Whoever wants everything once more says so.
         path.with_name("minimal.report").rename(path.with_name("old.report"))
-        assert told(dixa_import, path, sandbox)[0] == 0
+        assert told(dixa_import, path, sandbox, "--from-scratch")[0] == 0
 
 
 def begin(journal: Checkpoint, ticket_id: str) -> None:

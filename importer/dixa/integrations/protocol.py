@@ -122,14 +122,16 @@ class Integrations:
             "openings": self.openings,
         }
 
-    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> list[Sent]:
+    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> dict[str, Sent]:
         """Author and text of each of these messages; the API sets their times itself."""
-        bodies = (
-            self._message_body(message, index, job, ids)
+        bodies = {
+            message.message_id: self._message_body(message, index, job, ids)
             for index, message in enumerate(job.messages)
             if message.message_id in keys
-        )
-        return [Sent(body.get("author_id"), None, signature(body["text"])) for body in bodies]
+        }
+        return {
+            key: Sent(body.get("author_id"), None, signature(body["text"])) for key, body in bodies.items()
+        }
 
     def is_unmistakable(self, step: Step, job: Conversation) -> bool:
         """Never: this API keeps no ids that it is given."""

@@ -5,11 +5,24 @@ the time of its creation; of a contact form also the text. A message is recognis
 order, because nobody else adds historical messages; its text decides only between several.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from importer.dixa.api import SettingCheck
-from importer.dixa.matching import Item, Likeness, Match, Sent, came_in_time, instant, is_text
-from importer.model import Doubt, Judgement, Outcome, Request, State, Verdict
+from importer.dixa.matching import (
+    CLOCK_TOLERANCE_SECONDS,
+    SHORTEST_BEGINNING,
+    Item,
+    Likeness,
+    Match,
+    Recognition,
+    Seen,
+    Sent,
+    came_in_time,
+    instant,
+    is_text,
+)
+from importer.model import Doubt, Judgement, Outcome, Request, State, Step, Verdict
 
 # No operation sets anything in a conversation.
 setting: Callable[[Doubt], SettingCheck] | None = None
@@ -51,6 +64,90 @@ def likeness(item: Item, messages: Sequence[Item], doubt: Doubt) -> Likeness:
         return Likeness.PROBABLE if known else Likeness.UNCLEAR
     moved = item.get("queue_id") not in (None, doubt.expected["queue_id"])
     return Likeness.UNCLEAR if messages or moved else Likeness.PROBABLE
+
+
+def could_be_ticket(item: Item, expected: Mapping[str, Any]) -> bool:
+    """Whether channel and direction are the same."""
+    return all(
+        item.get(name) == expected[name]
+        for name in ("channel", "direction")
+        if expected[name] is not None and item.get(name) is not None
+    )
+
+
+def recognise(
+    item: Item, messages: Sequence[Item], step: Step, sent: Mapping[str, Sent], *, is_legible: bool
+) -> Recognition:
+    """A conversation is that of a ticket if it begins with a text of the ticket and holds nothing else. What
+    was added is found by text and order; a message whose text is not recognised also by its author, if it
+    came right after the one before. A callback without messages may be that of a ticket."""
+    opening = step.expected["text"]
+    shown = _by_time(messages)
+    if not shown:
+        return Recognition(_empty(item, step), Judgement(Verdict.CREATED))
+    rest = shown if opening is None else shown[1:]
+    added, strangers = _in_order(rest, sent)
+    begins = rest[0] not in strangers if opening is None else is_text(_text_of(shown[0]), opening)
+    recognised = sum(length for _, length in added.values()) + (opening[0] if opening and begins else 0)
+    if not recognised:
+        return Recognition(Likeness.OTHER if is_legible else _by_number(rest, list(sent.values())))
+    likeness = Likeness.CERTAIN
+    if strangers or not begins:
+        likeness = Likeness.PROBABLE if recognised >= SHORTEST_BEGINNING else Likeness.UNCLEAR
+    outcomes = {key: Outcome(State.IMPORTED, str(there["id"])) for key, (there, _) in added.items()}
+    return Recognition(likeness, Judgement(Verdict.CREATED), outcomes)
+
+
+def _empty(item: Item, step: Step) -> Likeness:
+    """Whether a conversation that shows no messages is the one that a step creates: its queue decides. A
+    contact form has a message, so its list is behind."""
+    queue = item.get("queue_id")
+    if step.expected["text"] is not None or queue is None:
+        return Likeness.UNCLEAR
+    return Likeness.PROBABLE if queue == step.expected["queue_id"] else Likeness.OTHER
+
+
+def _in_order(
+    items: Sequence[Item], sent: Mapping[str, Sent]
+) -> tuple[dict[str, tuple[Item, int]], list[Item]]:
+    """Which of the messages that were sent are among the items (both in order): by id the item, and the
+    length of the text by which it was recognised; 0 if its place told. Then the other items."""
+    found: dict[str, tuple[Item, int]] = {}
+    place = 0
+    waiting = list(sent.items())
+    for number, (key, message) in enumerate(waiting):
+        there = next((n for n in range(place, len(items)) if is_text(_text_of(items[n]), message.text)), None)
+        if there is not None:
+            found[key] = (items[there], message.text[0])
+            place = there + 1
+        elif place < len(items) and _continues(items, place, message, [m for _, m in waiting[number + 1 :]]):
+            found[key] = (items[place], 0)
+            place += 1
+    taken = [item["id"] for item, _ in found.values()]
+    return found, [item for item in items if item["id"] not in taken]
+
+
+def _continues(items: Sequence[Item], place: int, message: Sent, later: Sequence[Sent]) -> bool:
+    """Whether an item came so soon after the one before that it was sent with it, by the same author, and is
+    none of the messages that were sent later."""
+    if place == 0 or not _by_author(items[place], message.author):
+        return False
+    before, at = created_at(items[place - 1]), created_at(items[place])
+    soon = before is not None and at is not None and at - before <= CLOCK_TOLERANCE_SECONDS
+    return soon and not any(is_text(_text_of(items[place]), other.text) for other in later)
+
+
+def _by_number(items: Sequence[Item], sent: Sequence[Sent]) -> Likeness:
+    """Where no text at all was recognised: whether number and authors are those of a ticket."""
+    pairs = zip(items, sent, strict=False)
+    fits = len(items) == len(sent) and all(_by_author(item, message.author) for item, message in pairs)
+    return Likeness.UNCLEAR if fits else Likeness.OTHER
+
+
+def is_changed_since(item: Item, step: Step) -> bool:
+    """False: no operation sets anything in a conversation."""
+    del item, step
+    return False
 
 
 def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:
@@ -112,7 +209,7 @@ def created_at(item: Item) -> float | None:
     return instant(item.get("created_at"))
 
 
-def _text_of(item: Item) -> str | None:
+def _text_of(item: Item) -> str | Seen | None:
     attributes = item.get("attributes")
     text = attributes.get("text") if isinstance(attributes, dict) else None
-    return text if isinstance(text, str) else None
+    return text if isinstance(text, str | Seen) else None

@@ -209,15 +209,15 @@ class DixaV1:
             case _:
                 return common
 
-    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> list[Sent]:
+    def sent(self, job: Conversation, ids: Mapping[str, str], keys: AbstractSet[str]) -> dict[str, Sent]:
         """Author, time and text of each of these messages that is a note. The messages of the import itself
         cannot be there twice."""
         carried = {message.message_id for message in self._split_by_size(job)[0]}
-        return [
-            Sent(*note_identity(self._note(message, job, ids)))
+        return {
+            message.message_id: Sent(*note_identity(self._note(message, job, ids)))
             for message in job.messages
             if message.message_id in keys and message.message_id not in carried
-        ]
+        }
 
     def is_unmistakable(self, step: Step, job: Conversation) -> bool:
         """With public messages, which have external ids."""

@@ -1,20 +1,35 @@
 """Reading back from Dixa API v1: what was created, and what a conversation lacks of what was sent."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from importer.dixa.api import SettingCheck
 from importer.dixa.matching import (
     Item,
     Likeness,
     Match,
+    Recognition,
     Sent,
     came_in_time,
     instant,
     is_text,
+    long_ago,
 )
 from importer.dixa.paging import list_items
 from importer.dixa.v1.identity import is_same_time, same_instant
-from importer.model import Answer, Doubt, Judgement, Outcome, Request, State, StepKind, Verdict, fingerprint
+from importer.model import (
+    Answer,
+    Doubt,
+    Judgement,
+    Outcome,
+    Request,
+    State,
+    Step,
+    StepKind,
+    Verdict,
+    fingerprint,
+)
 
 
 def conversations_of(requester_id: str) -> Request:
@@ -72,6 +87,51 @@ def _by_times(messages: Sequence[Item], doubt: Doubt) -> Likeness:
     # The list of its messages may be behind, or Dixa may have set times of its own.
     possible = not held or any(at is None or came_in_time(at, doubt) for at in held)
     return Likeness.UNCLEAR if possible else Likeness.OTHER
+
+
+NOT_SHOWN = "Dixa does not show it in the conversation; `retry` adds it as a private note"
+
+
+def could_be_ticket(item: Item, expected: Mapping[str, Any]) -> bool:
+    """Whether it has the time that was sent, or shows none."""
+    created_at = instant(item.get("createdAt"))
+    return created_at is None or same_instant(created_at, expected["created_at"])
+
+
+def recognise(
+    item: Item, messages: Sequence[Item], step: Step, sent: Mapping[str, Sent], *, is_legible: bool
+) -> Recognition:
+    """As `likeness`. Which messages it holds is told by their external ids, if it shows any. Notes are not
+    among its messages."""
+    del sent, is_legible
+    doubt = long_ago(step)
+    prefix = step.expected["prefix"]
+    shown = {str(message.get("externalId") or "").removeprefix(prefix) for message in messages}
+    # To a conversation of notes, somebody may have replied since.
+    how = likeness(item, messages if step.carries or any(shown) else (), doubt)
+    if how <= Likeness.UNCLEAR:
+        return Recognition(how)
+    judgement = lacking(item, messages, doubt)
+    absent = [carried.key for carried in step.carries if carried.key not in shown and any(shown)]
+    outcomes = {**judgement.outcomes, **{key: Outcome(State.REJECTED, reason=NOT_SHOWN) for key in absent}}
+    return Recognition(how, replace(judgement, outcomes=outcomes))
+
+
+def is_changed_since(item: Item, step: Step) -> bool:
+    """Whether it has a value for one of the attributes, a queue or an agent, or is closed. Its tags are not
+    shown."""
+    assignment = item.get("assignment") or {}
+    match step.kind:
+        case StepKind.ATTRIBUTES:
+            held = {a.get("id") for a in item.get("customAttributes") or () if a.get("value")}
+            return bool(held & set(step.expected["attributes"]))
+        case StepKind.TRANSFER:
+            queue = item.get("queue") or {}
+            return bool(queue.get("id") or assignment.get("agentId") or item.get("state") == "Closed")
+        case StepKind.CLOSE:
+            return bool(assignment.get("agentId") or item.get("state") == "Closed")
+        case _:
+            return False
 
 
 def lacking(item: Item, messages: Sequence[Item], doubt: Doubt) -> Judgement:

@@ -1,0 +1,445 @@
+"""What Dixa holds of the tickets of an export, whatever the checkpoint knows: for a checkpoint that was lost,
+or that is an older copy. Only reads from Dixa.
+
+A ticket's conversation is found among those of its requester, by what was sent (ReadingApi.recognise). What
+is as it was sent belongs to its ticket at once. What may belong to several tickets is decided in a second
+round, when the others have found theirs. What cannot be decided then is in doubt; it is never guessed.
+"""
+
+import asyncio
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from importer.dixa.api import Api, Target
+from importer.dixa.matching import Item, Likeness, Recognition, Sent, long_ago, seen
+from importer.model import (
+    AGENT,
+    SETTINGS,
+    Conversation,
+    Judgement,
+    Outcome,
+    State,
+    Step,
+    StepKind,
+    TicketMemory,
+    TicketResult,
+    Verdict,
+    fingerprint,
+)
+from importer.push.people import PeopleDirectory
+from importer.push.reconcile import ReadAll, shaped
+from importer.transport.exchange import NotRead
+
+# Lists of so many requesters are kept. Those of others are read again when they are needed.
+REQUESTERS_KEPT = 20_000
+# Longer texts are kept as what is needed to compare them.
+TEXT_KEPT = 80
+NO_RECORD = TicketMemory()
+
+
+class AdoptionJournal(Protocol):
+    """Records what Dixa holds; implemented by checkpoint.journal.Checkpoint."""
+
+    def begin(self, ticket_id: str) -> None: ...
+
+    def adopt(
+        self,
+        step: Step,
+        state: State,
+        *,
+        dixa_id: str | None = None,
+        reason: str = "",
+        outcomes: Mapping[str, Outcome] = ...,
+    ) -> None: ...
+
+    def withdraw(self, step: Step) -> None: ...
+
+    def end(
+        self,
+        ticket_id: str,
+        state: State,
+        *,
+        dixa_id: str | None,
+        reason: str = "",
+        source_hash: int | None = None,
+    ) -> None: ...
+
+    def name_doubles(self, ticket_id: str, doubles: Sequence[str]) -> None: ...
+
+    def conversation_known(self, dixa_id: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    item: Item
+    found: Recognition
+
+    @property
+    def dixa_id(self) -> str:
+        return str(self.item["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """A ticket, as it is looked for."""
+
+    job: Conversation
+    memory: TicketMemory
+    # User ids as Target.request needs them, and that of the requester.
+    ids: Mapping[str, str]
+    requester: str
+    # The creation of its conversation, with what is expected; and what its request says. Conversations that
+    # equal requests created are interchangeable, as long as nothing was added to them.
+    creation: Step
+    says: bytes
+    # The messages that were added after the creation.
+    sent: Mapping[str, Sent]
+
+    @property
+    def dixa_id(self) -> str | None:
+        """The id of its conversation, if the checkpoint knows it."""
+        records = (r for r in self.memory.steps if r.kind is StepKind.CONVERSATION and r.done)
+        return next((record.dixa_id for record in records if record.dixa_id), None)
+
+
+@dataclass(slots=True)
+class Adoption:
+    """Finds the tickets of an export in Dixa, and records what is found."""
+
+    api: Api
+    target: Target
+    people: PeopleDirectory
+    journal: AdoptionJournal
+    read_all: ReadAll
+    # The user id by an agent's contact key.
+    agents: Mapping[str, str]
+    # The tickets that are to be asked for in a second round.
+    open: set[str] = field(default_factory=set)
+    # Whether a ticket was recognised by its texts.
+    is_legible: bool = False
+    _conversations: OrderedDict[str, Sequence[Item]] = field(default_factory=OrderedDict)
+    _messages: dict[str, Sequence[Item]] = field(default_factory=dict)
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _taken: set[str] = field(default_factory=set)
+    # Conversation id → the creations of the open tickets that it may belong to.
+    _rivals: dict[str, list[bytes]] = field(default_factory=dict)
+    # Creation → how many of the open tickets were not yet asked for in the second round.
+    _waiting: Counter[bytes] = field(default_factory=Counter)
+    # Conversation id → the ticket that it is a duplicate of, unless it belongs to another one.
+    _suspected: dict[str, str] = field(default_factory=dict)
+    _named: dict[str, list[str]] = field(default_factory=dict)
+
+    async def ask(self, job: Conversation, memory: TicketMemory = NO_RECORD) -> TicketResult | None:
+        """Look for a ticket, and record what is found. None if it is to be asked for in the second round
+        (`open`). Raises what ends a run."""
+        is_last = job.ticket_id in self.open
+        try:
+            sought = await self._sought(job, memory)
+            if sought is None:
+                return self._absent(job, memory)
+            lock = self._locks.get(sought.requester)
+            if lock is None:
+                lock = self._locks[sought.requester] = asyncio.Lock()
+            async with lock:
+                with shaped():
+                    return await self._find(sought, is_last=is_last)
+        except NotRead as error:
+            return _result(job, State.FAILED, reason=str(error))
+
+    async def is_held(self, job: Conversation) -> str | None:
+        """The id of a conversation in Dixa that seems to be this ticket's. Records nothing. Raises NotRead,
+        and what ends a run."""
+        requester = await self.people.lookup(job.requester)
+        if requester is None or not await self._conversations_of(requester.dixa_id or ""):
+            return None
+        sought = await self._sought(job, NO_RECORD)
+        if sought is None:
+            return None
+        with shaped():
+            candidates = await self._candidates(sought)
+        likely = [c for c in candidates if c.found.likeness >= Likeness.PROBABLE]
+        return likely[0].dixa_id if likely else None
+
+    def finish(self) -> None:
+        """Name the duplicates that were found."""
+        for dixa_id, ticket_id in self._suspected.items():
+            if dixa_id not in self._taken:
+                self._named.setdefault(ticket_id, []).append(
+                    f"conversation {dixa_id} is a duplicate of the one in success.csv"
+                )
+        for ticket_id, doubles in self._named.items():
+            self.journal.name_doubles(ticket_id, doubles)
+
+    async def _sought(self, job: Conversation, memory: TicketMemory) -> _Sought | None:
+        """None if Dixa does not know the requester; then it holds nothing of the ticket."""
+        ids: dict[str, str] = {}
+        requester = await self.people.lookup(job.requester)
+        if requester is None or requester.dixa_id is None:
+            return None
+        ids[job.requester.key or ""] = requester.dixa_id
+        for message in job.messages:
+            key = message.author.key if message.author else None
+            if message.author is None or key is None:
+                continue
+            if message.by_agent:
+                ids[AGENT + key] = self.agents.get(key, "")
+            elif key not in ids:
+                author = await self.people.lookup(message.author)
+                # Whom Dixa does not know wrote nothing there.
+                ids[key] = (author.dixa_id if author else None) or ""
+        creation = self._expecting(self.target.steps(job)[0], job, ids)
+        says = fingerprint(json.dumps(self.target.request(creation, job, ids).json, sort_keys=True))
+        carried = {carried.key for carried in creation.carries}
+        keys = {message.message_id for message in job.messages} - carried
+        sent = self.target.sent(job, ids, keys)
+        return _Sought(job, memory, ids, requester.dixa_id, creation, says, sent)
+
+    def _expecting(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Step:
+        request = self.target.request(step, job, ids)
+        expected = self.target.expected(step, request, ids)
+        # The time of the request is not known, so none decides.
+        expected |= {"offset": None, "latest": 0.0, "lost": {}}
+        expected["alone"] = not self.target.is_unmistakable(step, job)
+        return replace(step, expected=expected)
+
+    async def _find(self, sought: _Sought, *, is_last: bool) -> TicketResult | None:
+        job = sought.job
+        if sought.dixa_id:
+            return await self._adopt(sought, await self._known(sought, sought.dixa_id))
+        candidates = await self._candidates(sought)
+        certain = [c for c in candidates if c.found.likeness is Likeness.CERTAIN]
+        probable = [c for c in candidates if c.found.likeness is Likeness.PROBABLE]
+        if certain:
+            best = max(certain, key=lambda candidate: len(candidate.found.added))
+            others = (c.dixa_id for c in certain if c is not best)
+            self._suspected |= dict.fromkeys(others, job.ticket_id)
+            return await self._adopt(sought, best)
+        if not is_last and candidates:
+            self.open.add(job.ticket_id)
+            self._waiting[sought.says] += 1
+            for candidate in probable:
+                self._rivals.setdefault(candidate.dixa_id, []).append(sought.says)
+            return None
+        waiting, self._waiting[sought.says] = self._waiting[sought.says], self._waiting[sought.says] - 1
+        rivals = [says for candidate in probable for says in self._rivals.get(candidate.dixa_id, ())]
+        if probable and set(rivals) == {sought.says} and len(probable) <= waiting:
+            return await self._adopt(sought, probable[0])
+        if not candidates:
+            return self._absent(job, sought.memory)
+        ids = [candidate.dixa_id for candidate in candidates]
+        reason = (
+            f"Dixa holds {len(ids)} conversation(s) of the requester that could be it: {', '.join(ids[:5])}"
+        )
+        self.journal.begin(job.ticket_id)
+        self.journal.adopt(sought.creation, State.IN_DOUBT, reason=reason)
+        self.journal.end(job.ticket_id, State.IN_DOUBT, dixa_id=None, reason=reason)
+        return _result(job, State.IN_DOUBT, reason=reason)
+
+    async def _candidates(self, sought: _Sought) -> list[_Candidate]:
+        """The conversations of the requester that may be the ticket's and are nobody else's."""
+        found = []
+        for item in await self._conversations_of(sought.requester):
+            dixa_id = str(item["id"])
+            if dixa_id in self._taken or self.journal.conversation_known(dixa_id):
+                continue
+            if self.api.could_be_ticket(item, sought.creation.expected):
+                candidate = await self._recognised(sought, item)
+                if candidate.found.likeness is not Likeness.OTHER:
+                    found.append(candidate)
+        return found
+
+    async def _known(self, sought: _Sought, dixa_id: str) -> _Candidate:
+        """The conversation that the checkpoint knows."""
+        items = await self._conversations_of(sought.requester)
+        own = next((item for item in items if str(item["id"]) == dixa_id), {"id": dixa_id})
+        if not self._lists_additions(dixa_id):
+            return _Candidate(own, Recognition(Likeness.CERTAIN))
+        return await self._recognised(sought, own)
+
+    def _lists_additions(self, dixa_id: str) -> bool:
+        """Whether what is added to a conversation is among its messages."""
+        return self.api.additions_of(dixa_id) == self.api.messages_of(dixa_id)
+
+    async def _recognised(self, sought: _Sought, item: Item) -> _Candidate:
+        dixa_id = str(item["id"])
+        messages = self._messages.get(dixa_id)
+        if messages is None:
+            listed = await self.read_all(self.api.messages_of(dixa_id))
+            messages = self._messages[dixa_id] = [_condensed(message) for message in listed]
+        found = self.api.recognise(item, messages, sought.creation, sought.sent, is_legible=self.is_legible)
+        return _Candidate(item, found)
+
+    async def _conversations_of(self, requester: str) -> Sequence[Item]:
+        listed = self._conversations.get(requester)
+        if listed is None:
+            items = await self.read_all(self.api.conversations_of(requester))
+            listed = self._conversations[requester] = [_condensed(item) for item in items]
+        self._conversations.move_to_end(requester)
+        if len(self._conversations) > REQUESTERS_KEPT:
+            self._conversations.popitem(last=False)
+        return listed
+
+    def _absent(self, job: Conversation, memory: TicketMemory) -> TicketResult:
+        """Nothing of the ticket is there. What the checkpoint has as sent is to be sent again."""
+        known = {(r.kind, r.key): r for r in memory.steps}
+        for step in self.target.steps(job):
+            record = known.get((step.kind, step.key))
+            if record and record.state in (None, State.IN_DOUBT):
+                self.journal.withdraw(step)
+        return _result(job, State.LEFT)
+
+    async def _adopt(self, sought: _Sought, there: _Candidate) -> TicketResult:
+        """Record what Dixa holds of a ticket, all of it at once."""
+        job, dixa_id = sought.job, there.dixa_id
+        work = _Findings(job, sought.memory)
+        if not sought.dixa_id:
+            judgement = there.found.judgement or Judgement(Verdict.CREATED)
+            work.conversation(sought.creation, replace(judgement, dixa_id=dixa_id))
+        ids = {**sought.ids, "conversation": dixa_id}
+        additions: Sequence[Item] | None = None
+        for step in self.target.steps(job)[1:]:
+            missing = [c for c in step.carries if not work.is_done(StepKind.MESSAGE, c.key)]
+            if step.kind is StepKind.MESSAGE and missing:
+                work.message(step, there.found.added.get(step.key))
+            elif step.kind is StepKind.NOTES and missing:
+                if additions is None:
+                    additions = await self.read_all(self.api.additions_of(dixa_id))
+                part = replace(step, key=missing[0].key, carries=tuple(missing))
+                work.notes(self.api, self._expecting(part, job, ids), additions)
+            elif step.kind in SETTINGS and not work.is_done(step.kind, step.key):
+                work.setting(step, self.api.is_changed_since(there.item, self._expecting(step, job, ids)))
+        self._taken.add(dixa_id)
+        self.is_legible = self.is_legible or bool(there.found.added)
+        messages = self._messages.pop(dixa_id, None)
+        listed = messages if self._lists_additions(dixa_id) else additions
+        if listed and sought.sent:
+            sent = list(sought.sent.values())
+            twice = self.api.duplicates(listed, work.known, sent, self.target.openings)
+            named = [f"{n} in conversation {dixa_id} is a duplicate" for n, sure in twice.items() if sure]
+            if named:
+                self._named[job.ticket_id] = named
+        return work.record(self.journal, dixa_id)
+
+
+class _Findings:
+    """What was found of one ticket, until all of it is recorded."""
+
+    def __init__(self, job: Conversation, memory: TicketMemory) -> None:
+        self._job = job
+        self._records = {(record.kind, record.key): record for record in memory.steps}
+        self._adopted: list[tuple[Step, Judgement]] = []
+        self._absent: list[Step] = []
+        # By message id.
+        self._states: dict[str, Outcome] = {}
+        self._settings: set[StepKind] = set()
+        self._lacks: list[str] = []
+        self._doubt = ""
+
+    @property
+    def known(self) -> set[str]:
+        """The ids in Dixa of the messages that are there."""
+        earlier = (r.dixa_id for (kind, _), r in self._records.items() if kind is StepKind.MESSAGE)
+        now = (outcome.dixa_id for outcome in self._states.values())
+        return {dixa_id for dixa_id in (*earlier, *now) if dixa_id}
+
+    def is_done(self, kind: StepKind, key: str) -> bool:
+        """Whether the checkpoint knew it."""
+        record = self._records.get((kind, key))
+        return record is not None and record.done
+
+    def conversation(self, step: Step, judgement: Judgement) -> None:
+        self._adopted.append((step, judgement))
+        self._states |= {c.key: judgement.outcomes.get(c.key, Outcome(State.IMPORTED)) for c in step.carries}
+        rejected = (o.reason for o in judgement.outcomes.values() if o.state is State.REJECTED)
+        self._lacks += [*filter(None, [judgement.reason]), *rejected]
+
+    def message(self, step: Step, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._absent.append(step)
+        else:
+            self._states[step.key] = outcome
+            self._adopted.append((step, Judgement(Verdict.CREATED, outcome.dixa_id)))
+
+    def notes(self, api: Api, step: Step, items: Sequence[Item]) -> None:
+        found = api.match(items, replace(long_ago(step), known=frozenset(self.known)))
+        there = tuple(c for c in step.carries if c.key in found.outcomes)
+        rest = tuple(c for c in step.carries if c.key not in found.outcomes)
+        if there:
+            part = replace(step, key=there[0].key, carries=there)
+            self._adopted.append((part, Judgement(Verdict.CREATED, outcomes=found.outcomes)))
+            self._states |= found.outcomes
+        if rest and found.unclear:
+            part = replace(step, key=rest[0].key, carries=rest)
+            self._doubt = f"Dixa holds {len(found.unclear)} private note(s) that could be some of {len(rest)}"
+            self._adopted.append((part, Judgement(Verdict.IN_DOUBT, reason=self._doubt)))
+            self._states |= {c.key: Outcome(State.IN_DOUBT) for c in rest}
+        elif rest:
+            self._absent.append(replace(step, key=rest[0].key, carries=rest))
+
+    def setting(self, step: Step, is_there: bool) -> None:
+        if is_there:
+            self._adopted.append((step, Judgement(Verdict.CREATED)))
+        else:
+            self._absent.append(step)
+
+    def record(self, journal: AdoptionJournal, dixa_id: str) -> TicketResult:
+        """Record everything. Nothing is awaited in between, so it is one commit."""
+        job = self._job
+        journal.begin(job.ticket_id)
+        for step, judgement in self._adopted:
+            journal.adopt(
+                step,
+                judgement.state or State.IN_DOUBT,
+                dixa_id=judgement.dixa_id,
+                reason=judgement.reason,
+                outcomes=judgement.outcomes,
+            )
+        for step in self._absent:
+            record = self._records.get((step.kind, step.key))
+            if record and record.state in (None, State.IN_DOUBT):
+                journal.withdraw(step)
+        state, reason = State.LEFT, "; ".join(self._lacks)
+        if self._doubt:
+            state, reason = State.IN_DOUBT, self._doubt
+            journal.end(job.ticket_id, state, dixa_id=dixa_id, reason=reason)
+        elif not self._absent:
+            state = State.ALREADY_THERE
+            kept = State.PARTIAL if self._lacks else State.IMPORTED
+            journal.end(job.ticket_id, kept, dixa_id=dixa_id, reason=reason, source_hash=job.source_hash)
+        places = {key: outcome.state for key, outcome in self._states.items()}
+        places |= {key: State.IMPORTED for kind, key in self._records if self.is_done(kind, key)}
+        return _result(job, state, dixa_id, reason, places)
+
+
+def _condensed(value: Any) -> Any:
+    """What Dixa shows, without long texts: of them, what is needed to compare them."""
+    if isinstance(value, str):
+        return seen(value) if len(value) > TEXT_KEPT else value
+    if isinstance(value, Mapping):
+        return {key: _condensed(part) for key, part in value.items()}
+    return [_condensed(part) for part in value] if isinstance(value, list) else value
+
+
+_PLACES = {State.IMPORTED: State.ALREADY_THERE, State.PARTIAL: State.ALREADY_THERE}
+
+
+def _result(
+    job: Conversation,
+    state: State,
+    dixa_id: str | None = None,
+    reason: str = "",
+    places: Mapping[str, State] | None = None,
+) -> TicketResult:
+    """`places` are the states of the messages that were found, by message id."""
+    messages: Counter[State] = Counter()
+    attachments: Counter[State] = Counter()
+    for message in job.messages:
+        found = (places or {}).get(message.message_id, State.LEFT)
+        place = _PLACES.get(found, found)
+        messages[place] += 1
+        attachments[place] += len(message.attachments)
+    return TicketResult(job.ticket_id, state, dixa_id, messages, attachments, reason)
