@@ -34,7 +34,9 @@ COMMANDS: Mapping[str, _Entry] = {
     "plan": _Entry("validate", "plan", "Validate, then show what a run would send and what will be lost."),
     "run": _Entry("run", "run", "Import the good tickets; continue where an earlier run stopped."),
     "retry": _Entry("run", "retry", "Retry failed, rejected and incomplete tickets."),
-    "adopt": _Entry("run", "adopt", "Rebuild a lost checkpoint, or complete an older copy, from what Dixa holds."),
+    "adopt": _Entry(
+        "run", "adopt", "Rebuild a lost checkpoint, or complete an older copy, from what Dixa holds."
+    ),
     "status": _Entry("status", "status", "Show what has been imported, what is in doubt, and what is left."),
     "sandbox": _Entry("sandbox", "sandbox", "Serve a local Dixa look-alike to rehearse against."),
 }

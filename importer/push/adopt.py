@@ -201,8 +201,8 @@ class Adoption:
     def _expecting(self, step: Step, job: Conversation, ids: Mapping[str, str]) -> Step:
         request = self.target.request(step, job, ids)
         expected = self.target.expected(step, request, ids)
-        # The time of the request is not known, so none decides.
-        expected |= {"offset": None, "latest": 0.0, "lost": {}}
+        # When the request was sent is not known. So where Dixa sets the times itself, they decide nothing.
+        expected |= {"offset": None if self.target.ordered else 0.0, "latest": 0.0, "lost": {}}
         expected["alone"] = not self.target.is_unmistakable(step, job)
         return replace(step, expected=expected)
 

@@ -16,6 +16,7 @@ from importer.transport.listing import list_all
 
 # In one request; Dixa documents no maximum.
 PEOPLE_AT_ONCE = 50
+LOOK_UPS_AFTER_REFUSAL = 6
 CreatePeople = Callable[[Sequence[Contact]], Request]
 
 
@@ -235,10 +236,11 @@ class PeopleDirectory:
                 found = await self._look_up(replace(contact, email=None), step, mine)
             if found:
                 return found
+            if judgement.verdict is Verdict.REFUSED and sent_at is None:
+                return Person(State.REJECTED, None, judgement.reason)
             if judgement.verdict is Verdict.REFUSED:
-                # After a doubt, they may be there, and the look-up may be behind.
-                state = State.REJECTED if sent_at is None else State.FAILED
-                return Person(state, None, judgement.reason)
+                found = await self._look_up_patiently(contact, step)
+                return found or Person(State.FAILED, None, judgement.reason)
             self._journal.withdraw(step)
         self._journal.record(step, State.FAILED, reason=judgement.reason)
         return Person(State.FAILED, None, judgement.reason)
@@ -254,6 +256,15 @@ class PeopleDirectory:
             return found
         await self._exchange.pace.pause(wait)
         return await self._look_up(contact, step, state)
+
+    async def _look_up_patiently(self, contact: Contact, step: Step) -> Person | None:
+        """Look up somebody whom Dixa refuses after a creation in doubt: they may be there, and the look-up
+        may be behind."""
+        for _ in range(LOOK_UPS_AFTER_REFUSAL):
+            await self._exchange.pace.pause(self._latest / 2)
+            if found := await self._look_up(contact, step, State.IMPORTED):
+                return found
+        return None
 
     async def _look_up(
         self, contact: Contact, step: Step, state: State = State.ALREADY_THERE

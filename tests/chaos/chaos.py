@@ -4,6 +4,8 @@
     python tests/chaos/chaos.py --api integrations
     python tests/chaos/chaos.py --seeds 37               # repeat one seed
     python tests/chaos/chaos.py --seeds 0:500 --late
+    python tests/chaos/chaos.py --shown                  # texts are shown otherwise, and lists are behind
+    python tests/chaos/chaos.py --lose                   # the checkpoint is lost at a random moment, then adopt
 
 Each seed makes an export (many tickets of few people, equal texts among them), a sandbox with faults on more
 than every tenth request, and a schedule of SIGKILL, SIGINT and SIGTERM at random moments. Meanwhile other
@@ -22,6 +24,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -30,7 +33,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,7 @@ class Outcome:
     struck: int = 0
     # Tickets that ended in doubt, and duplicates that the report names.
     doubts: int = 0
+    reasons: list[str] = field(default_factory=list)
     named: int = 0
     seconds: float = 0.0
 
@@ -249,6 +253,27 @@ class People(threading.Thread):
         self.join()
 
 
+def lose_checkpoint(folder: Path, copies: list[bytes], chance: random.Random) -> str:
+    """Delete or empty the checkpoint, or put an older copy in its place. Returns which."""
+    path = folder / "chaos.checkpoint"
+    how = chance.choice(["deleted", "emptied", "older copy" if copies else "deleted"])
+    for name in ("-wal", "-shm", ""):
+        path.with_name(f"{path.name}{name}").unlink(missing_ok=True)
+    if how != "deleted":
+        path.write_bytes(chance.choice(copies) if how == "older copy" else b"")
+    return how
+
+
+def copy_of(folder: Path) -> list[bytes]:
+    """The checkpoint as a backup would have it between two runs."""
+    path = folder / "chaos.checkpoint"
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return [path.read_bytes()]
+
+
 def run_until_done(
     launcher: subprocess.Popen[str],
     folder: Path,
@@ -256,14 +281,22 @@ def run_until_done(
     chance: random.Random,
     outcome: Outcome,
     command: str = "run",
+    *,
+    lose: bool = False,
 ) -> int:
-    """Run the importer, first with a few signals and then without. Returns its last exit code."""
+    """Run the importer, first with a few signals and then without. Returns its last exit code. `lose`: the
+    checkpoint is lost once, after one of the signals or while a run goes on, and `adopt` is called."""
     assert launcher.stdin
     assert launcher.stdout
     deadline = time.monotonic() + PATIENCE_SECONDS
     disturbances = chance.randint(1, 4)
-    code = None
+    lost_at = chance.randint(0, disturbances - 1) if lose else None
+    during = chance.random() < 0.3
+    copies: list[bytes] = []
+    wanted_command, code = command, None
     while time.monotonic() < deadline:
+        if lose:
+            copies += copy_of(folder)
         order = {
             "arguments": [command, str(folder / "chaos.toml")],
             "environment": {"DIXA_API_TOKEN": TOKEN},
@@ -275,6 +308,9 @@ def run_until_done(
         outcome.runs += 1
         if disturbances:
             disturbances -= 1
+            if disturbances == lost_at and during:
+                time.sleep(chance.uniform(0.3, 1.5))
+                lose_checkpoint(folder, copies, chance)
             wanted = sum(sandbox.statuses.values()) + chance.randint(1, 60)
             kind = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
             watch = threading.Thread(
@@ -285,13 +321,19 @@ def run_until_done(
             watch.start()
             code = int(launcher.stdout.readline())
             watch.join()
+            if disturbances == lost_at:
+                if not during:
+                    lose_checkpoint(folder, copies, chance)
+                command, lost_at = "adopt", None
         else:
             guard = threading.Timer(max(1.0, deadline - time.monotonic()), _kill, (child,))
             guard.start()
             code = int(launcher.stdout.readline())
             guard.cancel()
-            if code in (0, 3):
+            if code in (0, 3) and command == wanted_command:
                 return code
+            if code in (0, 3):
+                command = wanted_command
     outcome.problems.append(f"not done after {PATIENCE_SECONDS:.0f} s; the last exit code is {code}")
     return -1 if code is None else code
 
@@ -372,12 +414,12 @@ def compare(
         if users[conversation["requester_id"]] != export.requesters[ticket]:
             yield f"{ticket}: wrong requester"
         if api == "integrations":
-            yield from _compare_ticket(sandbox, export, ticket, int(csid), kind, users)
+            yield from _compare_ticket(sandbox, export, ticket, int(csid), kind, users, named)
             continue
         lacks = list(_lacking(sandbox, export, ticket, conversation))
         if bool(lacks) != (ticket in partial):
             yield f"{ticket}: is {'partial' if ticket in partial else 'imported'}, but lacks {lacks}"
-        yield from _compare_import(sandbox, export, ticket, conversation, users)
+        yield from _compare_import(sandbox, export, ticket, conversation, users, named)
 
 
 def _lacking(sandbox: Running, export: Export, ticket: str, conversation: dict[str, Any]) -> Iterator[str]:
@@ -398,7 +440,12 @@ def _lacking(sandbox: Running, export: Export, ticket: str, conversation: dict[s
 
 
 def _compare_import(
-    sandbox: Running, export: Export, ticket: str, conversation: dict[str, Any], users: dict[str, str]
+    sandbox: Running,
+    export: Export,
+    ticket: str,
+    conversation: dict[str, Any],
+    users: dict[str, str],
+    named: str,
 ) -> Iterator[str]:
     csid, said = conversation["id"], export.messages[ticket]
     status, assignee = export.status[ticket], export.assignee[ticket]
@@ -423,7 +470,7 @@ def _compare_import(
     wanted = [(s.author, s.direction, s.text, s.at) for s in said if s.direction != "internal"]
     if held != wanted:
         yield f"{ticket}: messages {held}, not {wanted}"
-    notes = sandbox.store.all("SELECT * FROM notes WHERE csid = ?", csid)
+    notes = [n for n in sandbox.store.all("SELECT * FROM notes WHERE csid = ?", csid) if n["id"] not in named]
     own = Counter((users[n["author_id"]], n["message"].split("\n\n")[0], n["created_at"]) for n in notes)
     right = Counter((s.author, s.text, s.at) for s in said if s.direction == "internal")
     if extra := own - right:
@@ -437,6 +484,7 @@ def _compare_ticket(
     csid: int,
     kind: str,
     users: dict[str, str],
+    named: str,
 ) -> Iterator[str]:
     wanted = [(s.author, s.direction, s.text, s.attachments) for s in export.messages[ticket]]
     rows = sandbox.store.all("SELECT * FROM messages WHERE csid = ? ORDER BY n", csid)
@@ -448,6 +496,7 @@ def _compare_ticket(
             len(row["attachments"]),
         )
         for row in rows
+        if row["id"] not in named
     ]
     first = export.messages[ticket][0]
     carried = first.direction == "inbound" and not first.attachments
@@ -464,7 +513,7 @@ def _compare_ticket(
         yield f"{ticket}: out of order"
 
 
-def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False) -> Outcome:
+def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False, lose: bool = False) -> Outcome:
     """One seed, from export to comparison."""
     began = time.monotonic()
     chance, outcome = random.Random(seed), Outcome(seed, [])
@@ -491,7 +540,7 @@ def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False) -
             (folder / "chaos.toml").write_text(text)
             live = People(sandbox, export, seed, api)
             live.start()
-            code = run_until_done(launcher, folder, sandbox, chance, outcome)
+            code = run_until_done(launcher, folder, sandbox, chance, outcome, lose=lose)
             if code == 3 and api == "dixa" and chance.random() < 0.5:
                 code = run_until_done(launcher, folder, sandbox, chance, outcome, "retry")
             live.stop()
@@ -500,6 +549,8 @@ def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False) -
                 report = json.loads((folder / "chaos.report" / "report.json").read_text())
                 outcome.doubts = report["tickets"]["in_doubt"]
                 outcome.named = len(report.get("doubles", ()))
+                with (folder / "chaos.report" / "failed.csv").open(newline="") as file:
+                    outcome.reasons = [row["reason"] for row in csv.DictReader(file)]
             if code not in (0, 3):
                 outcome.problems.append(f"the last exit code is {code}")
             else:
@@ -514,10 +565,10 @@ def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False) -
     return outcome
 
 
-def _trial(arguments: tuple[int, str, bool, bool, bool]) -> Outcome:
-    seed, api, late, keep, shown = arguments
+def _trial(arguments: tuple[int, str, bool, bool, bool, bool]) -> Outcome:
+    seed, api, late, keep, shown, lose = arguments
     try:
-        return trial(seed, api=api, late=late, keep=keep, shown=shown)
+        return trial(seed, api=api, late=late, keep=keep, shown=shown, lose=lose)
     except Exception as error:
         return Outcome(seed, [f"the trial itself failed: {type(error).__name__}: {error}"])
 
@@ -533,6 +584,7 @@ def main() -> None:
     parser.add_argument(
         "--shown", action="store_true", help="texts are shown otherwise, and lists are behind"
     )
+    parser.add_argument("--lose", action="store_true", help="lose the checkpoint once, and call adopt")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a seed that fails")
     options = parser.parse_args()
     first, _, end = options.seeds.partition(":")
@@ -540,9 +592,12 @@ def main() -> None:
     began = time.monotonic()
     done: list[Outcome] = []
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        orders = [(seed, options.api, options.late, options.keep, options.shown) for seed in seeds]
+        more = (options.api, options.late, options.keep, options.shown, options.lose)
+        orders = [(seed, *more) for seed in seeds]
         for outcome in pool.imap_unordered(_trial, orders):
             done.append(outcome)
+            for reason in outcome.reasons:
+                print(f"seed {outcome.seed}: not imported: {reason[:150]}", flush=True)
             for problem in outcome.problems:
                 print(f"seed {outcome.seed}: {problem}", flush=True)
             if len(done) % 25 == 0:

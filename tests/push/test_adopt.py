@@ -4,7 +4,6 @@ there."""
 import shutil
 from collections import Counter
 from pathlib import Path
-from dataclasses import replace
 from typing import Any
 
 import pytest
