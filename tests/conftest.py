@@ -235,7 +235,15 @@ def serving() -> Callable[..., AbstractContextManager[Running]]:
     def serve(**plan: Any) -> Iterator[Running]:
         more = {
             key: plan.pop(key)
-            for key in ("api", "expires_after", "quota", "quota_reset_seconds", "agents", "attributes")
+            for key in (
+                "api",
+                "token",
+                "expires_after",
+                "quota",
+                "quota_reset_seconds",
+                "agents",
+                "attributes",
+            )
             if key in plan
         }
         more = {"api": "integrations", "agents": ("migration@nordlys.example",), **more}

@@ -89,6 +89,7 @@ async def _ask_all(connection: Connection, adoption: Adoption, jobs: Iterable[Co
             memory = known.get(job.ticket_id)  # noqa: B023 - used before the next batch
             if result := await (adoption.ask(job, memory) if memory else adoption.ask(job)):
                 connection.took(result)
+                connection.ran.found += result.dixa_id is not None
 
         await each(batch, ask, at_once=connection.prepared.migration.target.workers)
 

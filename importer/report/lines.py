@@ -119,6 +119,12 @@ def run_lines(found: Examined, ran: RunResult) -> list[str]:
     lines += ["", _traffic_line(ran), text.balance(ran.books), *file_lines(migration.report, found.rejects)]
     lines.append(f"Checkpoint: {migration.checkpoint}")
     tickets = ran.books["tickets"].places
+    if ran.found:
+        rest = ran.found - tickets[State.ALREADY_THERE]
+        lines.append(
+            f"{ran.found:,} tickets of this export are in Dixa and stand in the checkpoint now. "
+            f"{rest:,} of them lack something, such as tags, which a run sends."
+        )
     if tickets[State.IN_DOUBT]:
         lines.append(
             f"{tickets[State.IN_DOUBT]:,} ticket(s) are in doubt: they were sent, and Dixa does not show "

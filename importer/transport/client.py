@@ -151,6 +151,7 @@ def _proxy(origin: URL) -> URL | None:
 
 
 def _certificates() -> ssl.SSLContext:
+    """Trusts what the system trusts, and what each of the usual variables names."""
     context = ssl.create_default_context()
     for variable in _CA_VARIABLES:
         if path := os.environ.get(variable):
@@ -159,5 +160,4 @@ def _certificates() -> ssl.SSLContext:
             except (OSError, ssl.SSLError) as error:
                 reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
                 raise ConfigError(f"{variable}: {path} has no usable certificates: {reason}") from None
-            break
     return context

@@ -121,7 +121,8 @@ def test_a_token_that_expires_stops_all_workers(run, migration, serving, into: s
         f"m{n},T{n},inbound,only,2024-02-01\n" for n in range(30)
     )
     path = migration(tickets=tickets, messages=messages, into=into)
-    with serving(api=api_of(into), expires_after=75) as sandbox:
+    after = {"dixa": 55, "integrations": 75}[api_of(into)]
+    with serving(api=api_of(into), expires_after=after) as sandbox:
         ran = run(path, sandbox)
         assert isinstance(ran.failure, Unauthorized)
         assert ran.books.balanced
