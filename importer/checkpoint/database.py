@@ -16,7 +16,7 @@ from pathlib import Path
 from importer.errors import CheckpointError
 
 # Of the tables below; stored as SQLite's user_version. Increase it when they change.
-FORMAT = 3
+FORMAT = 4
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,6 +33,9 @@ CREATE TABLE steps (
 CREATE INDEX open_steps ON steps (ticket) WHERE state IS NULL OR state = 'in_doubt';
 CREATE INDEX conversations ON steps (dixa_id) WHERE kind = 'conversation';
 CREATE TABLE held_back (ticket_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE verified (
+    ticket_id TEXT PRIMARY KEY, round INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE people (
     key TEXT PRIMARY KEY, state TEXT, dixa_id TEXT, reason TEXT, at REAL
 ) WITHOUT ROWID;

@@ -243,6 +243,13 @@ class Checkpoint:
         query = "SELECT dixa_id FROM steps WHERE ticket = ? AND kind = 'message' AND dixa_id IS NOT NULL"
         return frozenset(row[0] for row in self._db.execute(query, (n,)))
 
+    def verified(self, ticket_id: str, round_number: int, digest: str, since: int) -> None:
+        """Record that a ticket was read back and is as it was sent. `since` is how many parts people added to
+        it in Dixa."""
+        self._write(
+            "INSERT OR REPLACE INTO verified VALUES (?, ?, ?, ?)", (ticket_id, round_number, digest, since)
+        )
+
     def hold_back(self, ticket_ids: Iterable[str]) -> None:
         """Record which tickets this run rejected before it sent anything, so that `retry` includes them."""
         self._write("DELETE FROM held_back", ())

@@ -72,6 +72,26 @@ def source_hashes(path: Path, *, maker: str) -> list[tuple[str, int]]:
             return []  # the run opens it later and reports the error
 
 
+def in_dixa(path: Path, *, since: float = 0.0) -> dict[str, str]:
+    """The id of each conversation that is in Dixa, by ticket id. With `since` (Unix time), only tickets of
+    which something was sent then or later."""
+    query = """
+        SELECT ticket_id, s.dixa_id FROM tickets JOIN steps s ON s.ticket = n AND s.kind = 'conversation'
+        WHERE s.state IN ('imported', 'partial') AND s.dixa_id IS NOT NULL
+            AND EXISTS (SELECT 1 FROM steps WHERE ticket = n AND at >= ?)
+    """
+    with closing(read_only(path)) as db:
+        return dict(db.execute(query, (since,)).fetchall())
+
+
+def verified(path: Path, round_number: int) -> dict[str, tuple[str, int]]:
+    """The tickets that this round of `verify` found to be as they were sent: digest, and how many parts
+    people added since; by ticket id."""
+    query = "SELECT ticket_id, digest, since FROM verified WHERE round = ?"
+    with closing(read_only(path)) as db:
+        return {ticket_id: (digest, since) for ticket_id, digest, since in db.execute(query, (round_number,))}
+
+
 def doubles(path: Path) -> list[tuple[str, str]]:
     """Every duplicate that was ever found in Dixa: ticket id and description."""
     query = "SELECT ticket_id, doubles FROM tickets WHERE doubles IS NOT NULL ORDER BY n"

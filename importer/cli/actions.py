@@ -60,7 +60,7 @@ def push(
         limits=limits,
         now=lambda: datetime.now(UTC),
         say=session.say,
-        drive=lambda tickets, start: _with_signals(session, tickets, start),
+        drive=lambda tickets, start: with_signals(session, tickets, start),
     )
     session.result(result.lines, result.value)
     if result.failure:
@@ -68,7 +68,7 @@ def push(
     return result.exit_code
 
 
-def _with_signals(
+def with_signals(
     session: Session, tickets: int, start: Callable[[RunHooks], Awaitable[RunResult]]
 ) -> RunResult:
     """Run to the end under a progress bar. A first SIGINT or SIGTERM lets requests in flight finish. A second

@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, _Entry] = {
     "adopt": _Entry(
         "run", "adopt", "Rebuild a lost checkpoint, or complete an older copy, from what Dixa holds."
     ),
+    "verify": _Entry("verify", "verify", "Read Dixa back and compare it with the export."),
+    "proof": _Entry("verify", "proof", "Show what proves one ticket of a proof, without the others."),
     "status": _Entry("status", "status", "Show what has been imported, what is in doubt, and what is left."),
     "sandbox": _Entry("sandbox", "sandbox", "Serve a local Dixa look-alike to rehearse against."),
 }

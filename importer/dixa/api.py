@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from importer.dixa.content import Content, Shown
 from importer.dixa.matching import Item, Likeness, Match, Recognition, Sent
 from importer.model import (
     Answer,
@@ -256,5 +257,29 @@ class ReadingApi(Protocol):
         id; False where it may also have been somebody else. `openings` as in Target."""
 
 
-class Api(AccountApi, PeopleApi, AnswersApi, ReadingApi, Protocol):
+class ContentApi(Protocol):
+    """What a conversation says, as it was sent and as Dixa shows it, to compare both."""
+
+    def conversation_of(self, dixa_id: str, /) -> Request:
+        """One conversation."""
+
+    @property
+    def notes_of(self) -> Callable[[str], Request] | None:
+        """The list of a conversation's private notes; None if they are among its messages."""
+
+    @property
+    def tags_of(self) -> Callable[[str], Request] | None:
+        """The list of a conversation's tags; None if the API does not show them."""
+
+    def sent_content(
+        self, target: Any, job: Conversation, ids: Mapping[str, str], added: Collection[str], /
+    ) -> Content:
+        """What the requests of a conversation say. `target` is of this API, `ids` as in `Target.request`,
+        `added` the ids of messages that were added after its creation."""
+
+    def held(self, target: Any, shown: Shown, /) -> Content:
+        """What Dixa shows of a conversation. Raises what other shapes than the documented ones raise."""
+
+
+class Api(AccountApi, PeopleApi, AnswersApi, ReadingApi, ContentApi, Protocol):
     """The complete contract of one API."""

@@ -17,12 +17,18 @@ from importer.pipeline.adopt import adopt
 from importer.pipeline.check import evidence_of, migration_facts
 from importer.pipeline.prepare import examined
 from importer.pipeline.run import run
-from importer.pipeline.values import CommandResult, Examined, Limits, Prepared, RunHooks, RunResult, Say
+from importer.pipeline.values import (
+    CommandResult,
+    Drive,
+    Examined,
+    Limits,
+    Prepared,
+    RunHooks,
+    RunResult,
+    Say,
+)
 from importer.push.context import PushOptions
 from importer.report import files, lines
-
-# Runs the push to its end, for so many tickets, with hooks of its own.
-Drive = Callable[[int, Callable[[RunHooks], Awaitable[RunResult]]], RunResult]
 
 
 def migrate(
@@ -57,6 +63,7 @@ def migrate(
             opened = found.ready.books.ledgers
             journal.note("opened", {kind: ledger.as_dict() for kind, ledger in opened.items()})
             journal.note("closed", None)
+            journal.note("started", now().timestamp())
 
             def push(hooks: RunHooks) -> Awaitable[RunResult]:
                 if is_adoption:

@@ -31,12 +31,15 @@ from importer.validate.kept import row_count
 
 
 @contextmanager
-def examined(migration: Migration, *, with_holes: bool, jobs: bool, say: Say) -> Iterator[Examined]:
+def examined(
+    migration: Migration, *, with_holes: bool, jobs: bool, say: Say, every: bool = False
+) -> Iterator[Examined]:
     """The export as far as a dry run takes it, with its rejects and unknown agents on disk. Work files are in
-    a temporary folder, which is removed at the end."""
+    a temporary folder, which is removed at the end. With `every`, tickets that are imported are planned
+    too."""
     with work_folder() as workdir:
         scans = scan(migration.source, migration.folder, workdir)
-        ready = prepare(migration, scans, workdir, with_holes=with_holes, say=say, jobs=jobs)
+        ready = prepare(migration, scans, workdir, with_holes=with_holes, say=say, jobs=jobs, every=every)
         if not migration.agents_file.exists():
             unknown = agents_csv.unknown_agents(ready.related.authors, set())
             agents_csv.write(migration.agents_file, unknown, {})
@@ -53,14 +56,16 @@ def prepare(
     with_holes: bool,
     say: Say,
     jobs: bool = True,
+    every: bool = False,
 ) -> Prepared:
-    """Judge the tables and plan; without `jobs` only count what would go. Raises SourceError for a file that
+    """Judge the tables and plan; without `jobs` only count what would go; with `every` also what is imported.
+    Raises SourceError for a file that
     cannot be read to its end, ConfigError for words of the migration that the export does not fit."""
     if "tickets" not in scans:
         raise ConfigError("source: no file says what tickets there are; name one in source.tickets.files")
     tickets = scans["tickets"].table
     _check_attributes(migration, tickets)
-    imported = queries.source_hashes(migration.checkpoint, maker=HASH_MAKER)
+    imported = [] if every else queries.source_hashes(migration.checkpoint, maker=HASH_MAKER)
     has_openings = any(
         name in columns for columns in tickets.columns for name in ("opening_text", "opening_html")
     )

@@ -1,8 +1,10 @@
 """What the steps of the path hand to each other and to the reports. No behaviour."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from importer.books import Books
 from importer.errors import RunError
@@ -14,6 +16,7 @@ from importer.report.rejects import Problem
 from importer.transport.exchange import Traffic
 from importer.transport.pace import Pace
 from importer.validate.checked import Checked
+from importer.verify.ticket import Verified
 
 # Tells the user what is going on.
 Say = Callable[[str], None]
@@ -124,3 +127,49 @@ class CommandResult:
     exit_code: int
     # The failure of the run that the result already tells of.
     failure: RunError | None = None
+
+
+# Runs the push to its end, for so many tickets, with hooks of its own.
+Drive = Callable[[int, Callable[[RunHooks], Awaitable[RunResult]]], RunResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which tickets to verify. All of them, unless one of these is set."""
+
+    # So many, drawn with this seed.
+    sample: int | None = None
+    seed: int = 0
+    only: tuple[str, ...] = ()
+    # Those of which the last run sent something.
+    since_run: bool = False
+
+    def as_json(self) -> list[Any]:
+        return [self.sample, self.seed, list(self.only), self.since_run]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What `verify` found."""
+
+    # How many tickets of the export are in Dixa, and how many of them were to be verified.
+    in_dixa: int = 0
+    chosen: int = 0
+    # In the order in which they were read.
+    verified: list[Verified] = field(default_factory=list)
+    # Those that an interrupted `verify` before this one had read back: ticket id → digest, and the id of its
+    # conversation.
+    earlier: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    # How much this API cannot carry, by aspect (Trait).
+    losses: Counter[str] = field(default_factory=Counter)
+    # How many tickets of the export are not in Dixa; 0 if only some were asked for.
+    absent: int = 0
+    # How many parts people added in Dixa since the import.
+    since: int = 0
+    # The tickets that the checkpoint has and this export does not.
+    not_in_export: tuple[str, ...] = ()
+
+    @property
+    def unread(self) -> int:
+        return sum(bool(ticket.unread) for ticket in self.verified)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from importer.dixa.api import Api, Target
-from importer.dixa.matching import Item, Likeness, Recognition, Sent, long_ago, seen
+from importer.dixa.matching import Item, Likeness, Recognition, Seen, Sent, long_ago, seen
 from importer.model import (
     AGENT,
     SETTINGS,
@@ -122,6 +122,8 @@ class Adoption:
     # Whether a ticket was recognised by its texts.
     is_legible: bool = False
     _conversations: OrderedDict[str, Sequence[Item]] = field(default_factory=OrderedDict)
+    # By requester: the conversations among them that are no ticket's yet, by id.
+    _unclaimed: dict[str, dict[str, Item]] = field(default_factory=dict)
     _messages: dict[str, Sequence[Item]] = field(default_factory=dict)
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _taken: set[str] = field(default_factory=set)
@@ -154,7 +156,7 @@ class Adoption:
         """The id of a conversation in Dixa that seems to be this ticket's. Records nothing. Raises NotRead,
         and what ends a run."""
         requester = await self.people.lookup(job.requester)
-        if requester is None or not await self._conversations_of(requester.dixa_id or ""):
+        if requester is None or not await self.conversations_of(requester.dixa_id or ""):
             return None
         sought = await self._sought(job, NO_RECORD)
         if sought is None:
@@ -242,19 +244,28 @@ class Adoption:
     async def _candidates(self, sought: _Sought) -> list[_Candidate]:
         """The conversations of the requester that may be the ticket's and are nobody else's."""
         found = []
-        for item in await self._conversations_of(sought.requester):
-            dixa_id = str(item["id"])
-            if dixa_id in self._taken or self.journal.conversation_known(dixa_id):
-                continue
+        await self.conversations_of(sought.requester)
+        for item in list(self._unclaimed[sought.requester].values()):
             if self.api.could_be_ticket(item, sought.creation.expected):
                 candidate = await self._recognised(sought, item)
                 if candidate.found.likeness is not Likeness.OTHER:
                     found.append(candidate)
         return found
 
+    async def twins(self, job: Conversation) -> list[str]:
+        """The ids of conversations that hold this ticket too, and that the checkpoint does not know."""
+        sought = await self._sought(job, NO_RECORD)
+        candidates = await self._candidates(sought) if sought else []
+        timed = not self.target.ordered
+        return [
+            candidate.dixa_id
+            for candidate in candidates
+            if candidate.found.likeness >= Likeness.PROBABLE and (timed or candidate.found.added)
+        ]
+
     async def _known(self, sought: _Sought, dixa_id: str) -> _Candidate:
         """The conversation that the checkpoint knows."""
-        items = await self._conversations_of(sought.requester)
+        items = await self.conversations_of(sought.requester)
         own = next((item for item in items if str(item["id"]) == dixa_id), {"id": dixa_id})
         if not self._lists_additions(dixa_id):
             return _Candidate(own, Recognition(Likeness.CERTAIN))
@@ -273,14 +284,22 @@ class Adoption:
         found = self.api.recognise(item, messages, sought.creation, sought.sent, is_legible=self.is_legible)
         return _Candidate(item, found)
 
-    async def _conversations_of(self, requester: str) -> Sequence[Item]:
+    async def conversations_of(self, requester: str) -> Sequence[Item]:
+        """The conversations of a requester. Raises NotRead, and what ends a run."""
         listed = self._conversations.get(requester)
         if listed is None:
             items = await self.read_all(self.api.conversations_of(requester))
             listed = self._conversations[requester] = [_condensed(item) for item in items]
+            self._unclaimed[requester] = {
+                dixa_id: item
+                for item in listed
+                if (dixa_id := str(item["id"])) not in self._taken
+                and not self.journal.conversation_known(dixa_id)
+            }
         self._conversations.move_to_end(requester)
         if len(self._conversations) > REQUESTERS_KEPT:
-            self._conversations.popitem(last=False)
+            oldest, _ = self._conversations.popitem(last=False)
+            del self._unclaimed[oldest]
         return listed
 
     def _absent(self, job: Conversation, memory: TicketMemory) -> TicketResult:
@@ -313,6 +332,7 @@ class Adoption:
             elif step.kind in SETTINGS and not work.is_done(step.kind, step.key):
                 work.setting(step, self.api.is_changed_since(there.item, self._expecting(step, job, ids)))
         self._taken.add(dixa_id)
+        self._unclaimed.get(sought.requester, {}).pop(dixa_id, None)
         self.is_legible = self.is_legible or bool(there.found.added)
         messages = self._messages.pop(dixa_id, None)
         listed = messages if self._lists_additions(dixa_id) else additions
@@ -422,6 +442,13 @@ def _condensed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _condensed(part) for key, part in value.items()}
     return [_condensed(part) for part in value] if isinstance(value, list) else value
+
+
+def is_condensed(value: Any) -> bool:
+    """Whether long texts were taken out of it."""
+    if isinstance(value, Mapping):
+        return any(map(is_condensed, value.values()))
+    return isinstance(value, Seen) or (isinstance(value, list) and any(map(is_condensed, value)))
 
 
 _PLACES = {State.IMPORTED: State.ALREADY_THERE, State.PARTIAL: State.ALREADY_THERE}

@@ -65,6 +65,7 @@ class PeopleDirectory:
         self._ids: dict[str, str] = {}
         # Contact keys that Dixa did not know when they were looked up, and that are not looked up again.
         self._absent: set[str] = set()
+        self._verified: dict[str, asyncio.Future[tuple[str | None, tuple[tuple[str, str, str], ...]]]] = {}
         self.counts: Counter[State] = Counter()
 
     async def get_or_create(self, contact: Contact) -> Person:
@@ -84,6 +85,31 @@ class PeopleDirectory:
         if person.dixa_id is None and contact.key:
             self._absent.add(contact.key)
         return person if person.dixa_id else None
+
+    async def verified(self, contact: Contact) -> tuple[str | None, tuple[tuple[str, str, str], ...]]:
+        """The user id that a person had when the tickets were imported, and what differs now: what, before,
+        and now. Raises what `Exchange.read` raises."""
+        key = contact.key or ""
+        if key not in self._verified:
+            self._verified[key] = asyncio.ensure_future(self._verify(contact, key))
+        return await asyncio.shield(self._verified[key])
+
+    async def _verify(
+        self, contact: Contact, key: str
+    ) -> tuple[str | None, tuple[tuple[str, str, str], ...]]:
+        record = self._remembered(key)
+        before = record.dixa_id if record else None
+        request = self._api.find_person(contact)
+        users = await list_all(self._api, self._exchange, request, self._base_url)
+        now = [str(user["id"]) for user in users if self._api.person_in([user], contact)]
+        if before and not now:
+            return before, (("gone", before, ""),)
+        if before and before not in now:
+            return before, (("merged", before, ", ".join(now)),)
+        others = [dixa_id for dixa_id in now if dixa_id != before]
+        return before or next(iter(now), None), (("twice", now[0], ", ".join(others)),) if len(
+            now
+        ) > 1 else ()
 
     def know(self, ids: Mapping[str, str]) -> None:
         """Use these user ids (by contact key) without a look-up."""

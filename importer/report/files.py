@@ -54,7 +54,7 @@ def summary(
         **envelope(command, migration, exit_code=exit_code),
         "balanced": books.balanced,
         **{kind: ledger.as_dict() for kind, ledger in books.ledgers.items()},
-        "requests": _requests(traffic or Traffic(), seconds),
+        "requests": requests(traffic or Traffic(), seconds),
         "problems": [
             {
                 "table": problem.table,
@@ -124,7 +124,7 @@ def write_changed(path: Path, changed: Iterable[tuple[str, str]]) -> None:
             write([ticket, "" if what == "ticket" else what])
 
 
-def _requests(traffic: Traffic, seconds: float) -> dict[str, Any]:
+def requests(traffic: Traffic, seconds: float) -> dict[str, Any]:
     hundreds: dict[str, int] = {f"status_{n}xx": 0 for n in (2, 3, 4, 5)}
     for status, count in traffic.statuses.items():
         if status:

@@ -14,6 +14,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from importer.pipeline.values import Findings
+from importer.report import verify_view
 from importer.report.view import view
 
 # A longer text tells a reader nothing more. The files have it in full.
@@ -29,6 +31,11 @@ def page(report: Mapping[str, Any]) -> str:
     migration file as the user named it, for the commands to type next.
     """
     return _templates().get_template("page.html").render(view(report))
+
+
+def verify_page(report: Mapping[str, Any], findings: Findings) -> str:
+    """The page of `verify`."""
+    return _templates().get_template("verify.html").render(verify_view.view(report, findings))
 
 
 def visible(value: object) -> Markup:

@@ -13,6 +13,7 @@ from importer.dixa.integrations.account import (
     target,
 )
 from importer.dixa.integrations.answers import judge, next_page
+from importer.dixa.integrations.content import conversation_of, held, notes_of, sent_content, tags_of
 from importer.dixa.integrations.people import create_people, create_person, find_person, person_in
 from importer.dixa.integrations.protocol import TRAITS
 from importer.dixa.integrations.reading import (
@@ -37,6 +38,7 @@ __all__ = [
     "ORGANIZATION",
     "TRAITS",
     "additions_of",
+    "conversation_of",
     "conversations_of",
     "could_be_conversation",
     "could_be_ticket",
@@ -44,6 +46,7 @@ __all__ = [
     "create_person",
     "duplicates",
     "find_person",
+    "held",
     "is_changed_since",
     "judge",
     "lacking",
@@ -52,8 +55,11 @@ __all__ = [
     "messages_of",
     "needs",
     "next_page",
+    "notes_of",
     "person_in",
     "recognise",
+    "sent_content",
     "setting",
+    "tags_of",
     "target",
 ]

@@ -6,6 +6,7 @@ people: how people are looked up and created; account: what the account must hav
 
 from importer.dixa.v1.account import HAS_EXTERNAL_IDS, NEEDS_TIMES, ORGANIZATION, needs, target
 from importer.dixa.v1.answers import judge, next_page
+from importer.dixa.v1.content import conversation_of, held, notes_of, sent_content, tags_of
 from importer.dixa.v1.people import AGENTS, create_people, create_person, find_person, person_in
 from importer.dixa.v1.protocol import TRAITS
 from importer.dixa.v1.reading import (
@@ -30,6 +31,7 @@ __all__ = [
     "ORGANIZATION",
     "TRAITS",
     "additions_of",
+    "conversation_of",
     "conversations_of",
     "could_be_conversation",
     "could_be_ticket",
@@ -37,6 +39,7 @@ __all__ = [
     "create_person",
     "duplicates",
     "find_person",
+    "held",
     "is_changed_since",
     "judge",
     "lacking",
@@ -45,8 +48,11 @@ __all__ = [
     "messages_of",
     "needs",
     "next_page",
+    "notes_of",
     "person_in",
     "recognise",
+    "sent_content",
     "setting",
+    "tags_of",
     "target",
 ]

@@ -1,0 +1,230 @@
+"""What `verify` found, in words, as verify.csv and as JSON."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from importer import __version__
+from importer.migration.file import Migration
+from importer.pipeline.values import Findings, RunResult, Selection
+from importer.private_files import writing
+from importer.read.guarded_csv import guarded_row_writer
+from importer.report import files, text
+from importer.report.html import verify_page
+from importer.report.lines import next_lines
+from importer.verify.compare import Difference
+from importer.verify.proof import sealed
+from importer.verify.ticket import Verified
+
+SHOWN = 20
+CONFIDENCE = 0.95
+
+
+def report(
+    findings: Findings,
+    ran: RunResult,
+    facts: Mapping[str, Any],
+    migration: Migration,
+    selection: Selection,
+    exit_code: int,
+    flags: tuple[str, ...],
+) -> dict[str, Any]:
+    """report.json of `verify`."""
+    differing = [ticket for ticket in findings.verified if ticket.comparison.differences]
+    kinds = Counter(kind(d) for ticket in differing for d in ticket.comparison.differences)
+    value = {
+        **files.envelope("verify", migration.name, exit_code=exit_code, error=str(ran.failure or "") or None),
+        **facts,
+        "flags": list(flags),
+        "verified": {
+            "in_dixa": findings.in_dixa,
+            "chosen": findings.chosen,
+            "read": len(findings.verified) + len(findings.earlier) - findings.unread,
+            "same": len(findings.verified) + len(findings.earlier) - len(differing) - findings.unread,
+            "different": sum(not _is_mild(ticket) for ticket in differing),
+            "only_markup": sum(_is_mild(ticket) for ticket in differing),
+            "unread": findings.unread,
+            "not_in_export": len(findings.not_in_export),
+            "not_in_dixa": findings.absent,
+            "added_since": findings.since,
+        },
+        "sample": selection.sample,
+        "differences": dict(sorted(kinds.items())),
+        "requests": files.requests(ran.traffic, ran.seconds),
+    }
+    return files.with_next(value)
+
+
+def kind(difference: Difference) -> str:
+    """What kind of difference it is, such as `message text` or `note missing`."""
+    words = {"-": "missing", "+": "extra"}.get(difference.mark, "")
+    what = difference.column or words
+    mild = " (mark-up only)" if difference.is_mild else ""
+    return f"{difference.what} {what}{mild}".strip()
+
+
+def _is_mild(ticket: Verified) -> bool:
+    return all(difference.is_mild for difference in ticket.comparison.differences)
+
+
+def write(folder: Path, findings: Findings, value: Mapping[str, Any]) -> None:
+    """verify.csv with every difference, report.json, and report.html."""
+    with writing(folder / "verify.csv") as out:
+        row = guarded_row_writer(out)
+        row(["ticket_id", "dixa_id", "mark", "what", "where", "column", "export", "dixa", "only_markup"])
+        for ticket, difference in _differences(findings):
+            row(
+                [
+                    ticket.ticket_id, ticket.dixa_id, difference.mark.value, difference.what,
+                    difference.where, difference.column, difference.sent, difference.shown,
+                    "yes" if difference.is_mild else "",
+                ]
+            )  # fmt: skip
+        for ticket in findings.verified:
+            if ticket.unread:
+                row(
+                    [
+                        ticket.ticket_id,
+                        ticket.dixa_id,
+                        "!",
+                        "conversation",
+                        "",
+                        "unread",
+                        "",
+                        ticket.unread,
+                        "",
+                    ]
+                )
+    with writing(folder / "report.json") as out:
+        json.dump(value, out, ensure_ascii=False, indent=2)
+        out.write("\n")
+    with writing(folder / "report.html") as out:
+        out.write(verify_page(value, findings))
+
+
+def _differences(findings: Findings) -> Iterator[tuple[Verified, Difference]]:
+    for ticket in sorted(findings.verified, key=lambda ticket: ticket.ticket_id):
+        for difference in ticket.comparison.differences:
+            yield ticket, difference
+
+
+def lines(
+    findings: Findings,
+    ran: RunResult,
+    value: Mapping[str, Any],
+    migration: Migration,
+    selection: Selection,
+    proof: Path | None,
+) -> list[str]:
+    """What `verify` prints at its end."""
+    counts = value["verified"]
+    shown = [
+        f"{counts['read']:,} of {counts['in_dixa']:,} tickets that are in Dixa were read back and compared "
+        "with the export.",
+        f"{counts['same']:>8,} = are as they were sent",
+    ]
+    if counts["only_markup"]:
+        shown.append(f"{counts['only_markup']:>8,} = differ in the mark-up of texts only")
+    if counts["different"]:
+        shown.append(f"{counts['different']:>8,} * differ")
+    if counts["unread"]:
+        shown.append(f"{counts['unread']:>8,} ! could not be read")
+    if counts["not_in_export"]:
+        shown.append(f"{counts['not_in_export']:>8,}   are not in this export, so they were not compared")
+    if counts["not_in_dixa"]:
+        shown.append(
+            f"{counts['not_in_dixa']:>8,}   tickets of the export are not in Dixa; failed.csv says why"
+        )
+    if counts["added_since"]:
+        shown.append(
+            f"{counts['added_since']:>8,}   messages and notes were added by people since the import"
+        )
+    if value["differences"]:
+        shown += ["", "Differences:"]
+        shown += [f"{count:>8,} {what}" for what, count in value["differences"].items()]
+        shown += [""] + [
+            f"  {difference.mark.value} ticket {ticket.ticket_id} (conversation {ticket.dixa_id}): "
+            f"{_words(difference)}"
+            for ticket, difference in list(_differences(findings))[:SHOWN]
+        ]
+        more = sum(value["differences"].values()) - SHOWN
+        shown += [f"  and {more:,} more in {migration.report / 'verify.csv'}"] if more > 0 else []
+    if selection.sample is not None and counts["read"] and counts["read"] < counts["in_dixa"]:
+        bound = upper_bound(counts["different"], counts["read"])
+        shown += [
+            "",
+            f"{counts['different']:,} of {counts['read']:,} drawn at random (seed {selection.seed}) differ: "
+            f"with 95 % confidence fewer than {100 * bound:.2f} % of all do.",
+        ]
+    traffic = ran.traffic
+    shown += [
+        "",
+        f"{traffic.sent:,} requests in {text.duration(ran.seconds)}.",
+        f"Differences: {migration.report / 'verify.csv'}",
+        f"Report: {migration.report / 'report.html'} (report.json for programs)",
+    ]
+    if proof:
+        shown.append(f"Proof: {proof}")
+    return [*shown, *next_lines(value)]
+
+
+def _words(difference: Difference) -> str:
+    where = f"{difference.what} {difference.where}".strip()
+    if difference.mark.value == "-" and not difference.column:
+        return f"{where} is missing"
+    if difference.mark.value == "-":
+        return f"{where}: {difference.column} {difference.sent} is missing"
+    if difference.mark.value == "+":
+        return f"{where} is there {difference.column}"
+    return f"{where}: {difference.column} is {difference.shown!r}, not {difference.sent!r}"
+
+
+def upper_bound(found: int, of: int) -> float:
+    """The share of all that differ, which is larger with a probability of 5 % at most if so many of a random
+    sample do (Clopper and Pearson, one-sided)."""
+    if found >= of:
+        return 1.0
+    low, high = found / of, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _at_most(found, of, middle) > 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _at_most(found: int, of: int, share: float) -> float:
+    """The probability of at most so many, if each differs with this probability."""
+    logs = (
+        math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
+        + k * math.log(share) + (of - k) * math.log1p(-share)
+        for k in range(found + 1)
+    )  # fmt: skip
+    return math.fsum(map(math.exp, logs)) if 0 < share < 1 else float(share <= 0)
+
+
+def write_proof(
+    path: Path, findings: Findings, value: Mapping[str, Any], now: datetime, facts: Mapping[str, Any]
+) -> None:
+    """The proof (verify.proof): what was verified, without texts and addresses."""
+    digests = {ticket.ticket_id: ticket.digest for ticket in findings.verified if ticket.digest}
+    digests |= findings.earlier
+    ids = {ticket.ticket_id: ticket.dixa_id for ticket in findings.verified} | findings.ids
+    tickets = [
+        {"ticket_id": ticket_id, "dixa_id": ids[ticket_id], "sha256": digest}
+        for ticket_id, digest in sorted(digests.items())
+    ]
+    content = {
+        **facts,
+        "program": f"dixa-importer {__version__}",
+        "verified_at": now.isoformat(timespec="seconds"),
+        "counts": value["verified"],
+        "differences": value["differences"],
+    }
+    with writing(path) as out:
+        out.write(sealed(content, tickets).decode("utf-8"))

@@ -1,0 +1,1 @@
+"""Whether Dixa holds what was sent: the comparison, and the proof of it."""
