@@ -34,7 +34,8 @@ CREATE INDEX open_steps ON steps (ticket) WHERE state IS NULL OR state = 'in_dou
 CREATE INDEX conversations ON steps (dixa_id) WHERE kind = 'conversation';
 CREATE TABLE held_back (ticket_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE verified (
-    ticket_id TEXT PRIMARY KEY, round INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL
+    ticket_id TEXT PRIMARY KEY, round INTEGER NOT NULL, at REAL NOT NULL, digest TEXT,
+    differences INTEGER NOT NULL, since INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE people (
     key TEXT PRIMARY KEY, state TEXT, dixa_id TEXT, reason TEXT, at REAL

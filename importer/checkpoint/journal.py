@@ -243,12 +243,24 @@ class Checkpoint:
         query = "SELECT dixa_id FROM steps WHERE ticket = ? AND kind = 'message' AND dixa_id IS NOT NULL"
         return frozenset(row[0] for row in self._db.execute(query, (n,)))
 
-    def verified(self, ticket_id: str, round_number: int, digest: str, since: int) -> None:
-        """Record that a ticket was read back and is as it was sent. `since` is how many parts people added to
-        it in Dixa."""
+    def verified(
+        self, ticket_id: str, number: int, *, digest: str | None, differences: int, since: int
+    ) -> None:
+        """Record that a ticket was read back in this round of `verify`, with how many differences. `digest`
+        is that of what Dixa holds, None if that is gone; `since` is how many parts people added to it."""
         self._write(
-            "INSERT OR REPLACE INTO verified VALUES (?, ?, ?, ?)", (ticket_id, round_number, digest, since)
+            "INSERT OR REPLACE INTO verified VALUES (?, ?, ?, ?, ?, ?)",
+            (ticket_id, number, time.time(), digest, differences, since),
         )
+
+    def forget(self, ticket_id: str, message_ids: Iterable[str], kinds: Iterable[StepKind]) -> None:
+        """Forget messages and settings of a ticket that are proved not to be in Dixa, so that a run sends
+        them."""
+        for key in message_ids:
+            self._write(_WITHDRAW, (ticket_id, StepKind.MESSAGE, key))
+        for kind in kinds:
+            self._write(_WITHDRAW, (ticket_id, kind, ""))
+        self._write("UPDATE tickets SET state = NULL, source_hash = NULL WHERE ticket_id = ?", (ticket_id,))
 
     def hold_back(self, ticket_ids: Iterable[str]) -> None:
         """Record which tickets this run rejected before it sent anything, so that `retry` includes them."""

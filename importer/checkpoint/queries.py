@@ -84,12 +84,20 @@ def in_dixa(path: Path, *, since: float = 0.0) -> dict[str, str]:
         return dict(db.execute(query, (since,)).fetchall())
 
 
-def verified(path: Path, round_number: int) -> dict[str, tuple[str, int]]:
-    """The tickets that this round of `verify` found to be as they were sent: digest, and how many parts
-    people added since; by ticket id."""
-    query = "SELECT ticket_id, digest, since FROM verified WHERE round = ?"
+@dataclass(frozen=True, slots=True)
+class VerifiedRecord:
+    """A ticket that `verify` read back, as the checkpoint stores it."""
+
+    digest: str | None
+    differences: int
+    since: int
+
+
+def verified(path: Path, number: int) -> dict[str, VerifiedRecord]:
+    """The tickets that were read back in this round of `verify`, by ticket id."""
+    query = "SELECT ticket_id, digest, differences, since FROM verified WHERE round = ?"
     with closing(read_only(path)) as db:
-        return {ticket_id: (digest, since) for ticket_id, digest, since in db.execute(query, (round_number,))}
+        return {row[0]: VerifiedRecord(*row[1:]) for row in db.execute(query, (number,))}
 
 
 def doubles(path: Path) -> list[tuple[str, str]]:

@@ -42,6 +42,11 @@ from importer.verify import proof as proofs
 @click.option("--since-run", is_flag=True, help="Verify only tickets of which the last run sent something.")
 @click.option("--strict", is_flag=True, help="Differences in mark-up alone count too (exit 10).")
 @click.option(
+    "--fix",
+    is_flag=True,
+    help="Let the next run add messages, notes and tags that are missing in Dixa. Nothing is deleted.",
+)
+@click.option(
     "--proof",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a file that proves later what Dixa held, without texts and addresses.",
@@ -57,6 +62,7 @@ def verify(
     only: tuple[str, ...],
     since_run: bool,
     strict: bool,
+    fix: bool,
     proof: Path | None,
 ) -> int:
     """Read Dixa back and compare it with the export. Sends nothing to Dixa."""
@@ -69,6 +75,7 @@ def verify(
         options=options(loaded.target, loaded.attachments),
         selection=Selection(sample, seed, only, since_run),
         strict=strict,
+        fix=fix,
         proof=proof,
         now=lambda: datetime.now(UTC),
         say=session.say,

@@ -157,19 +157,22 @@ class Findings:
     chosen: int = 0
     # In the order in which they were read.
     verified: list[Verified] = field(default_factory=list)
-    # Those that an interrupted `verify` before this one had read back: ticket id → digest, and the id of its
-    # conversation.
-    earlier: dict[str, str] = field(default_factory=dict)
-    ids: dict[str, str] = field(default_factory=dict)
     # How much this API cannot carry, by aspect (Trait).
     losses: Counter[str] = field(default_factory=Counter)
     # How many tickets of the export are not in Dixa; 0 if only some were asked for.
     absent: int = 0
     # How many parts people added in Dixa since the import.
     since: int = 0
+    # How many messages, notes and tickets' tags a run adds now (`--fix`).
+    fixed: int = 0
     # The tickets that the checkpoint has and this export does not.
     not_in_export: tuple[str, ...] = ()
 
     @property
     def unread(self) -> int:
         return sum(bool(ticket.unread) for ticket in self.verified)
+
+    def took(self, ticket: Verified) -> None:
+        """Count a ticket that was read back, now or before this verification was interrupted."""
+        self.verified.append(ticket)
+        self.since += ticket.comparison.since

@@ -4,10 +4,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any, TextIO
 
 from importer.checkpoint import queries
 from importer.checkpoint.journal import Binding, Checkpoint
@@ -15,7 +17,7 @@ from importer.checkpoint.lock import ensure_free
 from importer.dixa.api import Account
 from importer.errors import ConfigError, ExitCode
 from importer.migration.file import Migration
-from importer.model import Conversation, State, TicketMemory, TicketResult
+from importer.model import Conversation, State, StepKind, TicketMemory, TicketResult
 from importer.pipeline.check import migration_facts
 from importer.pipeline.connection import Connection, connected, each
 from importer.pipeline.prepare import examined
@@ -31,7 +33,8 @@ from importer.pipeline.values import (
 )
 from importer.push.adopt import Adoption
 from importer.push.context import PushOptions
-from importer.report import verify_report
+from importer.report import unfinished, verify_report
+from importer.verify.compare import Comparison, lost_parts
 from importer.verify.ticket import Verified, Verifier
 
 # How many tickets are looked up in the checkpoint together.
@@ -49,6 +52,7 @@ def verify_export(
     options: PushOptions,
     selection: Selection,
     strict: bool,
+    fix: bool,
     proof: Path | None,
     now: Callable[[], datetime],
     say: Say,
@@ -63,10 +67,13 @@ def verify_export(
     with (
         examined(migration, with_holes=options.with_holes, jobs=True, say=say, every=True) as found,
         Checkpoint(migration.checkpoint, binding) as journal,
+        ExitStack() as stack,
     ):
         chosen, findings = _chosen(found, journal, selection)
-        number = _round(journal, selection)
-        phase = VerifyPhase(found, journal, chosen, findings, number)
+        wanted = [*selection.as_json(), fix, journal.noted("started")]
+        number = _round(journal, wanted)
+        unfinished_file = stack.enter_context(unfinished.opened(migration.report, number=number))
+        phase = VerifyPhase(found, journal, chosen, findings, number, fix, unfinished_file)
 
         def begin(hooks: RunHooks) -> Awaitable[RunResult]:
             return connected(
@@ -75,7 +82,8 @@ def verify_export(
 
         ran = drive(len(chosen), begin)
         if not ran.failure and not ran.interrupted:
-            journal.note("verification", {"round": number, "is_done": True, "selection": selection.as_json()})
+            journal.note("verification", {"round": number, "is_done": True, "wanted": wanted})
+            unfinished.remove(migration.report)
         code = _exit_code(ran, found, findings, strict=strict)
         report = verify_report.report(
             findings, ran, migration_facts(found, path), migration, selection, code, flags
@@ -117,14 +125,14 @@ def _chosen(found: Examined, journal: Checkpoint, selection: Selection) -> tuple
     return there, findings
 
 
-def _round(journal: Checkpoint, selection: Selection) -> int:
-    """The number of this verification: that of the last one, if that was interrupted and was to verify the
-    same."""
+def _round(journal: Checkpoint, wanted: list[Any]) -> int:
+    """The number of this verification: that of the last one, if that was interrupted, was to verify the same,
+    and nothing was sent since."""
     last = journal.noted("verification") or {"round": 0, "is_done": True}
-    if not last["is_done"] and last["selection"] == selection.as_json():
+    if not last["is_done"] and last["wanted"] == wanted:
         return int(last["round"])
     number = int(last["round"]) + 1
-    journal.note("verification", {"round": number, "is_done": False, "selection": selection.as_json()})
+    journal.note("verification", {"round": number, "is_done": False, "wanted": wanted})
     return number
 
 
@@ -150,13 +158,23 @@ class VerifyPhase:
     chosen: dict[str, str]
     findings: Findings
     number: int
+    # Whether what is missing is forgotten, so that a run sends it.
+    fix: bool
+    # Keeps the differences, in case it is interrupted.
+    kept: TextIO
 
     async def go(self, dixa: Connection) -> None:
         """Raises what ends a run."""
+        if self.fix:
+            seconds = dixa.options.latest_seconds
+            dixa.hooks.say(
+                f"Waiting {seconds:.0f} s, until Dixa shows what the last run sent (target.latest)"
+            )
+            await dixa.exchange.pace.pause(seconds)
         await dixa.check_organization()
         verifier = _verifier(dixa, await dixa.look_up(), self._looked_at())
         path = dixa.prepared.migration.checkpoint
-        earlier = queries.verified(path, self.number)
+        earlier = self._earlier(dixa)
         missing = set(self.chosen)
         source = (job for job in dixa.prepared.parts.jobs() if job.ticket_id in self.chosen)
         while batch := await asyncio.to_thread(_next, source):
@@ -165,11 +183,8 @@ class VerifyPhase:
 
             async def verify(job: Conversation) -> None:
                 self.findings.losses.update(verifier.target.losses(job))
-                if job.ticket_id in earlier:
-                    digest, since = earlier[job.ticket_id]
-                    self.findings.earlier[job.ticket_id] = digest
-                    self.findings.ids[job.ticket_id] = self.chosen[job.ticket_id]
-                    self.findings.since += since
+                if ticket := earlier.get(job.ticket_id):
+                    self.findings.took(ticket)
                     self._took(dixa, job, State.ALREADY_THERE)
                     return
                 memory = known.get(job.ticket_id, TicketMemory())  # noqa: B023 - used before the next batch
@@ -187,11 +202,38 @@ class VerifyPhase:
         chance = random.Random(self.number)  # noqa: S311 - no secret
         return frozenset(chance.sample(ids, min(SHOWN_WHOLE, len(ids))))
 
+    def _earlier(self, dixa: Connection) -> dict[str, Verified]:
+        """What this verification read back before it was interrupted."""
+        migration = dixa.prepared.migration
+        differences = unfinished.read(migration.report)
+        return {
+            ticket_id: Verified(
+                ticket_id,
+                self.chosen[ticket_id],
+                Comparison(tuple(differences[ticket_id]), record.since),
+                record.digest,
+            )
+            for ticket_id, record in queries.verified(migration.checkpoint, self.number).items()
+            if ticket_id in self.chosen and len(differences[ticket_id]) == record.differences
+        }
+
     def _verified(self, ticket: Verified) -> None:
-        self.findings.verified.append(ticket)
-        self.findings.since += ticket.comparison.since
-        if ticket.digest and not ticket.comparison.differences:
-            self.journal.verified(ticket.ticket_id, self.number, ticket.digest, ticket.comparison.since)
+        differences = ticket.comparison.differences
+        self.findings.took(ticket)
+        if ticket.unread:
+            return
+        unfinished.add(self.kept, ticket.ticket_id, differences)
+        self.journal.verified(
+            ticket.ticket_id,
+            self.number,
+            digest=ticket.digest,
+            differences=len(differences),
+            since=ticket.comparison.since,
+        )
+        parts, tags = lost_parts(differences)
+        if self.fix and ticket.digest and (parts or tags):
+            self.journal.forget(ticket.ticket_id, parts, [StepKind.TAGS] if tags else [])
+            self.findings.fixed += len(parts) + tags
 
     def _took(self, dixa: Connection, job: Conversation, state: State) -> None:
         files = sum(len(message.attachments) for message in job.messages)

@@ -6,7 +6,7 @@ It asks only what report.json holds, so that a report found later says the same 
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from importer.books import KINDS
@@ -59,6 +59,13 @@ class Facts:
     is_running: bool
     # How many tickets are to be read back for duplicates.
     unread: int = 0
+    # What `verify` counted, and the kinds of differences that it found.
+    verified: Mapping[str, int] = field(default_factory=dict)
+    differences: frozenset[str] = frozenset()
+
+    def has(self, *words: str) -> bool:
+        """Whether a kind of difference begins with one of these words."""
+        return any(kind.startswith(words) for kind in self.differences if "mark-up" not in kind)
 
     @property
     def is_dry(self) -> bool:
@@ -106,12 +113,16 @@ def facts_of(report: Mapping[str, Any]) -> Facts:
         agents_file=str(report.get("agents_file") or ""),
         is_running=bool(report.get("running")),
         unread=_count(report.get("unread")),
+        verified={str(k): _count(v) for k, v in _mapping(report.get("verified")).items()},
+        differences=frozenset(map(str, _mapping(report.get("differences")))),
     )
 
 
 def next_steps(facts: Facts) -> list[NextStep]:
     """What to do next, the first thing first."""
     table = _AFTER_CHECKING if facts.is_dry else _AFTER_SENDING
+    if facts.command == "verify":
+        table = _AFTER_VERIFYING
     return [situation.step(facts) for situation in table if situation.applies(facts)]
 
 
@@ -128,7 +139,7 @@ class _Situation:
         if not self.command:
             return NextStep(self.words(facts))
         name, *options = self.command
-        flags = facts.flags if name in ("plan", "run", "retry") else ()
+        flags = facts.flags if name in ("plan", "run", "retry", "verify") else ()
         return NextStep(self.words(facts), ("dixa-import", name, facts.file, *flags, *options))
 
 
@@ -198,6 +209,76 @@ _AFTER_CHECKING: tuple[_Situation, ...] = (
         ("run", "--limit", "1"),
     ),
     _Situation(lambda f: f.ready > 0, _said("Import everything:"), ("run",)),
+)
+
+_AFTER_VERIFYING: tuple[_Situation, ...] = (
+    _Situation(
+        lambda f: f.exit_code in _STOPPED and f.exit_code != ExitCode.DIFFERENT,
+        _said("Verify again. It goes on with the tickets that were not read or that differ:"),
+        ("verify",),
+    ),
+    _Situation(
+        lambda f: f.verified.get("unread", 0) > 0 and f.exit_code not in _STOPPED,
+        _said("Some tickets could not be read. Verify again:"),
+        ("verify",),
+    ),
+    _Situation(
+        lambda f: f.verified.get("to_be_added", 0) > 0,
+        lambda f: (
+            f"{f.verified['to_be_added']:,} messages, notes and tags that are missing are no longer in the "
+            "checkpoint. A run adds them where the API can:"
+        ),
+        ("run",),
+    ),
+    _Situation(
+        lambda f: (
+            not f.verified.get("to_be_added") and f.has("message missing", "note missing", "conversation tag")
+        ),
+        _said("Messages, notes and tags are missing. Let the next run add what the API can add:"),
+        ("verify", "--fix"),
+    ),
+    _Situation(
+        lambda f: f.has("conversation missing"),
+        _said(
+            "Conversations are gone from Dixa. If nobody removed them on purpose, ask Dixa. The program does "
+            "not import them again by itself."
+        ),
+    ),
+    _Situation(
+        lambda f: f.has("conversation twice", "message twice", "note twice"),
+        _said("Some things are in Dixa twice. Neither API can delete: anonymise the second one in Dixa."),
+    ),
+    _Situation(
+        lambda f: f.has("person"),
+        _said("People were merged, removed or are there twice. Correct that in Dixa, or leave it so."),
+    ),
+    _Situation(
+        lambda f: f.has(
+            "message text", "message author", "message created_at", "message order", "message att"
+        ),
+        _said("Messages differ, and Dixa cannot change a message. verify.csv names them: decide for each."),
+    ),
+    _Situation(
+        lambda f: f.has(
+            "conversation state", "conversation queue", "conversation assignee", "conversation s"
+        ),
+        _said(
+            "Conversations have another state, queue, assignee or subject than was sent. If people work in "
+            "Dixa already, that is what they did since."
+        ),
+    ),
+    _Situation(
+        lambda f: f.verified.get("not_in_dixa", 0) > 0,
+        _said("Tickets of the export are not in Dixa. Send them, or see failed.csv for why not:"),
+        ("run",),
+    ),
+    _Situation(
+        lambda f: f.exit_code == ExitCode.OK,
+        _said(
+            "Dixa holds what was sent. Keep the checkpoint for a later export, and a proof if you need one:"
+        ),
+        ("verify", "--proof", "proof.json"),
+    ),
 )
 
 _AFTER_SENDING: tuple[_Situation, ...] = (

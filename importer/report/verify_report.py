@@ -43,14 +43,15 @@ def report(
         "verified": {
             "in_dixa": findings.in_dixa,
             "chosen": findings.chosen,
-            "read": len(findings.verified) + len(findings.earlier) - findings.unread,
-            "same": len(findings.verified) + len(findings.earlier) - len(differing) - findings.unread,
+            "read": len(findings.verified) - findings.unread,
+            "same": len(findings.verified) - len(differing) - findings.unread,
             "different": sum(not _is_mild(ticket) for ticket in differing),
             "only_markup": sum(_is_mild(ticket) for ticket in differing),
             "unread": findings.unread,
             "not_in_export": len(findings.not_in_export),
             "not_in_dixa": findings.absent,
             "added_since": findings.since,
+            "to_be_added": findings.fixed,
         },
         "sample": selection.sample,
         "differences": dict(sorted(kinds.items())),
@@ -146,12 +147,13 @@ def lines(
     if value["differences"]:
         shown += ["", "Differences:"]
         shown += [f"{count:>8,} {what}" for what, count in value["differences"].items()]
-        shown += [""] + [
+        real = [(ticket, d) for ticket, d in _differences(findings) if not d.is_mild]
+        shown += [""] * bool(real) + [
             f"  {difference.mark.value} ticket {ticket.ticket_id} (conversation {ticket.dixa_id}): "
             f"{_words(difference)}"
-            for ticket, difference in list(_differences(findings))[:SHOWN]
+            for ticket, difference in real[:SHOWN]
         ]
-        more = sum(value["differences"].values()) - SHOWN
+        more = len(real) - SHOWN
         shown += [f"  and {more:,} more in {migration.report / 'verify.csv'}"] if more > 0 else []
     if selection.sample is not None and counts["read"] and counts["read"] < counts["in_dixa"]:
         bound = upper_bound(counts["different"], counts["read"])
@@ -213,8 +215,7 @@ def write_proof(
 ) -> None:
     """The proof (verify.proof): what was verified, without texts and addresses."""
     digests = {ticket.ticket_id: ticket.digest for ticket in findings.verified if ticket.digest}
-    digests |= findings.earlier
-    ids = {ticket.ticket_id: ticket.dixa_id for ticket in findings.verified} | findings.ids
+    ids = {ticket.ticket_id: ticket.dixa_id for ticket in findings.verified}
     tickets = [
         {"ticket_id": ticket_id, "dixa_id": ids[ticket_id], "sha256": digest}
         for ticket_id, digest in sorted(digests.items())

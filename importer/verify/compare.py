@@ -4,6 +4,7 @@ A text that differs in mark-up alone (entities, tags, blanks, the form of Unicod
 milder difference. What people wrote in Dixa since the import is none.
 """
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from importer.dixa.content import NOTE, Content, Part
+from importer.dixa.content import MESSAGE, NOTE, Content, Part
 from importer.dixa.matching import evened_out
 
 # Times that are read back may have lost their fraction of a second.
@@ -70,6 +71,14 @@ class Comparison:
     differences: tuple[Difference, ...]
     # How many parts people added in Dixa since.
     since: int = 0
+
+
+def lost_parts(differences: Sequence[Difference]) -> tuple[list[str], bool]:
+    """The ids of the messages and notes that are missing in Dixa, and whether tags are: what can be added
+    without a guess."""
+    missing = [d for d in differences if d.mark is Mark.MISSING]
+    parts = [d.where for d in missing if d.what in (MESSAGE, NOTE) and not d.column]
+    return parts, any(d.column == "tag" for d in missing)
 
 
 def compare(sent: Content, held: Content, known: Known) -> Comparison:
@@ -193,11 +202,17 @@ def _text(sent: Part, held: Part, refused: int) -> Difference | None:
 def is_markup(sent: str, shown: str) -> bool:
     """Whether a text differs from what was sent in mark-up alone, or is only cut, with an ellipsis at its
     end."""
-    one, other = evened_out(sent), evened_out(shown)
-    if one == other:
+    even = evened_out(sent)
+    if even == evened_out(shown):
         return True
-    cut = next((other.removesuffix(end) for end in _ELLIPSES if other.endswith(end)), None)
-    return bool(cut) and one.startswith(cut or "")
+    plain = re.sub(r"(</?\w+>|\s)+$", "", shown)
+    end = next((end for end in _ELLIPSES if plain.endswith(end)), None)
+    if end is None:
+        return False
+    # The cut may be inside an entity or a tag.
+    beginning = evened_out(re.sub(r"(&[#\w]*|<[^<>]*)$", "", plain.removesuffix(end)))
+    beginning = re.sub(r"<[^<>]*$", "", beginning)
+    return bool(beginning) and even.startswith(beginning)
 
 
 def _moved(pairs: Sequence[tuple[Part, Part]], held: Sequence[Part]) -> list[Difference]:
