@@ -513,6 +513,27 @@ def _compare_ticket(
         yield f"{ticket}: out of order"
 
 
+def judged(launcher: subprocess.Popen[str], folder: Path, code: int) -> Iterator[str]:
+    """What `verify` says of a run in which nothing is wrong. It must find nothing, unless the run named
+    something."""
+    assert launcher.stdin
+    assert launcher.stdout
+    report = json.loads((folder / "chaos.report" / "report.json").read_text())
+    named = report["doubles"] or report["partial"] or report["tickets"]["in_doubt"]
+    order = {
+        "arguments": ["verify", str(folder / "chaos.toml")],
+        "environment": {"DIXA_API_TOKEN": TOKEN},
+        "output": str(folder / "verify-output"),
+    }
+    launcher.stdin.write(json.dumps(order) + "\n")
+    launcher.stdin.flush()
+    launcher.stdout.readline()
+    said = int(launcher.stdout.readline())
+    if said not in ((0, 3, 10) if named else (code,)):
+        rows = (folder / "chaos.report" / "verify.csv").read_text()
+        yield f"verify ends with {said} after a run that ended with {code}: {rows[:800]}"
+
+
 def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False, lose: bool = False) -> Outcome:
     """One seed, from export to comparison."""
     began = time.monotonic()
@@ -555,6 +576,8 @@ def trial(seed: int, *, api: str, late: bool, keep: bool, shown: bool = False, l
                 outcome.problems.append(f"the last exit code is {code}")
             else:
                 outcome.problems += compare(sandbox, export, live.made, api, kind, folder)
+                if not outcome.problems:
+                    outcome.problems += judged(launcher, folder, code)
             outcome.posts = sandbox.store.count("conversations") + sandbox.store.count("messages")
             outcome.struck = sum(n for status, n in sandbox.statuses.items() if status >= 429)
         if outcome.problems and keep:
