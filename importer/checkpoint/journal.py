@@ -44,6 +44,16 @@ WHERE ticket = {_TICKET} AND kind = ? AND key = ?
 """  # noqa: S608 - a constant
 
 
+# A step without an outcome, which a run sent: what `adopt` could not decide has no time.
+_OPEN = """(steps.state IS NULL OR steps.state = 'in_doubt')
+    AND coalesce(json_extract(expected, '$.adopted'), 0) = 0"""
+_DOUBTFUL = f"UPDATE tickets SET doubtful = 1 WHERE n IN (SELECT ticket FROM steps WHERE {_OPEN})"  # noqa: S608
+_DOUBTS = f"""
+SELECT n, ticket_id, kind, key, expected, at FROM steps JOIN tickets ON n = ticket
+WHERE expected IS NOT NULL AND {_OPEN}
+"""  # noqa: S608 - a constant
+
+
 _WITHDRAW = f"DELETE FROM steps WHERE ticket = {_TICKET} AND kind = ? AND key = ?"  # noqa: S608 - a constant
 
 
@@ -136,6 +146,8 @@ class Checkpoint:
         one commit."""
         self._intend(step)
         self.record(step, state, dixa_id=dixa_id, reason=reason, outcomes=outcomes)
+        # Nothing was sent of which there could be a duplicate.
+        self._write("UPDATE tickets SET doubtful = 0, suspect = NULL WHERE ticket_id = ?", (step.ticket_id,))
 
     def name_doubles(self, ticket_id: str, doubles: Sequence[str]) -> None:
         """Record what is in Dixa twice of a ticket."""
@@ -212,15 +224,11 @@ class Checkpoint:
 
     def doubts(self) -> list[tuple[Step, Doubt]]:
         """Every request whose outcome is not known, with the step on which to record the outcome. From now on
-        their tickets are doubtful, because an earlier run ended without a response to them."""
-        self._db.execute(
-            "UPDATE tickets SET doubtful = 1 WHERE n IN "
-            "(SELECT ticket FROM steps WHERE state IS NULL OR state = 'in_doubt')"
-        )
-        rows = self._db.execute(
-            "SELECT n, ticket_id, kind, key, expected, at FROM steps JOIN tickets ON n = ticket "
-            "WHERE expected IS NOT NULL AND (steps.state IS NULL OR steps.state = 'in_doubt')"
-        ).fetchall()
+        their tickets are doubtful, because an earlier run ended without a response to them. What `adopt`
+        could not decide is not among them: of these no time is known, which would be needed to settle
+        them."""
+        self._db.execute(_DOUBTFUL)
+        rows = self._db.execute(_DOUBTS).fetchall()
         return [
             (
                 self._open_step(n, ticket_id, StepKind(kind), key),

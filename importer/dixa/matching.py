@@ -119,32 +119,61 @@ class Seen(NamedTuple):
     whole: str
     # How long it is without what Dixa puts in place of a rest that it cut.
     length: int
-    # The longest beginning that signatures remember, and its hash.
+    # The longest beginning that signatures remember, and its hash; and the hash of the shortest.
     known: int
     beginning: str
+    first: str
+    # Whether it ends as a text that was cut.
+    is_cut: bool
 
 
 def seen(text: str) -> Seen:
     """What `is_text` needs of a text."""
     even = evened_out(text)
     whole = _hash(even)
+    is_cut = even.endswith(("…", "...", "…]", "...]"))
     # What Dixa puts in place of the rest is not part of the beginning.
     even = even.rstrip(".…[]")
     known = max((n for n in _BEGINNINGS if n <= len(even)), default=0)
-    return Seen(whole, len(even), known, _hash(even[:known]))
+    first = _hash(even[:SHORTEST_BEGINNING])
+    return Seen(whole, len(even), known, _hash(even[:known]), first, is_cut)
 
 
-def is_text(shown: Any, sent: Sequence[Any]) -> bool:
-    """Whether a text that is shown is the one with this signature, also if it is shown otherwise or cut.
-    False for what is not a text."""
+def _seen(shown: Any) -> Seen | None:
     if isinstance(shown, str):
-        shown = seen(shown)
-    if not isinstance(shown, Seen):
+        return seen(shown)
+    return shown if isinstance(shown, Seen) else None
+
+
+def is_whole(shown: Any, sent: Sequence[Any]) -> bool:
+    """Whether a text that is shown is the one with this signature, and not cut."""
+    kept = _seen(shown)
+    return kept is not None and bool(kept.whole == sent[1])
+
+
+def begins_as(shown: Any, sent: Sequence[Any]) -> bool:
+    """Whether a text that is shown may be the one with this signature: it has no content, or the same
+    beginning."""
+    kept = _seen(shown)
+    if kept is None or not kept.length:
+        return True
+    first = sent[2].get(str(SHORTEST_BEGINNING))
+    return bool(kept.first == first if first else kept.whole == sent[1])
+
+
+def is_text(shown: Any, sent: Sequence[Any], *, marked: bool = False) -> bool:
+    """Whether a text that is shown is the one with this signature, also if it is shown otherwise or cut; with
+    `marked`, only if the cut is marked by an ellipsis. False for what is not a text."""
+    shown = _seen(shown)
+    if shown is None:
         return False
     length, whole, beginnings = sent
     if shown.whole == whole:
         return True
-    return shown.length < length and shown.known > 0 and beginnings.get(str(shown.known)) == shown.beginning
+    if marked and not shown.is_cut:
+        return False
+    known = shown.known > 0 and beginnings.get(str(shown.known)) == shown.beginning
+    return bool(shown.length < length and known)
 
 
 def _hash(text: str) -> str:

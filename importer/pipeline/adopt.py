@@ -3,24 +3,24 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 from importer.checkpoint import queries
 from importer.checkpoint.journal import Checkpoint
 from importer.dixa.api import Account
 from importer.errors import CheckpointError
-from importer.model import Conversation
+from importer.model import Conversation, State
 from importer.pipeline.connection import Connection, connected, each
 from importer.pipeline.values import Prepared, RunHooks, RunResult
 from importer.plan.changes import HASH_MAKER
 from importer.push.adopt import Adoption
 from importer.push.context import PushOptions
-from importer.transport.exchange import NotRead
 
 # Before its first creation, a run asks for so many tickets whether Dixa holds them already.
 ASKED_FIRST = 25
 # How many tickets are looked up in the checkpoint together.
 BATCH = 500
-ADOPTED = "adopted"
+ADOPTED, ADOPTING = "adopted", "adopting"
 
 
 async def adopt(
@@ -33,29 +33,27 @@ async def adopt(
     )
 
 
+def ensure_complete(journal: Checkpoint, path: Path) -> None:
+    """Raises CheckpointError if an `adopt` did not come to its end: what it did not ask for yet would be sent
+    again."""
+    if journal.noted(ADOPTING):
+        raise CheckpointError(
+            f"{path}: `adopt` was interrupted, so this checkpoint does not know yet what is in Dixa. Nothing "
+            "was sent. Run `dixa-import adopt` to its end first"
+        )
+
+
 async def ensure_not_held(connection: Connection, dixa: Account) -> None:
-    """Raises CheckpointError if the checkpoint is new, and Dixa holds tickets of this export already."""
+    """Raises CheckpointError if the checkpoint is new, and Dixa seems to hold tickets of this export."""
     prepared, journal = connection.prepared, connection.journal
     if queries.ticket_count(prepared.migration.checkpoint) or journal.noted(ADOPTED):
         return
-    adoption = _adoption(connection, dixa)
-    held: list[str] = []
-
-    async def ask(job: Conversation) -> None:
-        try:
-            there = await adoption.is_held(job)
-        except NotRead:
-            return
-        if there:
-            held.append(f"ticket {job.ticket_id} is conversation {there}")
-
     first = await asyncio.to_thread(list, islice(prepared.parts.jobs(), ASKED_FIRST))
-    await each(first, ask, at_once=prepared.migration.target.workers)
-    if held:
+    if held := await _adoption(connection, dixa).first_held(first):
         raise CheckpointError(
-            f"{prepared.migration.checkpoint} is new, but Dixa holds tickets of this export already: "
-            f"{', '.join(sorted(held)[:3])}. Nothing was sent. If the checkpoint was lost, put a "
-            "copy of it back, or rebuild it with `dixa-import adopt`. To import everything once more, use "
+            f"{prepared.migration.checkpoint} is new, but Dixa seems to hold tickets of this export already: "
+            f"ticket {held[0]} as conversation {held[1]}. Nothing was sent. If the checkpoint was lost, "
+            "put a copy of it back, or rebuild it with `dixa-import adopt`. To import everything once more, use "
             "`dixa-import run --from-scratch`"
         )
 
@@ -67,6 +65,7 @@ async def _adopt(connection: Connection) -> None:
     )
     await connection.exchange.pace.pause(latest)
     await connection.check_organization()
+    connection.journal.note(ADOPTING, True)
     connection.journal.note("source_hashes", HASH_MAKER)
     adoption = _adoption(connection, await connection.look_up())
     await _ask_all(connection, adoption, prepared.parts.jobs())
@@ -76,6 +75,7 @@ async def _adopt(connection: Connection) -> None:
         await _ask_all(connection, adoption, again)
     adoption.finish()
     connection.journal.note(ADOPTED, True)
+    connection.journal.note(ADOPTING, False)
     await connection.journal.flush()
 
 
@@ -90,6 +90,7 @@ async def _ask_all(connection: Connection, adoption: Adoption, jobs: Iterable[Co
             if result := await (adoption.ask(job, memory) if memory else adoption.ask(job)):
                 connection.took(result)
                 connection.ran.found += result.dixa_id is not None
+                connection.ran.incomplete += result.dixa_id is not None and result.state is State.LEFT
 
         await each(batch, ask, at_once=connection.prepared.migration.target.workers)
 

@@ -54,7 +54,9 @@ def migrate(
     ensure_free(migration.checkpoint)
     if not is_adoption and not options.from_scratch:
         _ensure_not_lost(migration)
-    with examined(migration, with_holes=options.with_holes, jobs=True, say=say) as found:
+    # A ticket may have been imported with holes.
+    with_holes = options.with_holes or is_adoption
+    with examined(migration, with_holes=with_holes, jobs=True, say=say) as found:
         if not is_adoption:
             _ensure_wanted(found, options, say)
         with Checkpoint(migration.checkpoint, binding) as journal:
@@ -89,7 +91,7 @@ def migrate(
         records = queries.tickets(migration.checkpoint)
         files.write_tickets(migration.report, records, found.ready.related.fates["tickets"])
         files.write_changed(migration.report, ran.changed)
-        shown = [*lines.run_lines(found, ran), *lines.next_lines(report)]
+        shown = [*lines.run_lines(found, ran, is_adoption=is_adoption), *lines.next_lines(report)]
         return CommandResult(shown, report, report["exit_code"], ran.failure)
 
 

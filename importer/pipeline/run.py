@@ -12,7 +12,7 @@ from importer.checkpoint.journal import Checkpoint
 from importer.errors import Invalid
 from importer.migration.target import AttachmentsSection, TargetSection
 from importer.model import Doubt, State, Step, StepKind, TicketResult
-from importer.pipeline.adopt import ensure_not_held
+from importer.pipeline.adopt import ensure_complete, ensure_not_held
 from importer.pipeline.connection import Connection, connected
 from importer.pipeline.values import Limits, Prepared, RunHooks, RunResult
 from importer.plan.changes import HASH_MAKER
@@ -103,6 +103,7 @@ class RunPhase:
                 clock=time.time,
                 patience_seconds=options.patience_seconds,
             )
+            ensure_complete(dixa.journal, migration.checkpoint)
             dixa.journal.note("source_hashes", HASH_MAKER)
             await dixa.check_organization()
             settled = await self._settle_what_was_left(settler, dixa.journal.doubts())

@@ -87,8 +87,9 @@ class RunResult:
     unknown_agents: tuple[str, ...] = ()
     # The file in which they can be mapped, where there are any.
     agents_file: Path | None = None
-    # How many tickets `adopt` found in Dixa.
+    # How many tickets `adopt` found in Dixa, and how many of them lack something.
     found: int = 0
+    incomplete: int = 0
     # How many requests of an earlier run got their outcome now.
     settled: int = 0
     # Ticket and message id (or `ticket`) of what has other content than what was imported.

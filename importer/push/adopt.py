@@ -9,7 +9,8 @@ round, when the others have found theirs. What cannot be decided then is in doub
 import asyncio
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
@@ -19,6 +20,7 @@ from importer.dixa.matching import Item, Likeness, Recognition, Seen, Sent, long
 from importer.model import (
     AGENT,
     SETTINGS,
+    Carried,
     Conversation,
     Judgement,
     Outcome,
@@ -36,6 +38,8 @@ from importer.transport.exchange import NotRead
 
 # Lists of so many requesters are kept. Those of others are read again when they are needed.
 REQUESTERS_KEPT = 20_000
+# Before a first run, so many conversations are looked at at most.
+LOOKED_AT = 200
 # Longer texts are kept as what is needed to compare them.
 TEXT_KEPT = 80
 NO_RECORD = TicketMemory()
@@ -152,19 +156,28 @@ class Adoption:
         except NotRead as error:
             return _result(job, State.FAILED, reason=str(error))
 
-    async def is_held(self, job: Conversation) -> str | None:
-        """The id of a conversation in Dixa that seems to be this ticket's. Records nothing. Raises NotRead,
-        and what ends a run."""
-        requester = await self.people.lookup(job.requester)
-        if requester is None or not await self.conversations_of(requester.dixa_id or ""):
-            return None
-        sought = await self._sought(job, NO_RECORD)
-        if sought is None:
-            return None
-        with shaped():
-            candidates = await self._candidates(sought)
-        likely = [c for c in candidates if c.found.likeness >= Likeness.PROBABLE]
-        return likely[0].dixa_id if likely else None
+    async def first_held(self, jobs: Iterable[Conversation]) -> tuple[str, str] | None:
+        """The first of these tickets that Dixa seems to hold, and the id of its conversation. Records
+        nothing, and looks at LOOKED_AT conversations at most. Raises what ends a run."""
+        for job in jobs:
+            try:
+                requester = await self.people.lookup(job.requester)
+                if requester is None or not await self.conversations_of(requester.dixa_id or ""):
+                    continue
+                sought = await self._sought(job, NO_RECORD)
+                if sought is None:
+                    continue
+                with shaped():
+                    for item in list(self._unclaimed[sought.requester].values()):
+                        if not self.api.could_be_ticket(item, sought.creation.expected):
+                            continue
+                        if (await self._recognised(sought, item)).found.likeness >= Likeness.PROBABLE:
+                            return job.ticket_id, str(item["id"])
+                        if len(self._messages) >= LOOKED_AT:
+                            return None
+            except NotRead:
+                continue
+        return None
 
     def finish(self) -> None:
         """Name the duplicates that were found."""
@@ -204,7 +217,7 @@ class Adoption:
         request = self.target.request(step, job, ids)
         expected = self.target.expected(step, request, ids)
         # When the request was sent is not known. So where Dixa sets the times itself, they decide nothing.
-        expected |= {"offset": None if self.target.ordered else 0.0, "latest": 0.0, "lost": {}}
+        expected |= {"offset": None if self.target.ordered else 0.0, "latest": 0.0, "adopted": True}
         expected["alone"] = not self.target.is_unmistakable(step, job)
         return replace(step, expected=expected)
 
@@ -315,11 +328,19 @@ class Adoption:
         """Record what Dixa holds of a ticket, all of it at once."""
         job, dixa_id = sought.job, there.dixa_id
         work = _Findings(job, sought.memory)
-        if not sought.dixa_id:
-            judgement = there.found.judgement or Judgement(Verdict.CREATED)
-            work.conversation(sought.creation, replace(judgement, dixa_id=dixa_id))
         ids = {**sought.ids, "conversation": dixa_id}
         additions: Sequence[Item] | None = None
+        if not sought.dixa_id:
+            judgement = there.found.judgement or Judgement(Verdict.CREATED)
+            refused = {key for key, outcome in judgement.outcomes.items() if outcome.state is State.REJECTED}
+            work.conversation(sought.creation, replace(judgement, dixa_id=dixa_id), without=refused)
+            # What came to the ticket after its import is a note, if it was sent.
+            late = self.target.steps(job, created=True, wanted=refused)
+            for step in (step for step in late if step.kind is StepKind.NOTES):
+                additions = additions or await self.read_all(self.api.additions_of(dixa_id))
+                work.notes(self.api, self._expecting(step, job, ids), additions)
+            sendable = self.target.steps(job, created=True, wanted=refused, late=refused)
+            work.lacks(judgement, refused - {c.key for step in sendable for c in step.carries})
         for step in self.target.steps(job)[1:]:
             missing = [c for c in step.carries if not work.is_done(StepKind.MESSAGE, c.key)]
             if step.kind is StepKind.MESSAGE and missing:
@@ -355,7 +376,7 @@ class _Findings:
         self._absent: list[Step] = []
         # By message id.
         self._states: dict[str, Outcome] = {}
-        self._settings: set[StepKind] = set()
+        self._carried: tuple[Carried, ...] = ()
         self._lacks: list[str] = []
         self._doubt = ""
 
@@ -371,11 +392,23 @@ class _Findings:
         record = self._records.get((kind, key))
         return record is not None and record.done
 
-    def conversation(self, step: Step, judgement: Judgement) -> None:
-        self._adopted.append((step, judgement))
-        self._states |= {c.key: judgement.outcomes.get(c.key, Outcome(State.IMPORTED)) for c in step.carries}
-        rejected = (o.reason for o in judgement.outcomes.values() if o.state is State.REJECTED)
-        self._lacks += [*filter(None, [judgement.reason]), *rejected]
+    def conversation(self, step: Step, judgement: Judgement, *, without: AbstractSet[str]) -> None:
+        """A conversation with the messages of its creation, `without` those that it does not show."""
+        there = tuple(carried for carried in step.carries if carried.key not in without)
+        self._carried = step.carries
+        self._adopted.append((replace(step, carries=there), judgement))
+        self._states |= {c.key: judgement.outcomes.get(c.key, Outcome(State.IMPORTED)) for c in there}
+        self._lacks += filter(None, [judgement.reason])
+
+    def lacks(self, judgement: Judgement, keys: AbstractSet[str]) -> None:
+        """Messages that the conversation does not show, and that no run can send."""
+        for carried in self._carried:
+            outcome = judgement.outcomes.get(carried.key)
+            if carried.key in keys and outcome and carried.key not in self._states:
+                step = Step(StepKind.MESSAGE, self._job.ticket_id, carried.key, (carried,))
+                self._adopted.append((step, Judgement(Verdict.REFUSED, reason=outcome.reason)))
+                self._states[carried.key] = outcome
+                self._lacks.append(outcome.reason)
 
     def message(self, step: Step, outcome: Outcome | None) -> None:
         if outcome is None:

@@ -91,7 +91,7 @@ def plan_lines(ready: Prepared, found: Forecast, losses: Sequence[Mapping[str, A
     return lines
 
 
-def run_lines(found: Examined, ran: RunResult) -> list[str]:
+def run_lines(found: Examined, ran: RunResult, *, is_adoption: bool = False) -> list[str]:
     """What a run did."""
     ready, migration = found.ready, found.ready.migration
     lines = [text.books(ran.books)]
@@ -119,16 +119,20 @@ def run_lines(found: Examined, ran: RunResult) -> list[str]:
     lines += ["", _traffic_line(ran), text.balance(ran.books), *file_lines(migration.report, found.rejects)]
     lines.append(f"Checkpoint: {migration.checkpoint}")
     tickets = ran.books["tickets"].places
-    if ran.found:
-        rest = ran.found - tickets[State.ALREADY_THERE]
+    if is_adoption:
         lines.append(
             f"{ran.found:,} tickets of this export are in Dixa and stand in the checkpoint now. "
-            f"{rest:,} of them lack something, such as tags, which a run sends."
+            f"{ran.incomplete:,} of them lack something, such as tags, which a run sends."
+        )
+        lines.append(
+            f"{tickets[State.LEFT] - ran.incomplete:,} tickets were not found, so a run creates them. If "
+            "these are more than you expect, check that name and the times, requesters and addresses are those of "
+            "the import."
         )
     if tickets[State.IN_DOUBT]:
         lines.append(
-            f"{tickets[State.IN_DOUBT]:,} ticket(s) are in doubt: they were sent, and Dixa does not show "
-            "whether it created them. failed.csv has the evidence."
+            f"{tickets[State.IN_DOUBT]:,} ticket(s) are in doubt: Dixa does not show whether it holds them. "
+            "failed.csv has the evidence."
         )
     if ran.unread:
         lines.append(

@@ -139,7 +139,7 @@ class _Situation:
         if not self.command:
             return NextStep(self.words(facts))
         name, *options = self.command
-        flags = facts.flags if name in ("plan", "run", "retry", "verify") else ()
+        flags = facts.flags if name in ("plan", "run", "retry", "adopt", "verify") else ()
         return NextStep(self.words(facts), ("dixa-import", name, facts.file, *flags, *options))
 
 
@@ -323,7 +323,17 @@ _AFTER_SENDING: tuple[_Situation, ...] = (
         _said("failed.csv says what is known of the tickets in doubt. The next run asks Dixa about them."),
     ),
     _Situation(
-        lambda f: not f.is_running and (f.rejected + f.unfinished + f.unread > 0 or f.exit_code in _STOPPED),
+        lambda f: f.command == "adopt" and f.exit_code in _STOPPED,
+        _said("Go on with `adopt`, to its end. Until then, a run stops before it sends anything:"),
+        ("adopt",),
+    ),
+    _Situation(
+        lambda f: (
+            not f.is_running
+            and f.exit_code != ExitCode.FATAL
+            and not (f.command == "adopt" and f.exit_code in _STOPPED)
+            and (f.rejected + f.unfinished + f.unread > 0 or f.exit_code in _STOPPED)
+        ),
         _said("Run again. It continues where it stopped, and nothing is sent twice:"),
         ("run",),
     ),

@@ -94,7 +94,7 @@ def compare(sent: Content, held: Content, known: Known) -> Comparison:
     for one, other in pairs:
         if one.key in known.changed:
             continue
-        found += _part(one, other, known.refused.get(one.key or "", 0))
+        found += _part(one, other, known)
     found += _moved(pairs, held.parts)
     since = 0
     for part in extra:
@@ -160,16 +160,17 @@ def _paired(
     return pairs, waiting, free
 
 
-def _part(sent: Part, held: Part, refused: int) -> list[Difference]:
+def _part(sent: Part, held: Part, known: Known) -> list[Difference]:
     found = []
     key = sent.key or ""
+    refused = known.refused.get(key, 0)
     if held.author is not None and not _same_author(sent, held):
         found.append(_different(sent.kind, key, "author", sent.author or "", held.author))
     if sent.direction and held.direction and sent.direction != held.direction:
         found.append(_different(sent.kind, key, "direction", sent.direction, held.direction))
     if not _same_time(sent, held):
         found.append(_different(sent.kind, key, "created_at", _time(sent.at), _time(held.at)))
-    if text := _text(sent, held, refused):
+    if text := _text(sent, held, known):
         found.append(text)
     lost = Counter(sent.files) - Counter(held.files)
     # Dixa may show other names, so their number counts.
@@ -189,12 +190,15 @@ def _part(sent: Part, held: Part, refused: int) -> list[Difference]:
     return found
 
 
-def _text(sent: Part, held: Part, refused: int) -> Difference | None:
+def _text(sent: Part, held: Part, known: Known) -> Difference | None:
     wanted, shown = sent.text or "", held.text
     if shown is None or wanted == shown:
         return None
-    if refused and evened_out(wanted) in evened_out(shown):
+    even = evened_out(shown)
+    if known.refused.get(sent.key or "") and evened_out(wanted) in even:
         return None  # the address of a file that Dixa could not fetch was added
+    if known.is_changed and even.endswith(evened_out(wanted.partition("\n\n")[2])):
+        return None  # the lines above the text quote the ticket, which is another one in the export now
     one, other = _around(wanted, shown)
     return _different(sent.kind, sent.key or "", "text", one, other, is_mild=is_markup(wanted, shown))
 

@@ -18,6 +18,7 @@ from importer.dixa.matching import (
     Recognition,
     Seen,
     Sent,
+    begins_as,
     came_in_time,
     instant,
     is_text,
@@ -87,12 +88,15 @@ def recognise(
         return Recognition(_empty(item, step), Judgement(Verdict.CREATED))
     rest = shown if opening is None else shown[1:]
     added, strangers = _in_order(rest, sent)
-    begins = rest[0] not in strangers if opening is None else is_text(_text_of(shown[0]), opening)
+    begins = _begins(shown, opening) if opening else rest[0] not in strangers
     recognised = sum(length for _, length in added.values()) + (opening[0] if opening and begins else 0)
     if not recognised:
-        return Recognition(Likeness.OTHER if is_legible else _by_number(rest, list(sent.values())))
+        openings = [Sent(None, None, opening)] if opening else []
+        return Recognition(Likeness.OTHER if is_legible else _by_number(shown, [*openings, *sent.values()]))
     likeness = Likeness.CERTAIN
-    if strangers or not begins:
+    if opening and recognised < SHORTEST_BEGINNING:
+        likeness = Likeness.UNCLEAR  # anybody may have written that into a contact form
+    elif strangers or not begins:
         likeness = Likeness.PROBABLE if recognised >= SHORTEST_BEGINNING else Likeness.UNCLEAR
     outcomes = {key: Outcome(State.IMPORTED, str(there["id"])) for key, (there, _) in added.items()}
     return Recognition(likeness, Judgement(Verdict.CREATED), outcomes)
@@ -107,6 +111,10 @@ def _empty(item: Item, step: Step) -> Likeness:
     return Likeness.PROBABLE if queue == step.expected["queue_id"] else Likeness.OTHER
 
 
+def _begins(shown: Sequence[Item], opening: Sequence[Any]) -> bool:
+    return is_text(_text_of(shown[0]), opening, marked=True)
+
+
 def _in_order(
     items: Sequence[Item], sent: Mapping[str, Sent]
 ) -> tuple[dict[str, tuple[Item, int]], list[Item]]:
@@ -116,7 +124,8 @@ def _in_order(
     place = 0
     waiting = list(sent.items())
     for number, (key, message) in enumerate(waiting):
-        there = next((n for n in range(place, len(items)) if is_text(_text_of(items[n]), message.text)), None)
+        rest = range(place, len(items))
+        there = next((n for n in rest if is_text(_text_of(items[n]), message.text, marked=True)), None)
         if there is not None:
             found[key] = (items[there], message.text[0])
             place = there + 1
@@ -138,9 +147,13 @@ def _continues(items: Sequence[Item], place: int, message: Sent, later: Sequence
 
 
 def _by_number(items: Sequence[Item], sent: Sequence[Sent]) -> Likeness:
-    """Where no text at all was recognised: whether number and authors are those of a ticket."""
-    pairs = zip(items, sent, strict=False)
-    fits = len(items) == len(sent) and all(_by_author(item, message.author) for item, message in pairs)
+    """Where no text at all was recognised: whether number and authors are those of a ticket, and no text
+    says otherwise."""
+    pairs = list(zip(items, sent, strict=False))
+    fits = len(items) == len(sent) and all(
+        _by_author(item, message.author) and begins_as(_text_of(item), message.text)
+        for item, message in pairs
+    )
     return Likeness.UNCLEAR if fits else Likeness.OTHER
 
 

@@ -14,6 +14,7 @@ from importer.dixa.matching import (
     came_in_time,
     instant,
     is_text,
+    is_whole,
     long_ago,
 )
 from importer.dixa.paging import list_items
@@ -174,17 +175,33 @@ def match(items: Sequence[Item], doubt: Doubt) -> Match:
 
     # Notes without an agent match every author, so they are matched last.
     for key, note in sorted(wanted.items(), key=lambda pair: pair[1].author is None):
-        alike = (item for item in free if _is_note(item, note) and is_text(item.get("message"), note.text))
-        if (item := next(alike, None)) is not None:
+        whole = (item for item in free if _is_note(item, note) and is_whole(item.get("message"), note.text))
+        if (item := next(whole, None)) is not None:
             take(key, item)
+    # The author may be another one since: the same time and text are enough.
+    for key, note in list(wanted.items()):
+        whole = (item for item in free if _is_at(item, note) and is_whole(item.get("message"), note.text))
+        if (item := next(whole, None)) is not None:
+            take(key, item)
+    for key, note in list(wanted.items()):
+        alike = [item for item in free if _is_note(item, note) and is_text(item.get("message"), note.text)]
+        # What is cut may be the beginning of several.
+        others = sum(is_text(item.get("message"), other.text) for item in alike for other in wanted.values())
+        if len(alike) == others == 1:
+            take(key, alike[0])
     for (author, at), keys in _by_author_and_time(wanted):
         candidates = [item for item in free if _is_note(item, Sent(author, at, ()))]
         if candidates and len(candidates) < len(keys):
-            return Match(unclear=tuple(str(item["id"]) for item in candidates))
+            return Match(
+                {key: Outcome(State.IMPORTED, str(item["id"])) for key, item in found.items()},
+                tuple(str(item["id"]) for item in candidates),
+            )
         for key, item in zip(keys, candidates, strict=False):
             take(key, item)
+    # Nobody writes at a time in the past, so these are some of them, by another author and with another text.
+    at_the_time = [item for item in free if any(_is_at(item, note) for note in wanted.values())]
     # If Dixa set times of its own, a note that came since the request may be one that is still missing.
-    unclear = []
+    unclear = [str(item["id"]) for item in at_the_time]
     for item in list(free) if wanted else ():
         if came_in_time(instant(item.get("createdAt")), doubt):
             key = next((k for k, note in wanted.items() if is_text(item.get("message"), note.text)), None)
@@ -246,8 +263,11 @@ def _is_set(answer: Answer, doubt: Doubt) -> bool:
 
 
 def _is_note(item: Item, note: Sent) -> bool:
-    author = item.get("authorId")
-    return is_same_time(instant(item.get("createdAt")), note.at) and note.author in (None, author)
+    return _is_at(item, note) and note.author in (None, item.get("authorId"))
+
+
+def _is_at(item: Item, note: Sent) -> bool:
+    return is_same_time(instant(item.get("createdAt")), note.at)
 
 
 def _count_files(message: Item) -> int:
