@@ -53,8 +53,8 @@ async def ensure_not_held(connection: Connection, dixa: Account) -> None:
         raise CheckpointError(
             f"{prepared.migration.checkpoint} is new, but Dixa seems to hold tickets of this export already: "
             f"ticket {held[0]} as conversation {held[1]}. Nothing was sent. If the checkpoint was lost, "
-            "put a copy of it back, or rebuild it with `dixa-import adopt`. To import everything once more, use "
-            "`dixa-import run --from-scratch`"
+            "put a copy of it back, or rebuild it with `dixa-import adopt`. To import everything once more, "
+            "use `dixa-import run --from-scratch`"
         )
 
 

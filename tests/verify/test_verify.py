@@ -110,7 +110,7 @@ def test_what_was_changed_is_named(verifying, serving, into: str) -> None:
         db = sandbox.store._db
         rows = sandbox.store.all("SELECT * FROM messages WHERE text LIKE '%ticket 2 says%0%' LIMIT 1")
         db.execute("UPDATE messages SET text = replace(text, 'says', 'sags') WHERE n = ?", (rows[0]["n"],))
-        code, value = verify()
+        code, _ = verify()
         assert code == 10
         [row] = verify.rows()
         assert (row["ticket_id"], row["mark"], row["what"], row["column"]) == ("T2", "*", "message", "text")
