@@ -47,7 +47,10 @@ WHERE ticket = {_TICKET} AND kind = ? AND key = ?
 # A step without an outcome, which a run sent: what `adopt` could not decide has no time.
 _OPEN = """(steps.state IS NULL OR steps.state = 'in_doubt')
     AND coalesce(json_extract(expected, '$.adopted'), 0) = 0"""
-_DOUBTFUL = f"UPDATE tickets SET doubtful = 1 WHERE n IN (SELECT ticket FROM steps WHERE {_OPEN})"  # noqa: S608
+_DOUBTFUL = f"""
+UPDATE tickets SET doubtful = 1
+WHERE n IN (SELECT ticket FROM steps WHERE expected IS NOT NULL AND {_OPEN})
+"""  # noqa: S608 - a constant
 _DOUBTS = f"""
 SELECT n, ticket_id, kind, key, expected, at FROM steps JOIN tickets ON n = ticket
 WHERE expected IS NOT NULL AND {_OPEN}

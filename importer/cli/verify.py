@@ -65,7 +65,10 @@ def verify(
     fix: bool,
     proof: Path | None,
 ) -> int:
-    """Read Dixa back and compare it with the export. Sends nothing to Dixa."""
+    """Read Dixa back and compare it with the export.
+
+    Sends nothing to Dixa.
+    """
     loaded = load_migration(migration, overrides())
     result = verify_export(
         loaded,

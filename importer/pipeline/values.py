@@ -16,7 +16,7 @@ from importer.report.rejects import Problem
 from importer.transport.exchange import Traffic
 from importer.transport.pace import Pace
 from importer.validate.checked import Checked
-from importer.verify.ticket import Verified
+from importer.verify.compare import Verified
 
 # Tells the user what is going on.
 Say = Callable[[str], None]

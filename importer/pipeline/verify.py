@@ -34,8 +34,8 @@ from importer.pipeline.values import (
 from importer.push.adopt import Adoption
 from importer.push.context import PushOptions
 from importer.report import unfinished, verify_report
-from importer.verify.compare import Comparison, lost_parts
-from importer.verify.ticket import Verified, Verifier
+from importer.verify.compare import Comparison, Verified, lost_parts
+from importer.verify.ticket import Verifier
 
 # How many tickets are looked up in the checkpoint together.
 BATCH = 500

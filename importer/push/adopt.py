@@ -330,28 +330,31 @@ class Adoption:
         work = _Findings(job, sought.memory)
         ids = {**sought.ids, "conversation": dixa_id}
         additions: Sequence[Item] | None = None
+        notes: list[Carried] = []
+        refusals: dict[str, str] = {}
         if not sought.dixa_id:
             judgement = there.found.judgement or Judgement(Verdict.CREATED)
             refused = {key for key, outcome in judgement.outcomes.items() if outcome.state is State.REJECTED}
             work.conversation(sought.creation, replace(judgement, dixa_id=dixa_id), without=refused)
             # What came to the ticket after its import is a note, if it was sent.
             late = self.target.steps(job, created=True, wanted=refused)
-            for step in (step for step in late if step.kind is StepKind.NOTES):
-                additions = additions or await self.read_all(self.api.additions_of(dixa_id))
-                work.notes(self.api, self._expecting(step, job, ids), additions)
+            notes += (c for step in late if step.kind is StepKind.NOTES for c in step.carries)
             sendable = self.target.steps(job, created=True, wanted=refused, late=refused)
-            work.lacks(judgement, refused - {c.key for step in sendable for c in step.carries})
+            unsendable = refused - {c.key for step in sendable for c in step.carries}
+            refusals = {key: judgement.outcomes[key].reason for key in unsendable}
         for step in self.target.steps(job)[1:]:
             missing = [c for c in step.carries if not work.is_done(StepKind.MESSAGE, c.key)]
             if step.kind is StepKind.MESSAGE and missing:
                 work.message(step, there.found.added.get(step.key))
-            elif step.kind is StepKind.NOTES and missing:
-                if additions is None:
-                    additions = await self.read_all(self.api.additions_of(dixa_id))
-                part = replace(step, key=missing[0].key, carries=tuple(missing))
-                work.notes(self.api, self._expecting(part, job, ids), additions)
+            elif step.kind is StepKind.NOTES:
+                notes += missing
             elif step.kind in SETTINGS and not work.is_done(step.kind, step.key):
                 work.setting(step, self.api.is_changed_since(there.item, self._expecting(step, job, ids)))
+        if notes:
+            # All together, since of several that are alike their number decides.
+            additions = await self.read_all(self.api.additions_of(dixa_id))
+            all_notes = Step(StepKind.NOTES, job.ticket_id, notes[0].key, tuple(notes))
+            work.notes(self.api, self._expecting(all_notes, job, ids), additions, refusals)
         self._taken.add(dixa_id)
         self._unclaimed.get(sought.requester, {}).pop(dixa_id, None)
         self.is_legible = self.is_legible or bool(there.found.added)
@@ -376,7 +379,6 @@ class _Findings:
         self._absent: list[Step] = []
         # By message id.
         self._states: dict[str, Outcome] = {}
-        self._carried: tuple[Carried, ...] = ()
         self._lacks: list[str] = []
         self._doubt = ""
 
@@ -395,20 +397,9 @@ class _Findings:
     def conversation(self, step: Step, judgement: Judgement, *, without: AbstractSet[str]) -> None:
         """A conversation with the messages of its creation, `without` those that it does not show."""
         there = tuple(carried for carried in step.carries if carried.key not in without)
-        self._carried = step.carries
         self._adopted.append((replace(step, carries=there), judgement))
         self._states |= {c.key: judgement.outcomes.get(c.key, Outcome(State.IMPORTED)) for c in there}
         self._lacks += filter(None, [judgement.reason])
-
-    def lacks(self, judgement: Judgement, keys: AbstractSet[str]) -> None:
-        """Messages that the conversation does not show, and that no run can send."""
-        for carried in self._carried:
-            outcome = judgement.outcomes.get(carried.key)
-            if carried.key in keys and outcome and carried.key not in self._states:
-                step = Step(StepKind.MESSAGE, self._job.ticket_id, carried.key, (carried,))
-                self._adopted.append((step, Judgement(Verdict.REFUSED, reason=outcome.reason)))
-                self._states[carried.key] = outcome
-                self._lacks.append(outcome.reason)
 
     def message(self, step: Step, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -417,14 +408,22 @@ class _Findings:
             self._states[step.key] = outcome
             self._adopted.append((step, Judgement(Verdict.CREATED, outcome.dixa_id)))
 
-    def notes(self, api: Api, step: Step, items: Sequence[Item]) -> None:
+    def notes(self, api: Api, step: Step, items: Sequence[Item], refusals: Mapping[str, str]) -> None:
+        """`refusals` says why messages that are not found cannot be sent, by message id."""
         found = api.match(items, replace(long_ago(step), known=frozenset(self.known)))
         there = tuple(c for c in step.carries if c.key in found.outcomes)
-        rest = tuple(c for c in step.carries if c.key not in found.outcomes)
         if there:
             part = replace(step, key=there[0].key, carries=there)
             self._adopted.append((part, Judgement(Verdict.CREATED, outcomes=found.outcomes)))
             self._states |= found.outcomes
+        for carried in step.carries:
+            if carried.key in refusals and carried.key not in found.outcomes:
+                own = Step(StepKind.MESSAGE, self._job.ticket_id, carried.key, (carried,))
+                reason = refusals[carried.key]
+                self._adopted.append((own, Judgement(Verdict.REFUSED, reason=reason)))
+                self._states[carried.key] = Outcome(State.REJECTED, reason=reason)
+                self._lacks.append(f"message {carried.key}: {reason}")
+        rest = tuple(c for c in step.carries if c.key not in self._states)
         if rest and found.unclear:
             part = replace(step, key=rest[0].key, carries=rest)
             self._doubt = f"Dixa holds {len(found.unclear)} private note(s) that could be some of {len(rest)}"

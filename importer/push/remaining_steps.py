@@ -152,9 +152,7 @@ class RemainingSteps:
         return same
 
     def _hold(self, what: str, record: StepRecord) -> None:
-        self.held = (
-            self.held or f"{what}: sent, but it is unknown whether Dixa created it. {record.reason}".strip()
-        )
+        self.held = self.held or f"{what}: it is not known whether Dixa holds it. {record.reason}".strip()
 
     def set_state(self, step: Step, state: State) -> None:
         """Set the state of all messages that a step carries."""

@@ -14,8 +14,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from importer.pipeline.values import Findings
-from importer.report import verify_view
 from importer.report.view import view
 
 # A longer text tells a reader nothing more. The files have it in full.
@@ -30,12 +28,12 @@ def page(report: Mapping[str, Any]) -> str:
     Two keys beyond that are used where they are there: `error`, why a run stopped, and `migration_file`, the
     migration file as the user named it, for the commands to type next.
     """
-    return _templates().get_template("page.html").render(view(report))
+    return rendered("page.html", view(report))
 
 
-def verify_page(report: Mapping[str, Any], findings: Findings) -> str:
-    """The page of `verify`."""
-    return _templates().get_template("verify.html").render(verify_view.view(report, findings))
+def rendered(template: str, value: Mapping[str, Any]) -> str:
+    """A page from a template of this folder."""
+    return _templates().get_template(template).render(value)
 
 
 def visible(value: object) -> Markup:

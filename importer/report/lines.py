@@ -126,8 +126,8 @@ def run_lines(found: Examined, ran: RunResult, *, is_adoption: bool = False) -> 
         )
         lines.append(
             f"{tickets[State.LEFT] - ran.incomplete:,} tickets were not found, so a run creates them. If "
-            "these are more than you expect, check that the name, the times, the requesters and the addresses "
-            "are those of the import."
+            "these are more than you expect: are the name, the times, the requesters and their addresses "
+            "still those of the import?"
         )
     if tickets[State.IN_DOUBT]:
         lines.append(

@@ -320,7 +320,10 @@ _AFTER_SENDING: tuple[_Situation, ...] = (
     ),
     _Situation(
         lambda f: f.tickets.get(State.IN_DOUBT, 0) > 0,
-        _said("failed.csv says what is known of the tickets in doubt. The next run asks Dixa about them."),
+        _said(
+            "failed.csv says what is known of the tickets in doubt. The next run asks Dixa about them. What "
+            "`adopt` left in doubt, only `adopt` asks about again."
+        ),
     ),
     _Situation(
         lambda f: f.command == "adopt" and f.exit_code in _STOPPED,

@@ -13,12 +13,11 @@ from importer.migration.file import Migration
 from importer.pipeline.values import Findings, RunResult, Selection
 from importer.private_files import writing
 from importer.read.guarded_csv import guarded_row_writer
-from importer.report import files, text
-from importer.report.html import verify_page
+from importer.report import files, text, verify_view
+from importer.report.html import rendered
 from importer.report.lines import next_lines
-from importer.verify.compare import Difference
+from importer.verify.compare import Difference, Verified
 from importer.verify.proof import sealed
-from importer.verify.ticket import Verified
 
 SHOWN = 20
 CONFIDENCE = 0.95
@@ -104,7 +103,7 @@ def write(folder: Path, findings: Findings, value: Mapping[str, Any]) -> None:
         json.dump(value, out, ensure_ascii=False, indent=2)
         out.write("\n")
     with writing(folder / "report.html") as out:
-        out.write(verify_page(value, findings))
+        out.write(rendered("verify.html", verify_view.view(value, findings)))
 
 
 def _differences(findings: Findings) -> Iterator[tuple[Verified, Difference]]:

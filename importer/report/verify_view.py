@@ -6,8 +6,7 @@ from typing import Any
 from importer.dixa.content import Content
 from importer.pipeline.values import Findings
 from importer.report.next_steps import facts_of, next_steps
-from importer.verify.compare import Difference, Mark
-from importer.verify.ticket import Verified
+from importer.verify.compare import Difference, Mark, Verified
 
 # More are in verify.csv.
 TICKETS_SHOWN = 200

@@ -73,6 +73,21 @@ class Comparison:
     since: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A ticket that was read back."""
+
+    ticket_id: str
+    dixa_id: str
+    comparison: Comparison
+    # Of what Dixa shows (proof.digest_of); None if the conversation is gone.
+    digest: str | None
+    # Why it could not be read back; then nothing else is known.
+    unread: str = ""
+    # What was sent and what Dixa shows, of a few tickets that somebody is to look at.
+    sides: tuple[Content, Content] | None = None
+
+
 def lost_parts(differences: Sequence[Difference]) -> tuple[list[str], bool]:
     """The ids of the messages and notes that are missing in Dixa, and whether tags are: what can be added
     without a guess."""

@@ -4,30 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from importer.dixa.api import Api, Target
-from importer.dixa.content import Content, Shown
+from importer.dixa.content import Shown
 from importer.dixa.matching import Item
 from importer.model import AGENT, Conversation, Request, State, StepKind, TicketMemory
 from importer.push.adopt import Adoption, is_condensed
 from importer.push.people import PeopleDirectory
 from importer.push.reconcile import Read, ReadAll, shaped
 from importer.transport.exchange import NotListed, NotRead
-from importer.verify.compare import Comparison, Difference, Known, Mark, compare
+from importer.verify.compare import Comparison, Difference, Known, Mark, Verified, compare
 from importer.verify.proof import digest_of
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A ticket that was read back."""
-
-    ticket_id: str
-    dixa_id: str
-    comparison: Comparison
-    # Of what Dixa shows (proof.digest_of); None if the conversation is gone.
-    digest: str | None
-    # Why it could not be read back; then nothing else is known.
-    unread: str = ""
-    # What was sent and what Dixa shows, of a few tickets that somebody is to look at.
-    sides: tuple[Content, Content] | None = None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,20 @@ from importer.sandbox.faults import Fault
 from importer.sandbox.server import Running
 from importer.sandbox.view import Reword
 
+CONTACT_FORM = """[target]
+api = "integrations"
+[conversation]
+kind = "contact_form"
+endpoint = "imported@email.dixa.io"
+head = ""
+opening_head = ""
+"""
+EMAIL = """[target]
+api = "dixa"
+[conversation]
+endpoint = "imported@email.dixa.io"
+grown = "note"
+"""
 OPTIONS_FROM_SCRATCH = PushOptions(
     grace_seconds=0.15, latest_seconds=0.6, patience_seconds=8.0, from_scratch=True
 )
@@ -170,3 +184,134 @@ def test_what_is_there_twice_is_named(run, migration, serving, into: str) -> Non
         ran = run(path, sandbox)
         assert counts(sandbox)[0] == 12
         assert (exit_code(ran), len(ran.doubles)) == (3, 6)
+
+
+def test_an_unfinished_adopt_keeps_a_run_from_sending(run, migration, serving, into: str) -> None:
+    path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
+    with serving(api=api_of(into)) as sandbox:
+        assert exit_code(run(path, sandbox)) == 0
+        before = counts(sandbox)
+        lose(path)
+        run(path, sandbox, adopting=True, ended=_after(4), target__workers=1)
+        ran = run(path, sandbox)
+        assert exit_code(ran) == 7
+        assert "`adopt` was interrupted" in str(ran.failure)
+        assert exit_code(run(path, sandbox, adopting=True)) == 0
+        assert exit_code(run(path, sandbox)) == 0
+        assert counts(sandbox) == before
+
+
+def test_a_run_does_not_settle_what_adopt_could_not_decide(run, migration, serving) -> None:
+    """A live callback of the customer, which shows no queue, is not taken for the ticket."""
+    path = migration(tickets=TICKETS[: TICKETS.index("T2,")], messages=MESSAGES[: MESSAGES.index("T2-0")])
+    with serving() as sandbox:
+        user = sandbox.store.insert("users", email="customer-1@b.example", roles=[])
+        sandbox.store.insert(
+            "conversations", requester_id=user["id"], channel="callback", direction="inbound", tags=[],
+            created_at="2025-01-01T00:00:00:000Z",
+        )  # fmt: skip
+        for adopting in (True, False, False):
+            ran = run(path, sandbox, adopting=adopting)
+            assert (exit_code(ran), ran.unread) == (3, 0)
+            assert ran.books["tickets"].places[State.IN_DOUBT] == 1
+        assert counts(sandbox) == (1, 0)
+        sandbox.store._db.execute("DELETE FROM conversations")
+        assert exit_code(run(path, sandbox, adopting=True)) == 0
+        assert exit_code(run(path, sandbox)) == 0
+        assert counts(sandbox) == (1, 3)
+
+
+@pytest.mark.parametrize("live", ["ticket 1 s", "Thanks!", "something else"])
+def test_a_live_contact_form_is_not_taken_for_a_ticket(run, migration, serving, live: str) -> None:
+    messages = MESSAGES.replace("ticket 1 says 0", "Thanks!") if live == "Thanks!" else MESSAGES
+    path = migration(
+        tickets=TICKETS[: TICKETS.index("T2,")],
+        messages=messages[: messages.index("T2-0")],
+        into=CONTACT_FORM,
+    )
+    with serving() as sandbox:
+        user = sandbox.store.insert("users", email="customer-1@b.example", roles=[])
+        common = {"channel": "contact_form", "direction": "inbound", "created_at": "2025-01-01T00:00:00:000Z"}
+        form = sandbox.store.insert("conversations", requester_id=user["id"], tags=[], **common)
+        sandbox.store.insert(
+            "messages", csid=form["id"], author_id=user["id"], text=live, attachments=[], **common
+        )
+        adopted = run(path, sandbox, adopting=True)
+        assert adopted.found == 0
+        assert exit_code(adopted) == (3 if live == "Thanks!" else 0)
+        run(path, sandbox)
+        rows = sandbox.store.all("SELECT * FROM messages WHERE csid = ?", form["id"])
+        assert [row["text"] for row in rows] == [live]
+
+
+def test_a_ticket_with_holes_is_found(run, prepare, migration, serving, into: str) -> None:
+    messages = MESSAGES.replace("T1-1,T1,internal", "T1-1,T1,sideways")
+    path = migration(tickets=TICKETS, messages=messages, into=into)
+    with serving(api=api_of(into)) as sandbox:
+        run.prepare = lambda *a, **k: prepare(*a, with_holes=True, **k)
+        run(path, sandbox)
+        assert counts(sandbox)[0] == 6
+        lose(path)
+        assert run(path, sandbox, adopting=True).found == 6
+        run(path, sandbox)
+        assert counts(sandbox)[0] == 6
+
+
+def test_a_note_is_found_whoever_its_author_is_now(run, migration, serving) -> None:
+    rows = MESSAGES.replace("message_id,", "author_email,message_id,").replace("\nT", "\nx@b.example,T")
+    rows = rows.replace("x@b.example,T1-1", "agent-1@b.example,T1-1")
+    agents = ("agent-1@b.example", "agent-2@b.example", "migration@nordlys.example")
+    with serving(api="dixa", agents=agents) as sandbox:
+        path = migration(tickets=TICKETS, messages=rows, into="email")
+        run(path, sandbox)
+        before = counts(sandbox)
+        path = migration(tickets=TICKETS, messages=rows.replace("agent-1@b", "agent-2@b"), into="email")
+        lose(path)
+        run(path, sandbox, adopting=True)
+        run(path, sandbox)
+        assert counts(sandbox) == before
+
+
+def test_notes_that_are_alike_in_time_and_author_are_not_guessed(run, migration, serving) -> None:
+    notes = "".join(f"n{k},T1,internal,note number {k} of it all,2024-02-05\n" for k in range(4))
+    path = migration(tickets=TICKETS, messages=MESSAGES + notes, into="email")
+    with serving(api="dixa") as sandbox:
+        assert exit_code(run(path, sandbox)) == 0
+        before = texts(sandbox)
+        sandbox.store._db.execute("DELETE FROM notes WHERE message LIKE '%number 1%'")
+        lose(path)
+        assert exit_code(run(path, sandbox, adopting=True)) == 0
+        assert exit_code(run(path, sandbox)) == 0
+        assert texts(sandbox) == before
+
+
+def test_a_late_message_that_was_sent_as_a_note_is_found(run, migration, serving) -> None:
+    late = "T1-9,T1,inbound,late,2024-03-01\n"
+    with serving(api="dixa") as sandbox:
+        run(migration(tickets=TICKETS, messages=MESSAGES, into=EMAIL), sandbox)
+        path = migration(tickets=TICKETS, messages=MESSAGES + late, into=EMAIL)
+        assert exit_code(run(path, sandbox)) == 0
+        before = texts(sandbox)
+        lose(path)
+        assert exit_code(run(path, sandbox, adopting=True)) == 0
+        # And one that was never sent goes with the next run.
+        path = migration(tickets=TICKETS, messages=MESSAGES + late + late.replace("T1", "T2"), into=EMAIL)
+        assert exit_code(run(path, sandbox)) == 0
+        assert sum(texts(sandbox).values()) == sum(before.values()) + 1
+
+
+def test_the_question_before_a_first_run_is_bounded(run, migration, serving) -> None:
+    """One stand-in for all requesters."""
+    tickets = "ticket_id,requester_email,created_at\n" + "".join(
+        f"T{n},stand-in@b.example,2024-01-01\n" for n in range(40)
+    )
+    messages = "message_id,ticket_id,direction,text,created_at\n" + "".join(
+        f"m{n},T{n},inbound,text number {n} of many,2024-02-01\n" for n in range(40)
+    )
+    path = migration(tickets=tickets, messages=messages, into="contact_form")
+    with serving() as sandbox:
+        run(path, sandbox)
+        lose(path)
+        ran = run(path, sandbox)
+        assert exit_code(ran) == 7
+        assert ran.traffic.sent < 15

@@ -112,8 +112,9 @@ def recognise(
     how = likeness(item, messages if step.carries or any(shown) else (), doubt)
     if how <= Likeness.UNCLEAR:
         return Recognition(how)
-    judgement = lacking(item, messages, doubt)
     absent = [carried.key for carried in step.carries if carried.key not in shown and any(shown)]
+    expected = {**doubt.expected, "messages": doubt.expected["messages"] - len(absent)}
+    judgement = lacking(item, messages, replace(doubt, expected=expected))
     outcomes = {**judgement.outcomes, **{key: Outcome(State.REJECTED, reason=NOT_SHOWN) for key in absent}}
     return Recognition(how, replace(judgement, outcomes=outcomes))
 
