@@ -125,5 +125,6 @@ def _plan(expected: Forecast) -> dict[str, Any]:
         "seconds_at_the_limit": round(expected.seconds, 1),
         "already_there": expected.already_there,
         "held_back": expected.held_back,
+        "verify_requests": expected.verify_requests,
         "losses": dict(expected.losses),
     }

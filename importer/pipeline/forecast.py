@@ -10,6 +10,7 @@ import polars as pl
 from importer.attachments.hosts import needs_login
 from importer.checkpoint import queries
 from importer.dixa import APIS
+from importer.dixa.api import Api
 from importer.model import Conversation, State, TicketMemory
 from importer.pipeline.values import Forecast, Prepared
 from importer.push.people import PEOPLE_AT_ONCE
@@ -53,18 +54,27 @@ def forecast(
     in_batches = min(max(batches, 0), end_users) if api.create_people is not None else end_users
     requests += looked_up + in_batches
     lists = len(api.needs(migration.conversation_settings()))
+    look_ups = lists + sum(one is not None for one in (api.AGENTS, api.ORGANIZATION))
+    tickets = prepared.parts.tickets + prepared.parts.already_there[0]
+    everybody = prepared.related.contacts.filter("is_end_user").select(pl.len()).collect().item()
     return Forecast(
         conversations=conversations,
         messages=messages,
         people_to_look_up=looked_up,
         people_to_create_at_most=end_users,
         requests=requests,
-        account_look_ups=lists + sum(one is not None for one in (api.AGENTS, api.ORGANIZATION)),
+        account_look_ups=look_ups,
         seconds=requests / migration.target.rate,
         already_there=there + prepared.parts.already_there[0],
         held_back=held_back,
+        verify_requests=tickets * requests_of(api) + everybody + min(tickets, everybody) + look_ups,
         losses={name: count for name, count in losses.items() if count},
     )
+
+
+def requests_of(api: Api) -> int:
+    """How many requests `verify` makes for one ticket: its messages, notes and tags."""
+    return 1 + sum(one is not None for one in (api.notes_of, api.tags_of))
 
 
 def _with_memory(jobs: Iterator[Conversation], path: Path) -> Iterator[tuple[Conversation, TicketMemory]]:

@@ -62,6 +62,8 @@ class Forecast:
     already_there: int
     # Messages of tickets in Dixa that will not be sent.
     held_back: int
+    # For a `verify` of everything afterwards, about.
+    verify_requests: int
     # Aspect (Trait.aspect, or LOGINS) → in how many places it is lost.
     losses: Mapping[str, int]
 

@@ -78,6 +78,8 @@ def plan_lines(ready: Prepared, found: Forecast, losses: Sequence[Mapping[str, A
                 ("  time", f"{text.duration(found.seconds)} at {target.rate:g} requests a second"),
             ]
         ),
+        f"To verify everything afterwards needs about {found.verify_requests:,} requests, "
+        f"{text.duration(found.verify_requests / target.rate)}.",
     ]
     if found.already_there:
         lines.append(f"  {found.already_there:,} tickets are in Dixa already and need no request.")
