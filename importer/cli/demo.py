@@ -2,16 +2,19 @@
 
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from importer.cli.actions import push
+from importer.cli.actions import push, with_signals
 from importer.cli.group import Command
 from importer.cli.session import Session
 from importer.errors import ConfigError
 from importer.migration.file import load_migration
 from importer.pipeline.run import options
+from importer.pipeline.values import Selection
+from importer.pipeline.verify import verify_export
 from importer.report.files import envelope
 from importer.resources import SAMPLES
 from importer.sandbox import Settings, running
@@ -48,9 +51,25 @@ def demo(session: Session, into: Path | None) -> int:
             options=options(loaded.target, loaded.attachments),
             command="demo",
         )
-        session.say(f"The sandbox now holds {sandbox.contents()}.")
+        session.say(f"The sandbox now holds {sandbox.contents()}. Reading it back:")
+        verified = verify_export(
+            loaded,
+            path,
+            flags=(),
+            authorization=sandbox.token,
+            options=options(loaded.target, loaded.attachments),
+            selection=Selection(),
+            strict=False,
+            fix=False,
+            proof=None,
+            now=lambda: datetime.now(UTC),
+            say=lambda _: None,
+            drive=lambda tickets, start: with_signals(session, tickets, start),
+        )
+        for line in verified.lines[:2]:
+            session.say(line)
         session.say(f"See the report: {loaded.report / 'report.html'}")
-    return code
+    return code or verified.exit_code
 
 
 def _copy(folder: Path) -> None:

@@ -125,7 +125,7 @@ class Adoption:
     open: set[str] = field(default_factory=set)
     # Whether a ticket was recognised by its texts.
     is_legible: bool = False
-    _conversations: OrderedDict[str, Sequence[Item]] = field(default_factory=OrderedDict)
+    _conversations: OrderedDict[str, Mapping[str, Item]] = field(default_factory=OrderedDict)
     # By requester: the conversations among them that are no ticket's yet, by id.
     _unclaimed: dict[str, dict[str, Item]] = field(default_factory=dict)
     _messages: dict[str, Sequence[Item]] = field(default_factory=dict)
@@ -279,7 +279,7 @@ class Adoption:
     async def _known(self, sought: _Sought, dixa_id: str) -> _Candidate:
         """The conversation that the checkpoint knows."""
         items = await self.conversations_of(sought.requester)
-        own = next((item for item in items if str(item["id"]) == dixa_id), {"id": dixa_id})
+        own = items.get(dixa_id, {"id": dixa_id})
         if not self._lists_additions(dixa_id):
             return _Candidate(own, Recognition(Likeness.CERTAIN))
         return await self._recognised(sought, own)
@@ -297,17 +297,17 @@ class Adoption:
         found = self.api.recognise(item, messages, sought.creation, sought.sent, is_legible=self.is_legible)
         return _Candidate(item, found)
 
-    async def conversations_of(self, requester: str) -> Sequence[Item]:
-        """The conversations of a requester. Raises NotRead, and what ends a run."""
+    async def conversations_of(self, requester: str) -> Mapping[str, Item]:
+        """The conversations of a requester by id. Raises NotRead, and what ends a run."""
         listed = self._conversations.get(requester)
         if listed is None:
             items = await self.read_all(self.api.conversations_of(requester))
-            listed = self._conversations[requester] = [_condensed(item) for item in items]
+            listed = {str(item["id"]): _condensed(item) for item in items}
+            self._conversations[requester] = listed
             self._unclaimed[requester] = {
                 dixa_id: item
-                for item in listed
-                if (dixa_id := str(item["id"])) not in self._taken
-                and not self.journal.conversation_known(dixa_id)
+                for dixa_id, item in listed.items()
+                if dixa_id not in self._taken and not self.journal.conversation_known(dixa_id)
             }
         self._conversations.move_to_end(requester)
         if len(self._conversations) > REQUESTERS_KEPT:

@@ -347,7 +347,11 @@ _AFTER_SENDING: tuple[_Situation, ...] = (
     ),
     _Situation(
         lambda f: f.is_done and f.in_dixa > 0,
-        _said("Nothing is left to do. A later export sends only what is new."),
+        _said(
+            "Nothing is left to send; a later export sends only what is new. Read Dixa back and compare it "
+            "with the export:"
+        ),
+        ("verify",),
     ),
     _Situation(
         lambda f: f.is_done and not f.in_dixa,

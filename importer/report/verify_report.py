@@ -32,7 +32,7 @@ def report(
     exit_code: int,
     flags: tuple[str, ...],
 ) -> dict[str, Any]:
-    """report.json of `verify`."""
+    """verify.json: what `--json` prints."""
     differing = [ticket for ticket in findings.verified if ticket.comparison.differences]
     kinds = Counter(kind(d) for ticket in differing for d in ticket.comparison.differences)
     value = {
@@ -72,7 +72,7 @@ def _is_mild(ticket: Verified) -> bool:
 
 
 def write(folder: Path, findings: Findings, value: Mapping[str, Any]) -> None:
-    """verify.csv with every difference, report.json, and report.html."""
+    """verify.csv with every difference, verify.json, and verify.html."""
     with writing(folder / "verify.csv") as out:
         row = guarded_row_writer(out)
         row(["ticket_id", "dixa_id", "mark", "what", "where", "column", "export", "dixa", "only_markup"])
@@ -99,10 +99,10 @@ def write(folder: Path, findings: Findings, value: Mapping[str, Any]) -> None:
                         "",
                     ]
                 )
-    with writing(folder / "report.json") as out:
+    with writing(folder / "verify.json") as out:
         json.dump(value, out, ensure_ascii=False, indent=2)
         out.write("\n")
-    with writing(folder / "report.html") as out:
+    with writing(folder / "verify.html") as out:
         out.write(rendered("verify.html", verify_view.view(value, findings)))
 
 
@@ -166,7 +166,7 @@ def lines(
         "",
         f"{traffic.sent:,} requests in {text.duration(ran.seconds)}.",
         f"Differences: {migration.report / 'verify.csv'}",
-        f"Report: {migration.report / 'report.html'} (report.json for programs)",
+        f"Report: {migration.report / 'verify.html'} (verify.json for programs)",
     ]
     if proof:
         shown.append(f"Proof: {proof}")

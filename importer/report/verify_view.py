@@ -1,6 +1,7 @@
 """What the page of `verify` shows: differences side by side, and a few tickets whole."""
 
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 from importer.dixa.content import Content
@@ -10,6 +11,10 @@ from importer.verify.compare import Difference, Mark, Verified
 
 # More are in verify.csv.
 TICKETS_SHOWN = 200
+# Of a text.
+LONGEST = 400
+# Texts that are less alike are marked as a whole.
+ALIKE = 0.6
 
 
 def view(report: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
@@ -52,14 +57,21 @@ def _difference(difference: Difference) -> dict[str, Any]:
     }
 
 
-def _marked(text: str, other: str) -> tuple[str, str, str]:
-    """What is the same before the differing place, the place, and what is the same behind it."""
-    both = list(zip(text, other, strict=False))
-    before = next((n for n, (a, b) in enumerate(both) if a != b), len(both))
-    rest = list(zip(reversed(text[before:]), reversed(other[before:]), strict=False))
-    behind = next((n for n, (a, b) in enumerate(rest) if a != b), len(rest))
-    end = len(text) - behind
-    return text[:before], text[before:end], text[end:]
+def _marked(text: str, other: str) -> list[tuple[str, bool]]:
+    """The pieces of a text, each with whether the other text does not have it in this place."""
+    text, other = text[:LONGEST], other[:LONGEST]
+    matcher = SequenceMatcher(None, text, other, autojunk=False)
+    if matcher.ratio() < ALIKE:
+        return [(text, True)] if text else []
+    pieces = []
+    end = 0
+    for block in matcher.get_matching_blocks():
+        if block.a > end:
+            pieces.append((text[end : block.a], True))
+        if block.size:
+            pieces.append((text[block.a : block.a + block.size], False))
+        end = block.a + block.size
+    return pieces
 
 
 def _whole(ticket: Verified) -> dict[str, Any]:

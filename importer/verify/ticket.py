@@ -68,10 +68,10 @@ class Verifier:
     async def _listed(self, requester: str, dixa_id: str) -> Item | None:
         """The conversation as the list of its requester shows it."""
         try:
-            listed = await self.adoption.conversations_of(requester) if requester else ()
+            listed = await self.adoption.conversations_of(requester) if requester else {}
         except NotListed:
             return None  # the requester is gone
-        item = next((item for item in listed if str(item["id"]) == dixa_id), None)
+        item = listed.get(dixa_id)
         return await self._alone(dixa_id) if item and is_condensed(item) else item
 
     async def _alone(self, dixa_id: str) -> Item | None:

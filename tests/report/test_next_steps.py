@@ -125,7 +125,7 @@ def test_nothing_is_proposed_while_a_run_is_in_progress() -> None:
 
 
 def test_nothing_left_is_said_only_where_nothing_is() -> None:
-    done = "Nothing is left to do. A later export sends only what is new."
+    done = "Nothing is left to send; a later export sends only what is new. Read Dixa back and compare it with the export:"
     assert done in said("run", 0, imported=3)
     for state in ("rejected", "failed", "in_doubt", "left", "partial"):
         assert done not in said("run", 3, imported=3, **{state: 1})
@@ -135,7 +135,7 @@ def test_a_run_that_finds_nothing_to_import_is_questioned() -> None:
     for command in ("run", "retry", "status"):
         for counts in ({"filtered": 4}, {}):
             assert "No ticket is in Dixa." in said(command, 0, **counts)
-            assert "Nothing is left to do" not in said(command, 0, **counts)
+            assert "Nothing is left to send; a later" not in said(command, 0, **counts)
         assert "No ticket is in Dixa." not in said(command, 0, filtered=4, already_there=1)
     assert "No ticket is in Dixa." not in said("run", 5)
 
@@ -145,3 +145,38 @@ def test_every_ending_of_every_command_leads_somewhere() -> None:
         ("validate", "plan", "run --dry-run", "run", "retry", "status"), ExitCode, State
     ):
         assert steps(command, code, **{state.value: 1}), (command, code, state)
+
+
+def after_verify(code: int, **report: Any) -> str:
+    value = {"command": "verify", "migration_file": "acme.toml", "exit_code": code, **report}
+    return "\n".join(f"{step.words} {step.line}" for step in next_steps(facts_of(value)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("note missing", "dixa-import verify acme.toml --fix"),
+        ("conversation tag", "dixa-import verify acme.toml --fix"),
+        ("conversation missing", "Conversations are gone"),
+        ("message twice", "in Dixa twice"),
+        ("person merged", "People were merged"),
+        ("message text", "Dixa cannot change a message"),
+        ("conversation state", "another state"),
+    ],
+)
+def test_what_to_do_with_each_kind_of_difference_is_said(kind: str, words: str) -> None:
+    assert words in after_verify(10, differences={kind: 1})
+    assert words not in after_verify(10, differences={f"{kind} (mark-up only)": 1})
+
+
+def test_after_fix_a_run_adds_what_is_missing() -> None:
+    said = after_verify(10, differences={"note missing": 1}, verified={"to_be_added": 1})
+    assert "dixa-import run acme.toml" in said
+    assert "--fix" not in said
+
+
+def test_an_adopt_that_was_stopped_goes_on_with_adopt() -> None:
+    assert commands("adopt", 130, left=3)[0] == "dixa-import adopt acme.toml"
+    assert "dixa-import run acme.toml" not in commands("adopt", 130, left=3)
+    assert commands("adopt", 0, left=3)[0] == "dixa-import run acme.toml"
+    assert "dixa-import run acme.toml" not in commands("run", 7, left=3)

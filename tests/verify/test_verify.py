@@ -116,7 +116,7 @@ def test_what_was_changed_is_named(verifying, serving, into: str) -> None:
         assert (row["ticket_id"], row["mark"], row["what"], row["column"]) == ("T2", "*", "message", "text")
         assert "says" in row["export"]
         assert "sags" in row["dixa"]
-        page = verify.path.with_name("minimal.report").joinpath("report.html").read_text("utf-8")
+        page = verify.path.with_name("minimal.report").joinpath("verify.html").read_text("utf-8")
         assert "<mark>" in page
         # In the next verification, one ticket is asked for, and then only others.
         assert verify("--only", "T2")[0] == 10
