@@ -1,4 +1,4 @@
-"""A few of the hundreds of schedules that tests/chaos/chaos.py runs."""
+"""A few of the hundreds of schedules and changes that tests/chaos/chaos.py and tamper.py run."""
 
 import subprocess
 import sys
@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 CHAOS = Path(__file__).parent / "chaos" / "chaos.py"
+TAMPER = CHAOS.with_name("tamper.py")
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--seeds", "0:4"], ["--seeds", "4:8", "--late"]], ids=["faults", "late"]
+    "arguments",
+    [["--seeds", "0:4"], ["--seeds", "4:8", "--late"], ["--seeds", "8:12", "--shown", "--lose"]],
+    ids=["faults", "late", "lost"],
 )
 def test_nothing_is_lost_or_duplicated_with_kills_and_faults(arguments: list[str]) -> None:
     done = subprocess.run(
@@ -18,3 +21,15 @@ def test_nothing_is_lost_or_duplicated_with_kills_and_faults(arguments: list[str
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 schedules" in done.stdout
+
+
+@pytest.mark.parametrize(("api", "kinds"), [("dixa", 21), ("integrations", 13)])
+def test_each_kind_of_change_in_dixa_is_named_at_its_place(api: str, kinds: int) -> None:
+    done = subprocess.run(
+        [sys.executable, TAMPER, "--api", api, "--changes", str(kinds)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{kinds} changes of {kinds} kinds, 0 with a problem" in done.stdout
