@@ -13,7 +13,7 @@ MESSAGE, NOTE = "message", "note"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ContentPart:
     """A message or a private note."""
 
     # `message` or `note`.
@@ -38,7 +38,7 @@ class Content:
     # By the column's name in the export, such as `requester` and `subject`. Ids, texts, Unix times, sets.
     columns: Mapping[str, Any] = field(default_factory=dict)
     # In reading order, messages first.
-    parts: Sequence[Part] = ()
+    parts: Sequence[ContentPart] = ()
     # Whether Dixa says that it was anonymised.
     is_anonymous: bool = False
 

@@ -65,7 +65,8 @@ class Facts:
 
     def has(self, *words: str) -> bool:
         """Whether a kind of difference begins with one of these words."""
-        return any(kind.startswith(words) for kind in self.differences if "mark-up" not in kind)
+        real = (kind for kind in self.differences if not kind.endswith(("(mark-up only)", "not shown")))
+        return any(kind.startswith(words) for kind in real)
 
     @property
     def is_dry(self) -> bool:

@@ -16,7 +16,7 @@ from importer.read.guarded_csv import guarded_row_writer
 from importer.report import files, text, verify_view
 from importer.report.html import rendered
 from importer.report.lines import next_lines
-from importer.verify.compare import Difference, Verified
+from importer.verify.compare import Difference, Mark, Verified
 from importer.verify.proof import sealed
 
 SHOWN = 20
@@ -61,6 +61,8 @@ def report(
 
 def kind(difference: Difference) -> str:
     """What kind of difference it is, such as `message text` or `note missing`."""
+    if difference.mark is Mark.ERROR:
+        return f"{difference.what} {difference.column} not shown"
     words = {"-": "missing", "+": "extra"}.get(difference.mark, "")
     what = difference.column or words
     mild = " (mark-up only)" if difference.is_mild else ""
@@ -128,7 +130,9 @@ def lines(
         f"{counts['same']:>8,} = are as they were sent",
     ]
     if counts["only_markup"]:
-        shown.append(f"{counts['only_markup']:>8,} = differ in the mark-up of texts only")
+        shown.append(
+            f"{counts['only_markup']:>8,} = differ in the mark-up of texts only, or are not shown whole"
+        )
     if counts["different"]:
         shown.append(f"{counts['different']:>8,} * differ")
     if counts["unread"]:

@@ -45,13 +45,18 @@ def _ticket(ticket: Verified) -> dict[str, Any]:
 
 
 def _difference(difference: Difference) -> dict[str, Any]:
-    words = {Mark.MISSING: "is missing", Mark.EXTRA: "is in Dixa in addition"}.get(difference.mark, "differs")
+    words = {
+        Mark.MISSING: "is missing",
+        Mark.EXTRA: "is in Dixa in addition",
+        Mark.ERROR: "is not shown",
+    }.get(difference.mark, "differs")
     column = difference.column
     return {
         "mark": difference.mark.value,
         "what": f"{difference.what} {difference.where}".strip(),
         "column": f"{column} {words}" if column else words,
         "is_mild": difference.is_mild,
+        "mild": "" if difference.mark is Mark.ERROR else "in its mark-up only",
         "sent": _marked(difference.sent, difference.shown),
         "shown": _marked(difference.shown, difference.sent),
     }

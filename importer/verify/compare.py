@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from importer.dixa.content import MESSAGE, NOTE, Content, Part
+from importer.dixa.content import MESSAGE, NOTE, Content, ContentPart
 from importer.dixa.matching import evened_out
 
 # Times that are read back may have lost their fraction of a second.
@@ -44,7 +44,7 @@ class Difference:
     column: str = ""
     sent: str = ""
     shown: str = ""
-    # Only the mark-up differs.
+    # Whether only the mark-up differs, or Dixa does not show it: that is told, and is no difference.
     is_mild: bool = False
 
 
@@ -124,9 +124,11 @@ def _columns(sent: Mapping[str, Any], held: Mapping[str, Any]) -> list[Differenc
     found = []
     for name, value in sent.items():
         shown = held.get(name, "" if name.startswith("attribute ") else None)
-        if value is None or shown is None:
+        if value is None:
             continue
-        if name == "tags":
+        if shown is None:
+            found.append(_not_shown("conversation", "", name))
+        elif name == "tags":
             found += [
                 Difference(Mark.MISSING, "conversation", "", "tag", tag) for tag in sorted(value - shown)
             ]
@@ -140,15 +142,15 @@ def _columns(sent: Mapping[str, Any], held: Mapping[str, Any]) -> list[Differenc
 
 
 def _paired(
-    sent: Sequence[Part], held: Sequence[Part], ids: Mapping[str, str]
-) -> tuple[list[tuple[Part, Part]], list[Part], list[Part]]:
+    sent: Sequence[ContentPart], held: Sequence[ContentPart], ids: Mapping[str, str]
+) -> tuple[list[tuple[ContentPart, ContentPart]], list[ContentPart], list[ContentPart]]:
     """The parts on both sides that belong together, those that Dixa does not show, and those that it shows
     in addition."""
     waiting = list(sent)
     free = list(held)
-    pairs: list[tuple[Part, Part]] = []
+    pairs: list[tuple[ContentPart, ContentPart]] = []
 
-    def pair(fits: Callable[[Part, Part], bool]) -> None:
+    def pair(fits: Callable[[ContentPart, ContentPart], bool]) -> None:
         for part in list(waiting):
             other = next((there for there in free if there.kind == part.kind and fits(part, there)), None)
             if other is not None:
@@ -156,7 +158,7 @@ def _paired(
                 waiting.remove(part)
                 free.remove(other)
 
-    def is_open(part: Part) -> bool:
+    def is_open(part: ContentPart) -> bool:
         """Whether no id says which one it is."""
         return (part.key or "") not in ids
 
@@ -175,10 +177,19 @@ def _paired(
     return pairs, waiting, free
 
 
-def _part(sent: Part, held: Part, known: Known) -> list[Difference]:
+def _part(sent: ContentPart, held: ContentPart, known: Known) -> list[Difference]:
     found = []
     key = sent.key or ""
     refused = known.refused.get(key, 0)
+    told = (
+        ("author", sent.author, held.author),
+        ("direction", sent.direction, held.direction),
+        ("created_at", sent.at, held.at),
+        ("text", sent.text or None, held.text),
+    )
+    found += [
+        _not_shown(sent.kind, key, name) for name, one, other in told if one is not None and other is None
+    ]
     if held.author is not None and not _same_author(sent, held):
         found.append(_different(sent.kind, key, "author", sent.author or "", held.author))
     if sent.direction and held.direction and sent.direction != held.direction:
@@ -205,7 +216,7 @@ def _part(sent: Part, held: Part, known: Known) -> list[Difference]:
     return found
 
 
-def _text(sent: Part, held: Part, known: Known) -> Difference | None:
+def _text(sent: ContentPart, held: ContentPart, known: Known) -> Difference | None:
     wanted, shown = sent.text or "", held.text
     if shown is None or wanted == shown:
         return None
@@ -234,7 +245,7 @@ def is_markup(sent: str, shown: str) -> bool:
     return bool(beginning) and even.startswith(beginning)
 
 
-def _moved(pairs: Sequence[tuple[Part, Part]], held: Sequence[Part]) -> list[Difference]:
+def _moved(pairs: Sequence[tuple[ContentPart, ContentPart]], held: Sequence[ContentPart]) -> list[Difference]:
     """Messages that are not in the order in which they were sent. Where the API keeps times, those say it."""
     untimed = [(part, there) for part, there in pairs if part.at is None]
     all_places = {id(part): place for place, part in enumerate(held)}
@@ -264,7 +275,7 @@ def _longest_rise(places: Sequence[int]) -> set[int]:
     return kept
 
 
-def _is_ours(part: Part, sent: Sequence[Part]) -> str:
+def _is_ours(part: ContentPart, sent: Sequence[ContentPart]) -> str:
     """Why a part that was not sent, or not once more, seems to be the import's; empty if people wrote it."""
     if part.key is not None:
         return "twice" if any(part.key == other.key for other in sent) else "of another ticket"
@@ -282,15 +293,15 @@ def _is_ours(part: Part, sent: Sequence[Part]) -> str:
     return ""
 
 
-def _same_text(part: Part, there: Part) -> bool:
+def _same_text(part: ContentPart, there: ContentPart) -> bool:
     return there.text is not None and evened_out(part.text or "") == evened_out(there.text)
 
 
-def _same_time(part: Part, there: Part) -> bool:
+def _same_time(part: ContentPart, there: ContentPart) -> bool:
     return part.at is None or there.at is None or abs(part.at - there.at) <= SAME_SECONDS
 
 
-def _same_author(part: Part, there: Part) -> bool:
+def _same_author(part: ContentPart, there: ContentPart) -> bool:
     return part.author is None or there.author is None or part.author == there.author
 
 
@@ -298,6 +309,10 @@ def _different(
     what: str, where: str, column: str, sent: str, shown: str, *, is_mild: bool = False
 ) -> Difference:
     return Difference(Mark.DIFFERENT, what, where, column, sent, shown, is_mild)
+
+
+def _not_shown(what: str, where: str, column: str) -> Difference:
+    return Difference(Mark.ERROR, what, where, column, "", "not shown", is_mild=True)
 
 
 def _time(at: float | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from importer.dixa.content import MESSAGE, Content, Part
+from importer.dixa.content import MESSAGE, Content, ContentPart
 from importer.verify.proof import canonical, digest_of, path, root, sealed, shown
 
 DOCS = Path(__file__).parents[2] / "docs" / "proof.md"
@@ -87,14 +87,19 @@ def test_the_path_stays_small_for_a_million_tickets() -> None:
 
 
 def test_the_digest_changes_with_all_that_dixa_shows() -> None:
-    part = Part(MESSAGE, "m1", "text", "author", "inbound", 1.0, ("a.pdf",), "id")
+    part = ContentPart(MESSAGE, "m1", "text", "author", "inbound", 1.0, ("a.pdf",), "id")
     content = Content({"state": "Open", "tags": frozenset("ab"), "created_at": 5.25}, [part])
     others = [
         Content({**content.columns, "state": "Closed"}, [part]),
         Content({**content.columns, "tags": frozenset("a")}, [part]),
         Content(content.columns, []),
-        Content(content.columns, [Part(MESSAGE, "m1", "Text", "author", "inbound", 1.0, ("a.pdf",), "id")]),
-        Content(content.columns, [Part(MESSAGE, "m1", "text", "author", "inbound", 1.001, ("a.pdf",), "id")]),
+        Content(
+            content.columns, [ContentPart(MESSAGE, "m1", "Text", "author", "inbound", 1.0, ("a.pdf",), "id")]
+        ),
+        Content(
+            content.columns,
+            [ContentPart(MESSAGE, "m1", "text", "author", "inbound", 1.001, ("a.pdf",), "id")],
+        ),
         Content(content.columns, [part], is_anonymous=True),
     ]
     assert len({digest_of("1", one) for one in [content, *others]} | {digest_of("2", content)}) == 8

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from importer.dixa.content import MESSAGE, Content, Part, Shown
+from importer.dixa.content import MESSAGE, Content, ContentPart, Shown
 from importer.dixa.integrations.protocol import Integrations
 from importer.dixa.integrations.reading import created_at
 from importer.dixa.matching import Item
@@ -28,13 +28,13 @@ def sent_content(
     are the messages that were added to it after its creation."""
     del added
     columns: dict[str, Any] = {}
-    parts: list[Part] = []
+    parts: list[ContentPart] = []
     for step in target.steps(job):
         body = target.request(step, job, ids).json
         if step.kind is not StepKind.CONVERSATION:
             files = tuple(file["url"] for file in body.get("attachments", ()))
             author = body.get("author_id")
-            parts.append(Part(MESSAGE, step.key, body["text"], author, body["direction"], None, files))
+            parts.append(ContentPart(MESSAGE, step.key, body["text"], author, body["direction"], None, files))
             continue
         columns = {
             "requester": body["requester_id"],
@@ -44,7 +44,7 @@ def sent_content(
         }
         if "message" in body:
             key = step.carries[0].key if step.carries else OPENING
-            parts.append(Part(MESSAGE, key, body["message"]["text"], body["requester_id"], "inbound"))
+            parts.append(ContentPart(MESSAGE, key, body["message"]["text"], body["requester_id"], "inbound"))
     return Content(columns, parts)
 
 
@@ -62,10 +62,10 @@ def held(target: Integrations, shown: Shown) -> Content:
     return Content(columns, [_shown_message(message) for message in ordered])
 
 
-def _shown_message(item: Item) -> Part:
+def _shown_message(item: Item) -> ContentPart:
     attributes = item.get("attributes") or {}
     files = attributes.get("attachments") or ()
-    return Part(
+    return ContentPart(
         MESSAGE,
         None,
         attributes.get("text"),

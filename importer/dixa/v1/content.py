@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from importer.dixa.content import MESSAGE, NOTE, NOTHING, Content, Part, Shown
+from importer.dixa.content import MESSAGE, NOTE, NOTHING, Content, ContentPart, Shown
 from importer.dixa.matching import Item, instant
 from importer.dixa.v1.protocol import DixaV1
 from importer.model import Conversation, Request, StepKind
@@ -31,7 +31,7 @@ def sent_content(
     """What the requests of a conversation say. `ids` as in api.Target, with the conversation's own. `added`
     are the messages that were added to it after its creation."""
     columns: dict[str, Any] = {"state": "Open"}
-    parts: list[Part] = []
+    parts: list[ContentPart] = []
     for step in target.steps(job):
         body = target.request(step, job, ids).json
         match step.kind:
@@ -69,10 +69,10 @@ def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
     return columns | ({"state": "Closed"} if "closing" in body else {})
 
 
-def _message(message: Mapping[str, Any], body: Mapping[str, Any], target: DixaV1) -> Part:
+def _message(message: Mapping[str, Any], body: Mapping[str, Any], target: DixaV1) -> ContentPart:
     outbound = message["_type"] == "OutboundImport"
     author = message.get("agentId") if outbound else message.get("attributes", {}).get("requesterId")
-    return Part(
+    return ContentPart(
         MESSAGE,
         message["externalId"].removeprefix(f"{target.settings.migration}:"),
         message["content"]["value"],
@@ -83,8 +83,10 @@ def _message(message: Mapping[str, Any], body: Mapping[str, Any], target: DixaV1
     )
 
 
-def _note(key: str, note: Mapping[str, Any]) -> Part:
-    return Part(NOTE, key, note["message"], note.get("agentId"), "internal", instant(note["createdAt"]))
+def _note(key: str, note: Mapping[str, Any]) -> ContentPart:
+    return ContentPart(
+        NOTE, key, note["message"], note.get("agentId"), "internal", instant(note["createdAt"])
+    )
 
 
 def held(target: DixaV1, shown: Shown) -> Content:
@@ -111,12 +113,12 @@ def held(target: DixaV1, shown: Shown) -> Content:
     return Content(columns, [*messages, *map(_shown_note, shown.notes)], is_anonymous)
 
 
-def _shown_message(item: Item, prefix: str) -> Part:
+def _shown_message(item: Item, prefix: str) -> ContentPart:
     attributes = item.get("attributes") or {}
     external_id = str(item.get("externalId") or "")
     direction = attributes.get("direction")
     files = attributes.get("attachments") or ()
-    return Part(
+    return ContentPart(
         MESSAGE,
         external_id.removeprefix(prefix) if external_id.startswith(prefix) else None,
         _text(attributes),
@@ -128,9 +130,11 @@ def _shown_message(item: Item, prefix: str) -> Part:
     )
 
 
-def _shown_note(item: Item) -> Part:
+def _shown_note(item: Item) -> ContentPart:
     at = instant(item.get("createdAt"))
-    return Part(NOTE, None, item.get("message"), item.get("authorId"), "internal", at, (), str(item["id"]))
+    return ContentPart(
+        NOTE, None, item.get("message"), item.get("authorId"), "internal", at, (), str(item["id"])
+    )
 
 
 def _text(attributes: Mapping[str, Any]) -> str | None:
