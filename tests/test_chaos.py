@@ -12,7 +12,7 @@ TAMPER = CHAOS.with_name("tamper.py")
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--seeds", "0:4"], ["--seeds", "4:8", "--late"], ["--seeds", "8:12", "--shown", "--lose"]],
+    [["--seeds", "0:4"], ["--seeds", "4:8", "--late"], ["--seeds", "8:12", "--lose"]],
     ids=["faults", "late", "lost"],
 )
 def test_nothing_is_lost_or_duplicated_with_kills_and_faults(arguments: list[str]) -> None:

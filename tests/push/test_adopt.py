@@ -65,8 +65,9 @@ def lose(path: Path) -> None:
         path.with_suffix(f".{name}").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("done", [0, 1, 4, 6])
-@pytest.mark.parametrize("how", [(), (Reword.ENTITIES, Reword.TAGS), (Reword.CUT,)])
+@pytest.mark.parametrize(
+    ("done", "how"), [(0, ()), (4, ()), (6, (Reword.ENTITIES, Reword.TAGS)), (4, (Reword.CUT,))]
+)
 def test_a_run_after_adopt_sends_only_what_is_not_there(
     run, migration, serving, into: str, done: int, how: tuple[Reword, ...]
 ) -> None:
@@ -88,7 +89,7 @@ def test_a_run_after_adopt_sends_only_what_is_not_there(
         assert again.books["tickets"].places[State.ALREADY_THERE] == 6
 
 
-@pytest.mark.parametrize("kill", range(2, 20, 3))
+@pytest.mark.parametrize("kill", [2, 8, 14])
 def test_a_run_that_was_cut_off_is_completed(run, migration, serving, into: str, kill: int) -> None:
     """The token expires after so many creations, whatever was sent by then."""
     path = migration(tickets=TICKETS, messages=MESSAGES, into=into)
