@@ -143,3 +143,16 @@ def test_a_file_that_dixa_cannot_fetch(run, migration, serving, api: str, how: s
     assert places(ran)[wanted] == 1
     assert ran.books.balanced
     assert again.books.balanced
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_person_whom_the_look_up_does_not_show_yet_rejects_nobody(
+    run, migration, serving, api: str
+) -> None:
+    """The creation was carried out without an answer, the look-up is behind, and the next creation is refused
+    because the address is taken."""
+    with serving(api=api, lag_seconds=1.5, script={1: Fault.CUT_AFTER}) as sandbox:
+        ran = run(started(migration, api), sandbox, options=OPTIONS)
+        assert counts(sandbox) == (6, 18)
+        assert sandbox.store.count("users") == 7
+    assert (exit_code(ran), places(ran)) == (0, {State.IMPORTED: 6})
