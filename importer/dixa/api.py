@@ -234,12 +234,9 @@ class ReadingApi(Protocol):
         step: Step,
         sent: Mapping[str, Sent],
         /,
-        *,
-        is_legible: bool,
     ) -> Recognition:
         """Whether a conversation is the one that a step creates, whenever it was created, and which of the
-        messages `sent` were added to it. The step has what is expected. `is_legible`: whether other texts
-        were recognised, so that texts which are not recognised are somebody else's. CERTAIN: it holds what
+        messages `sent` were added to it. The step has what is expected. CERTAIN: it holds what
         was sent, and nothing else; PROBABLE: it is, unless that is another ticket's."""
 
     def is_changed_since(self, item: Item, step: Step, /) -> bool:
@@ -264,10 +261,6 @@ class ContentApi(Protocol):
         """One conversation."""
 
     @property
-    def notes_of(self) -> Callable[[str], Request] | None:
-        """The list of a conversation's private notes; None if they are among its messages."""
-
-    @property
     def tags_of(self) -> Callable[[str], Request] | None:
         """The list of a conversation's tags; None if the API does not show them."""
 
@@ -283,3 +276,8 @@ class ContentApi(Protocol):
 
 class Api(AccountApi, PeopleApi, AnswersApi, ReadingApi, ContentApi, Protocol):
     """The complete contract of one API."""
+
+
+def lists_additions(api: Api) -> bool:
+    """Whether what is added to a conversation is among its messages; otherwise it has a list of its own."""
+    return api.additions_of("") == api.messages_of("")

@@ -22,6 +22,8 @@ Item = Mapping[str, Any]
 # How much the times that Dixa stores and the Date of its responses may differ, because several machines write
 # them. A value that is too large costs a look-up. A value that is too small would create something twice.
 CLOCK_TOLERANCE_SECONDS = 60.0
+# Times that are read back may have lost their fraction of a second.
+SAME_INSTANT_SECONDS = 1.0
 # The lengths at which the beginning of a text is remembered, so that a text which Dixa cut is recognised.
 # Shorter beginnings are the same for too many texts.
 SHORTEST_BEGINNING = 12

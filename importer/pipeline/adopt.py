@@ -9,7 +9,7 @@ from importer.checkpoint import queries
 from importer.checkpoint.journal import Checkpoint
 from importer.dixa.api import Account
 from importer.errors import CheckpointError
-from importer.model import Conversation, State
+from importer.model import Conversation, State, TicketMemory
 from importer.pipeline.connection import Connection, connected, each
 from importer.pipeline.values import Prepared, RunHooks, RunResult
 from importer.plan.changes import HASH_MAKER
@@ -60,12 +60,14 @@ async def ensure_not_held(connection: Connection, dixa: Account) -> None:
 
 async def _adopt(connection: Connection) -> None:
     prepared, latest = connection.prepared, connection.options.latest_seconds
+    # Before the first wait: whoever calls `adopt` does not trust the checkpoint.
+    connection.journal.note(ADOPTING, True)
+    await connection.journal.flush()
     connection.hooks.say(
         f"Waiting {latest:.0f} s, until Dixa can no longer carry out what the last run sent (target.latest)"
     )
     await connection.exchange.pace.pause(latest)
     await connection.check_organization()
-    connection.journal.note(ADOPTING, True)
     connection.journal.note("source_hashes", HASH_MAKER)
     adoption = _adoption(connection, await connection.look_up())
     await _ask_all(connection, adoption, prepared.parts.jobs())
@@ -86,8 +88,8 @@ async def _ask_all(connection: Connection, adoption: Adoption, jobs: Iterable[Co
         known = await asyncio.to_thread(queries.memories, checkpoint, [job.ticket_id for job in batch])
 
         async def ask(job: Conversation) -> None:
-            memory = known.get(job.ticket_id)  # noqa: B023 - used before the next batch
-            if result := await (adoption.ask(job, memory) if memory else adoption.ask(job)):
+            memory = known.get(job.ticket_id, TicketMemory())  # noqa: B023 - used before the next batch
+            if result := await adoption.ask(job, memory):
                 connection.took(result)
                 connection.ran.found += result.dixa_id is not None
                 connection.ran.incomplete += result.dixa_id is not None and result.state is State.LEFT

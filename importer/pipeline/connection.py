@@ -181,18 +181,19 @@ async def connected(
 
 
 async def each(items: Sequence[Any], work: Callable[[Any], Awaitable[None]], *, at_once: int) -> None:
-    """Do the work for all items, so many at a time. Raises the first failure after those in progress have
-    ended."""
+    """Do the work for all items, so many at a time. The first failure ends the others, and is raised."""
     slots = asyncio.Semaphore(at_once)
 
     async def one(item: Any) -> None:
         async with slots:
             await work(item)
 
-    done = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
-    for result in done:
-        if isinstance(result, BaseException):
-            raise result
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(one(item))
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 def _not_in_export(prepared: Prepared) -> tuple[str, ...]:

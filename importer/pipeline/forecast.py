@@ -10,7 +10,7 @@ import polars as pl
 from importer.attachments.hosts import needs_login
 from importer.checkpoint import queries
 from importer.dixa import APIS
-from importer.dixa.api import Api
+from importer.dixa.api import Api, lists_additions
 from importer.model import Conversation, State, TicketMemory
 from importer.pipeline.values import Forecast, Prepared
 from importer.push.people import PEOPLE_AT_ONCE
@@ -74,7 +74,7 @@ def forecast(
 
 def requests_of(api: Api) -> int:
     """How many requests `verify` makes for one ticket: its messages, notes and tags."""
-    return 1 + sum(one is not None for one in (api.notes_of, api.tags_of))
+    return 1 + (not lists_additions(api)) + (api.tags_of is not None)
 
 
 def _with_memory(jobs: Iterator[Conversation], path: Path) -> Iterator[tuple[Conversation, TicketMemory]]:

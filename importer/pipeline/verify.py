@@ -247,7 +247,5 @@ def _next(source: Iterator[Conversation]) -> Sequence[Conversation]:
 
 def _verifier(dixa: Connection, account: Account, whole: frozenset[str]) -> Verifier:
     target = dixa.target(account)
-    adoption = Adoption(
-        dixa.api, target, dixa.people, dixa.journal, dixa.read_all, account.agents, is_legible=True
-    )
+    adoption = Adoption(dixa.api, target, dixa.people, dixa.journal, dixa.read_all, account.agents)
     return Verifier(dixa.api, target, dixa.people, dixa.read_all, dixa.read, account.agents, adoption, whole)

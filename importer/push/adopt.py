@@ -8,22 +8,21 @@ round, when the others have found theirs. What cannot be decided then is in doub
 
 import asyncio
 import json
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakValueDictionary
 
-from importer.dixa.api import Api, Target
-from importer.dixa.matching import Item, Likeness, Recognition, Seen, Sent, long_ago, seen
+from importer.dixa.api import Api, Target, lists_additions
+from importer.dixa.matching import Item, Likeness, Recognition, Seen, Sent, seen
 from importer.model import (
     AGENT,
     SETTINGS,
     Carried,
     Conversation,
     Judgement,
-    Outcome,
     State,
     Step,
     StepKind,
@@ -32,49 +31,18 @@ from importer.model import (
     Verdict,
     fingerprint,
 )
+from importer.push.adopted import Adopted, AdoptionJournal, ticket_result
 from importer.push.people import PeopleDirectory
 from importer.push.reconcile import ReadAll, shaped
 from importer.transport.exchange import NotRead
 
 # Lists of so many requesters are kept. Those of others are read again when they are needed.
 REQUESTERS_KEPT = 20_000
-# Before a first run, so many conversations are looked at at most.
+# So many conversations are looked at at most, before a first run, and for those with another time.
 LOOKED_AT = 200
 # Longer texts are kept as what is needed to compare them.
 TEXT_KEPT = 80
 NO_RECORD = TicketMemory()
-
-
-class AdoptionJournal(Protocol):
-    """Records what Dixa holds; implemented by checkpoint.journal.Checkpoint."""
-
-    def begin(self, ticket_id: str) -> None: ...
-
-    def adopt(
-        self,
-        step: Step,
-        state: State,
-        *,
-        dixa_id: str | None = None,
-        reason: str = "",
-        outcomes: Mapping[str, Outcome] = ...,
-    ) -> None: ...
-
-    def withdraw(self, step: Step) -> None: ...
-
-    def end(
-        self,
-        ticket_id: str,
-        state: State,
-        *,
-        dixa_id: str | None,
-        reason: str = "",
-        source_hash: int | None = None,
-    ) -> None: ...
-
-    def name_doubles(self, ticket_id: str, doubles: Sequence[str]) -> None: ...
-
-    def conversation_known(self, dixa_id: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +91,8 @@ class Adoption:
     agents: Mapping[str, str]
     # The tickets that are to be asked for in a second round.
     open: set[str] = field(default_factory=set)
-    # Whether a ticket was recognised by its texts.
-    is_legible: bool = False
+    # How many more conversations are looked at that do not have the time of a ticket.
+    looks_left: float = LOOKED_AT
     _conversations: OrderedDict[str, Mapping[str, Item]] = field(default_factory=OrderedDict)
     # By requester: the conversations among them that are no ticket's yet, by id.
     _unclaimed: dict[str, dict[str, Item]] = field(default_factory=dict)
@@ -139,7 +107,7 @@ class Adoption:
     _suspected: dict[str, str] = field(default_factory=dict)
     _named: dict[str, list[str]] = field(default_factory=dict)
 
-    async def ask(self, job: Conversation, memory: TicketMemory = NO_RECORD) -> TicketResult | None:
+    async def ask(self, job: Conversation, memory: TicketMemory) -> TicketResult | None:
         """Look for a ticket, and record what is found. None if it is to be asked for in the second round
         (`open`). Raises what ends a run."""
         is_last = job.ticket_id in self.open
@@ -154,7 +122,7 @@ class Adoption:
                 with shaped():
                     return await self._find(sought, is_last=is_last)
         except NotRead as error:
-            return _result(job, State.FAILED, reason=str(error))
+            return ticket_result(job, State.FAILED, reason=str(error))
 
     async def first_held(self, jobs: Iterable[Conversation]) -> tuple[str, str] | None:
         """The first of these tickets that Dixa seems to hold, and the id of its conversation. Records
@@ -168,9 +136,8 @@ class Adoption:
                 if sought is None:
                     continue
                 with shaped():
-                    for item in list(self._unclaimed[sought.requester].values()):
-                        if not self.api.could_be_ticket(item, sought.creation.expected):
-                            continue
+                    likely, unlikely = self._by_likelihood(sought)
+                    for item in (*likely, *unlikely):
                         if (await self._recognised(sought, item)).found.likeness >= Likeness.PROBABLE:
                             return job.ticket_id, str(item["id"])
                         if len(self._messages) >= LOOKED_AT:
@@ -225,7 +192,7 @@ class Adoption:
         job = sought.job
         if sought.dixa_id:
             return await self._adopt(sought, await self._known(sought, sought.dixa_id))
-        candidates = await self._candidates(sought)
+        candidates = await self._candidates(sought, beyond=True)
         certain = [c for c in candidates if c.found.likeness is Likeness.CERTAIN]
         probable = [c for c in candidates if c.found.likeness is Likeness.PROBABLE]
         if certain:
@@ -252,18 +219,34 @@ class Adoption:
         self.journal.begin(job.ticket_id)
         self.journal.adopt(sought.creation, State.IN_DOUBT, reason=reason)
         self.journal.end(job.ticket_id, State.IN_DOUBT, dixa_id=None, reason=reason)
-        return _result(job, State.IN_DOUBT, reason=reason)
+        return ticket_result(job, State.IN_DOUBT, reason=reason)
 
-    async def _candidates(self, sought: _Sought) -> list[_Candidate]:
-        """The conversations of the requester that may be the ticket's and are nobody else's."""
-        found = []
+    async def _candidates(self, sought: _Sought, *, beyond: bool = False) -> list[_Candidate]:
+        """The conversations of the requester that may be the ticket's and are nobody else's. If there is none
+        and `beyond`, also those that show another time, as long as `looks_left`: the times of the export
+        may be read otherwise than at the import."""
         await self.conversations_of(sought.requester)
-        for item in list(self._unclaimed[sought.requester].values()):
-            if self.api.could_be_ticket(item, sought.creation.expected):
-                candidate = await self._recognised(sought, item)
-                if candidate.found.likeness is not Likeness.OTHER:
-                    found.append(candidate)
+        likely, unlikely = self._by_likelihood(sought)
+        found = [await self._recognised(sought, item) for item in likely]
+        found = [candidate for candidate in found if candidate.found.likeness is not Likeness.OTHER]
+        for item in () if found or not beyond else unlikely:
+            if self.looks_left <= 0:
+                break
+            self.looks_left -= str(item["id"]) not in self._messages
+            candidate = await self._recognised(sought, item)
+            if candidate.found.likeness is Likeness.CERTAIN:
+                # The times are other ones, so all the others have to be looked at too.
+                self.looks_left = math.inf
+                return [candidate]
         return found
+
+    def _by_likelihood(self, sought: _Sought) -> tuple[list[Item], list[Item]]:
+        """The requester's conversations that are nobody's yet: those that could be the ticket's, and the
+        others."""
+        unclaimed = self._unclaimed[sought.requester].values()
+        likely = [item for item in unclaimed if self.api.could_be_ticket(item, sought.creation.expected)]
+        ids = {item["id"] for item in likely}
+        return likely, [item for item in unclaimed if item["id"] not in ids]
 
     async def twins(self, job: Conversation) -> list[str]:
         """The ids of conversations that hold this ticket too, and that the checkpoint does not know."""
@@ -280,13 +263,9 @@ class Adoption:
         """The conversation that the checkpoint knows."""
         items = await self.conversations_of(sought.requester)
         own = items.get(dixa_id, {"id": dixa_id})
-        if not self._lists_additions(dixa_id):
+        if not lists_additions(self.api):
             return _Candidate(own, Recognition(Likeness.CERTAIN))
         return await self._recognised(sought, own)
-
-    def _lists_additions(self, dixa_id: str) -> bool:
-        """Whether what is added to a conversation is among its messages."""
-        return self.api.additions_of(dixa_id) == self.api.messages_of(dixa_id)
 
     async def _recognised(self, sought: _Sought, item: Item) -> _Candidate:
         dixa_id = str(item["id"])
@@ -294,8 +273,7 @@ class Adoption:
         if messages is None:
             listed = await self.read_all(self.api.messages_of(dixa_id))
             messages = self._messages[dixa_id] = [_condensed(message) for message in listed]
-        found = self.api.recognise(item, messages, sought.creation, sought.sent, is_legible=self.is_legible)
-        return _Candidate(item, found)
+        return _Candidate(item, self.api.recognise(item, messages, sought.creation, sought.sent))
 
     async def conversations_of(self, requester: str) -> Mapping[str, Item]:
         """The conversations of a requester by id. Raises NotRead, and what ends a run."""
@@ -322,12 +300,12 @@ class Adoption:
             record = known.get((step.kind, step.key))
             if record and record.state in (None, State.IN_DOUBT):
                 self.journal.withdraw(step)
-        return _result(job, State.LEFT)
+        return ticket_result(job, State.LEFT)
 
     async def _adopt(self, sought: _Sought, there: _Candidate) -> TicketResult:
         """Record what Dixa holds of a ticket, all of it at once."""
         job, dixa_id = sought.job, there.dixa_id
-        work = _Findings(job, sought.memory)
+        work = Adopted(job, sought.memory)
         ids = {**sought.ids, "conversation": dixa_id}
         additions: Sequence[Item] | None = None
         notes: list[Carried] = []
@@ -349,7 +327,8 @@ class Adoption:
             elif step.kind is StepKind.NOTES:
                 notes += missing
             elif step.kind in SETTINGS and not work.is_done(step.kind, step.key):
-                work.setting(step, self.api.is_changed_since(there.item, self._expecting(step, job, ids)))
+                expecting = self._expecting(step, job, ids)
+                work.setting(step, is_there=self.api.is_changed_since(there.item, expecting))
         if notes:
             # All together, since of several that are alike their number decides.
             additions = await self.read_all(self.api.additions_of(dixa_id))
@@ -357,9 +336,8 @@ class Adoption:
             work.notes(self.api, self._expecting(all_notes, job, ids), additions, refusals)
         self._taken.add(dixa_id)
         self._unclaimed.get(sought.requester, {}).pop(dixa_id, None)
-        self.is_legible = self.is_legible or bool(there.found.added)
         messages = self._messages.pop(dixa_id, None)
-        listed = messages if self._lists_additions(dixa_id) else additions
+        listed = messages if lists_additions(self.api) else additions
         if listed and sought.sent:
             sent = list(sought.sent.values())
             twice = self.api.duplicates(listed, work.known, sent, self.target.openings)
@@ -367,104 +345,6 @@ class Adoption:
             if named:
                 self._named[job.ticket_id] = named
         return work.record(self.journal, dixa_id)
-
-
-class _Findings:
-    """What was found of one ticket, until all of it is recorded."""
-
-    def __init__(self, job: Conversation, memory: TicketMemory) -> None:
-        self._job = job
-        self._records = {(record.kind, record.key): record for record in memory.steps}
-        self._adopted: list[tuple[Step, Judgement]] = []
-        self._absent: list[Step] = []
-        # By message id.
-        self._states: dict[str, Outcome] = {}
-        self._lacks: list[str] = []
-        self._doubt = ""
-
-    @property
-    def known(self) -> set[str]:
-        """The ids in Dixa of the messages that are there."""
-        earlier = (r.dixa_id for (kind, _), r in self._records.items() if kind is StepKind.MESSAGE)
-        now = (outcome.dixa_id for outcome in self._states.values())
-        return {dixa_id for dixa_id in (*earlier, *now) if dixa_id}
-
-    def is_done(self, kind: StepKind, key: str) -> bool:
-        """Whether the checkpoint knew it."""
-        record = self._records.get((kind, key))
-        return record is not None and record.done
-
-    def conversation(self, step: Step, judgement: Judgement, *, without: AbstractSet[str]) -> None:
-        """A conversation with the messages of its creation, `without` those that it does not show."""
-        there = tuple(carried for carried in step.carries if carried.key not in without)
-        self._adopted.append((replace(step, carries=there), judgement))
-        self._states |= {c.key: judgement.outcomes.get(c.key, Outcome(State.IMPORTED)) for c in there}
-        self._lacks += filter(None, [judgement.reason])
-
-    def message(self, step: Step, outcome: Outcome | None) -> None:
-        if outcome is None:
-            self._absent.append(step)
-        else:
-            self._states[step.key] = outcome
-            self._adopted.append((step, Judgement(Verdict.CREATED, outcome.dixa_id)))
-
-    def notes(self, api: Api, step: Step, items: Sequence[Item], refusals: Mapping[str, str]) -> None:
-        """`refusals` says why messages that are not found cannot be sent, by message id."""
-        found = api.match(items, replace(long_ago(step), known=frozenset(self.known)))
-        there = tuple(c for c in step.carries if c.key in found.outcomes)
-        if there:
-            part = replace(step, key=there[0].key, carries=there)
-            self._adopted.append((part, Judgement(Verdict.CREATED, outcomes=found.outcomes)))
-            self._states |= found.outcomes
-        for carried in step.carries:
-            if carried.key in refusals and carried.key not in found.outcomes:
-                own = Step(StepKind.MESSAGE, self._job.ticket_id, carried.key, (carried,))
-                reason = refusals[carried.key]
-                self._adopted.append((own, Judgement(Verdict.REFUSED, reason=reason)))
-                self._states[carried.key] = Outcome(State.REJECTED, reason=reason)
-                self._lacks.append(f"message {carried.key}: {reason}")
-        rest = tuple(c for c in step.carries if c.key not in self._states)
-        if rest and found.unclear:
-            part = replace(step, key=rest[0].key, carries=rest)
-            self._doubt = f"Dixa holds {len(found.unclear)} private note(s) that could be some of {len(rest)}"
-            self._adopted.append((part, Judgement(Verdict.IN_DOUBT, reason=self._doubt)))
-            self._states |= {c.key: Outcome(State.IN_DOUBT) for c in rest}
-        elif rest:
-            self._absent.append(replace(step, key=rest[0].key, carries=rest))
-
-    def setting(self, step: Step, is_there: bool) -> None:
-        if is_there:
-            self._adopted.append((step, Judgement(Verdict.CREATED)))
-        else:
-            self._absent.append(step)
-
-    def record(self, journal: AdoptionJournal, dixa_id: str) -> TicketResult:
-        """Record everything. Nothing is awaited in between, so it is one commit."""
-        job = self._job
-        journal.begin(job.ticket_id)
-        for step, judgement in self._adopted:
-            journal.adopt(
-                step,
-                judgement.state or State.IN_DOUBT,
-                dixa_id=judgement.dixa_id,
-                reason=judgement.reason,
-                outcomes=judgement.outcomes,
-            )
-        for step in self._absent:
-            record = self._records.get((step.kind, step.key))
-            if record and record.state in (None, State.IN_DOUBT):
-                journal.withdraw(step)
-        state, reason = State.LEFT, "; ".join(self._lacks)
-        if self._doubt:
-            state, reason = State.IN_DOUBT, self._doubt
-            journal.end(job.ticket_id, state, dixa_id=dixa_id, reason=reason)
-        elif not self._absent:
-            state = State.ALREADY_THERE
-            kept = State.PARTIAL if self._lacks else State.IMPORTED
-            journal.end(job.ticket_id, kept, dixa_id=dixa_id, reason=reason, source_hash=job.source_hash)
-        places = {key: outcome.state for key, outcome in self._states.items()}
-        places |= {key: State.IMPORTED for kind, key in self._records if self.is_done(kind, key)}
-        return _result(job, state, dixa_id, reason, places)
 
 
 def _condensed(value: Any) -> Any:
@@ -481,24 +361,3 @@ def is_condensed(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(is_condensed, value.values()))
     return isinstance(value, Seen) or (isinstance(value, list) and any(map(is_condensed, value)))
-
-
-_PLACES = {State.IMPORTED: State.ALREADY_THERE, State.PARTIAL: State.ALREADY_THERE}
-
-
-def _result(
-    job: Conversation,
-    state: State,
-    dixa_id: str | None = None,
-    reason: str = "",
-    places: Mapping[str, State] | None = None,
-) -> TicketResult:
-    """`places` are the states of the messages that were found, by message id."""
-    messages: Counter[State] = Counter()
-    attachments: Counter[State] = Counter()
-    for message in job.messages:
-        found = (places or {}).get(message.message_id, State.LEFT)
-        place = _PLACES.get(found, found)
-        messages[place] += 1
-        attachments[place] += len(message.attachments)
-    return TicketResult(job.ticket_id, state, dixa_id, messages, attachments, reason)

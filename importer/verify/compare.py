@@ -14,10 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from importer.dixa.content import MESSAGE, NOTE, Content, ContentPart
-from importer.dixa.matching import evened_out
+from importer.dixa.matching import SAME_INSTANT_SECONDS, evened_out
 
-# Times that are read back may have lost their fraction of a second.
-SAME_SECONDS = 1.0
 # How much of a text is shown around the place where it differs.
 AROUND = 40
 _ELLIPSES = ("…", "...", "[…]", "[...]")
@@ -133,7 +131,7 @@ def _columns(sent: Mapping[str, Any], held: Mapping[str, Any]) -> list[Differenc
                 Difference(Mark.MISSING, "conversation", "", "tag", tag) for tag in sorted(value - shown)
             ]
         elif name == "created_at":
-            if abs(value - shown) > SAME_SECONDS:
+            if abs(value - shown) > SAME_INSTANT_SECONDS:
                 found.append(_different("conversation", "", name, _time(value), _time(shown)))
         elif value != shown:
             is_mild = name == "subject" and is_markup(value, shown)
@@ -298,7 +296,7 @@ def _same_text(part: ContentPart, there: ContentPart) -> bool:
 
 
 def _same_time(part: ContentPart, there: ContentPart) -> bool:
-    return part.at is None or there.at is None or abs(part.at - there.at) <= SAME_SECONDS
+    return part.at is None or there.at is None or abs(part.at - there.at) <= SAME_INSTANT_SECONDS
 
 
 def _same_author(part: ContentPart, there: ContentPart) -> bool:

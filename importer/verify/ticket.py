@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from importer.dixa.api import Api, Target
+from importer.dixa.api import Api, Target, lists_additions
 from importer.dixa.content import Shown
 from importer.dixa.matching import Item
 from importer.model import AGENT, Conversation, Request, State, StepKind, TicketMemory
@@ -50,7 +50,7 @@ class Verifier:
         shown = Shown(
             item,
             await self.read_all(self.api.messages_of(dixa_id)),
-            await self._list(self.api.notes_of, dixa_id),
+            await self._list(None if lists_additions(self.api) else self.api.additions_of, dixa_id),
             await self._list(self.api.tags_of, dixa_id),
         )
         held = self.api.held(self.target, shown)

@@ -316,3 +316,39 @@ def test_the_question_before_a_first_run_is_bounded(run, migration, serving) -> 
         ran = run(path, sandbox)
         assert exit_code(ran) == 7
         assert ran.traffic.sent < 15
+
+
+def test_tickets_are_found_where_the_times_are_read_otherwise_now(run, migration, serving) -> None:
+    """Another time zone, and with it another time of every ticket."""
+    with serving(api="dixa") as sandbox:
+        run(migration(tickets=TICKETS, messages=MESSAGES, into="email"), sandbox)
+        before = counts(sandbox)
+        path = migration(tickets=TICKETS, messages=MESSAGES, into="email", timezone="Europe/Copenhagen")
+        lose(path)
+        assert exit_code(run(path, sandbox)) == 7
+        assert run(path, sandbox, adopting=True).found == 6
+        run(path, sandbox)
+        assert counts(sandbox)[0] == before[0]
+
+
+def test_an_adopt_that_was_stopped_while_it_waited_keeps_a_run_from_sending(
+    run, migration, serving, prepare
+) -> None:
+    path = migration(tickets=TICKETS, messages=MESSAGES)
+    with serving() as sandbox:
+        run(path, sandbox, limits=Limits(tickets=2))
+        refused = run(path, sandbox, adopting=True, token="another")
+        assert exit_code(refused) == 4
+        assert exit_code(run(path, sandbox)) == 7
+
+
+@pytest.mark.parametrize("api", ["dixa", "integrations"])
+def test_a_token_that_expires_ends_adopt_at_once(run, migration, serving, api: str) -> None:
+    tickets = "ticket_id,requester_email,created_at\n" + "".join(
+        f"T{n},p{n}@b.example,2024-01-01\n" for n in range(60)
+    )
+    path = migration(tickets=tickets, messages=MESSAGES, into={"dixa": "email"}.get(api, "callback"))
+    with serving(api=api, expires_after=12) as sandbox:
+        adopted = run(path, sandbox, adopting=True, target__workers=4, conversation__empty="import")
+        assert exit_code(adopted) == 4
+        assert sandbox.statuses[401] <= 8

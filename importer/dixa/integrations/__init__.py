@@ -13,7 +13,7 @@ from importer.dixa.integrations.account import (
     target,
 )
 from importer.dixa.integrations.answers import judge, next_page
-from importer.dixa.integrations.content import conversation_of, held, notes_of, sent_content, tags_of
+from importer.dixa.integrations.content import conversation_of, held, sent_content, tags_of
 from importer.dixa.integrations.people import create_people, create_person, find_person, person_in
 from importer.dixa.integrations.protocol import TRAITS
 from importer.dixa.integrations.reading import (
@@ -55,7 +55,6 @@ __all__ = [
     "messages_of",
     "needs",
     "next_page",
-    "notes_of",
     "person_in",
     "recognise",
     "sent_content",

@@ -9,8 +9,7 @@ from importer.dixa.integrations.reading import created_at
 from importer.dixa.matching import Item
 from importer.model import Conversation, Request, StepKind
 
-# Notes are among the messages, and no operation lists the tags of a conversation.
-notes_of = None
+# No operation lists the tags of a conversation.
 tags_of = None
 # The id of the text that the creation of a contact form brings, where it carries no message of the ticket.
 OPENING = ""

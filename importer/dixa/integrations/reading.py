@@ -76,9 +76,7 @@ def could_be_ticket(item: Item, expected: Mapping[str, Any]) -> bool:
     )
 
 
-def recognise(
-    item: Item, messages: Sequence[Item], step: Step, sent: Mapping[str, Sent], *, is_legible: bool
-) -> Recognition:
+def recognise(item: Item, messages: Sequence[Item], step: Step, sent: Mapping[str, Sent]) -> Recognition:
     """A conversation is that of a ticket if it begins with a text of the ticket and holds nothing else. What
     was added is found by text and order; a message whose text is not recognised also by its author, if it
     came right after the one before. A callback without messages may be that of a ticket."""
@@ -92,7 +90,7 @@ def recognise(
     recognised = sum(length for _, length in added.values()) + (opening[0] if opening and begins else 0)
     if not recognised:
         openings = [Sent(None, None, opening)] if opening else []
-        return Recognition(Likeness.OTHER if is_legible else _by_number(shown, [*openings, *sent.values()]))
+        return Recognition(_by_number(shown, [*openings, *sent.values()]))
     likeness = Likeness.CERTAIN
     if opening and recognised < SHORTEST_BEGINNING:
         likeness = Likeness.UNCLEAR  # anybody may have written that into a contact form

@@ -6,7 +6,7 @@ people: how people are looked up and created; account: what the account must hav
 
 from importer.dixa.v1.account import HAS_EXTERNAL_IDS, NEEDS_TIMES, ORGANIZATION, needs, target
 from importer.dixa.v1.answers import judge, next_page
-from importer.dixa.v1.content import conversation_of, held, notes_of, sent_content, tags_of
+from importer.dixa.v1.content import conversation_of, held, sent_content, tags_of
 from importer.dixa.v1.people import AGENTS, create_people, create_person, find_person, person_in
 from importer.dixa.v1.protocol import TRAITS
 from importer.dixa.v1.reading import (
@@ -48,7 +48,6 @@ __all__ = [
     "messages_of",
     "needs",
     "next_page",
-    "notes_of",
     "person_in",
     "recognise",
     "sent_content",

@@ -10,11 +10,6 @@ from importer.dixa.v1.protocol import DixaV1
 from importer.model import Conversation, Request, StepKind
 
 
-def notes_of(dixa_id: str) -> Request:
-    """The list of a conversation's private notes."""
-    return Request("GET", f"/v1/conversations/{dixa_id}/notes")
-
-
 def tags_of(dixa_id: str) -> Request:
     """The list of a conversation's tags."""
     return Request("GET", f"/v1/conversations/{dixa_id}/tags")

@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from importer.dixa.matching import instant, signature
-
-# Times that are read back may have lost their fraction of a second.
-SAME_INSTANT_SECONDS = 1.0
+from importer.dixa.matching import SAME_INSTANT_SECONDS, instant, signature
 
 
 def note_identity(note: Mapping[str, Any]) -> list[Any]:

@@ -99,12 +99,10 @@ def could_be_ticket(item: Item, expected: Mapping[str, Any]) -> bool:
     return created_at is None or same_instant(created_at, expected["created_at"])
 
 
-def recognise(
-    item: Item, messages: Sequence[Item], step: Step, sent: Mapping[str, Sent], *, is_legible: bool
-) -> Recognition:
+def recognise(item: Item, messages: Sequence[Item], step: Step, sent: Mapping[str, Sent]) -> Recognition:
     """As `likeness`. Which messages it holds is told by their external ids, if it shows any. Notes are not
     among its messages."""
-    del sent, is_legible
+    del sent
     doubt = long_ago(step)
     prefix = step.expected["prefix"]
     shown = {str(message.get("externalId") or "").removeprefix(prefix) for message in messages}
