@@ -315,6 +315,8 @@ class StepRecord:
     reason: str = ""
     # How many attachments of the message Dixa rejected.
     refused: int = 0
+    # When it was sent (Unix time).
+    at: float = 0.0
 
     @property
     def done(self) -> bool:

@@ -264,13 +264,10 @@ class Checkpoint:
             (ticket_id, number, time.time(), digest, differences, since),
         )
 
-    def forget(self, ticket_id: str, message_ids: Iterable[str], kinds: Iterable[StepKind]) -> None:
-        """Forget messages and settings of a ticket that are proved not to be in Dixa, so that a run sends
-        them."""
-        for key in message_ids:
-            self._write(_WITHDRAW, (ticket_id, StepKind.MESSAGE, key))
-        for kind in kinds:
-            self._write(_WITHDRAW, (ticket_id, kind, ""))
+    def forget(self, ticket_id: str, kind: StepKind, key: str) -> None:
+        """Forget a message or a setting of a ticket that is proved not to be in Dixa, so that a run sends
+        it."""
+        self._write(_WITHDRAW, (ticket_id, kind, key))
         self._write("UPDATE tickets SET state = NULL, source_hash = NULL WHERE ticket_id = ?", (ticket_id,))
 
     def hold_back(self, ticket_ids: Iterable[str]) -> None:

@@ -39,7 +39,7 @@ def memories(path: Path, ticket_ids: Iterable[str]) -> dict[str, TicketMemory]:
             ).fetchone()
             if ticket:
                 rows = db.execute(
-                    "SELECT kind, key, state, dixa_id, fingerprint, reason, refused FROM steps "
+                    "SELECT kind, key, state, dixa_id, fingerprint, reason, refused, at FROM steps "
                     "WHERE ticket = ?",
                     ticket[:1],
                 )
@@ -203,6 +203,6 @@ def _suspect(ticket_id: str, text: str | None) -> Doubt | None:
 
 
 def _step_record(row: tuple[Any, ...]) -> StepRecord:
-    kind, key, state, dixa_id, fingerprint, reason, refused = row
+    kind, key, state, dixa_id, fingerprint, reason, refused, at = row
     now = State(state) if state else None
-    return StepRecord(StepKind(kind), key, now, dixa_id, fingerprint or b"", reason or "", refused)
+    return StepRecord(StepKind(kind), key, now, dixa_id, fingerprint or b"", reason or "", refused, at or 0.0)

@@ -166,8 +166,10 @@ class Findings:
     absent: int = 0
     # How many parts people added in Dixa since the import.
     since: int = 0
-    # How many messages, notes and tickets' tags a run adds now (`--fix`).
+    # With `--fix`: how many messages, notes and tickets' tags a run adds now, and how many of the missing
+    # were sent last, so that Dixa's lists may only be behind.
     fixed: int = 0
+    unproved: int = 0
     # The tickets that the checkpoint has and this export does not.
     not_in_export: tuple[str, ...] = ()
 

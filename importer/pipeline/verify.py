@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from importer.checkpoint.lock import ensure_free
 from importer.dixa.api import Account
 from importer.errors import ConfigError, ExitCode
 from importer.migration.file import Migration
-from importer.model import Conversation, State, StepKind, TicketMemory, TicketResult
+from importer.model import Conversation, State, TicketMemory, TicketResult
 from importer.pipeline.check import migration_facts
 from importer.pipeline.connection import Connection, connected, each
 from importer.pipeline.prepare import examined
@@ -34,7 +34,8 @@ from importer.pipeline.values import (
 from importer.push.adopt import Adoption
 from importer.push.context import PushOptions
 from importer.report import unfinished, verify_report
-from importer.verify.compare import Comparison, Verified, lost_parts
+from importer.verify.absence import Absence
+from importer.verify.compare import Comparison, Verified
 from importer.verify.ticket import Verifier
 
 # How many tickets are looked up in the checkpoint together.
@@ -62,6 +63,8 @@ def verify_export(
     RunError for what is wrong before Dixa is asked."""
     if not migration.checkpoint.exists():
         raise ConfigError(f"{migration.checkpoint}: there is no checkpoint yet; `run` creates it")
+    if proof and not proof.absolute().parent.is_dir():
+        raise ConfigError(f"--proof: there is no folder {proof.absolute().parent}; create it first")
     binding = Binding(migration.name, migration.target.api, migration.target.base_url)
     ensure_free(migration.checkpoint)
     with (
@@ -81,9 +84,6 @@ def verify_export(
             )
 
         ran = drive(len(chosen), begin)
-        if not ran.failure and not ran.interrupted:
-            journal.note("verification", {"round": number, "is_done": True, "wanted": wanted})
-            unfinished.remove(migration.report)
         code = _exit_code(ran, found, findings, strict=strict)
         report = verify_report.report(
             findings, ran, migration_facts(found, path), migration, selection, code, flags
@@ -99,6 +99,9 @@ def verify_export(
                 "losses": {name: count for name, count in sorted(findings.losses.items()) if count},
             }
             verify_report.write_proof(proof, findings, report, now(), facts)
+        if not ran.failure and not ran.interrupted:
+            journal.note("verification", {"round": number, "is_done": True, "wanted": wanted})
+            unfinished.remove(migration.report)
         shown = verify_report.lines(findings, ran, report, migration, selection, proof)
         return CommandResult(shown, report, code, ran.failure)
 
@@ -162,6 +165,7 @@ class VerifyPhase:
     fix: bool
     # Keeps the differences, in case it is interrupted.
     kept: TextIO
+    absence: Absence = field(default_factory=Absence)
 
     async def go(self, dixa: Connection) -> None:
         """Raises what ends a run."""
@@ -183,18 +187,25 @@ class VerifyPhase:
 
             async def verify(job: Conversation) -> None:
                 self.findings.losses.update(verifier.target.losses(job))
-                if ticket := earlier.get(job.ticket_id):
-                    self.findings.took(ticket)
-                    self._took(dixa, job, State.ALREADY_THERE)
-                    return
                 memory = known.get(job.ticket_id, TicketMemory())  # noqa: B023 - used before the next batch
-                ticket = await verifier.verify(job, memory, self.chosen[job.ticket_id])
-                self._verified(ticket)
+                ticket = earlier.get(job.ticket_id)
+                if ticket is None:
+                    ticket = await verifier.verify(job, memory, self.chosen[job.ticket_id])
+                    self._keep(ticket)
+                self.findings.took(ticket)
+                if ticket.digest:
+                    self.absence.took(job.ticket_id, ticket.comparison.differences, memory.steps)
                 state = State.FAILED if ticket.unread else State.ALREADY_THERE
                 self._took(dixa, job, state)
 
             await each(batch, verify, at_once=dixa.prepared.migration.target.workers)
         self.findings.not_in_export = tuple(sorted(missing))
+        if self.fix:
+            proved = self.absence.proved()
+            for one in proved:
+                self.journal.forget(one.ticket_id, one.kind, one.key)
+            self.findings.fixed = len(proved)
+            self.findings.unproved = len(self.absence.missing) - len(proved)
 
     def _looked_at(self) -> frozenset[str]:
         """The tickets that the report shows whole, for somebody to look at."""
@@ -217,9 +228,9 @@ class VerifyPhase:
             if ticket_id in self.chosen and len(differences[ticket_id]) == record.differences
         }
 
-    def _verified(self, ticket: Verified) -> None:
+    def _keep(self, ticket: Verified) -> None:
+        """Keep what was found, in case of an interruption."""
         differences = ticket.comparison.differences
-        self.findings.took(ticket)
         if ticket.unread:
             return
         unfinished.add(self.kept, ticket.ticket_id, differences)
@@ -230,10 +241,6 @@ class VerifyPhase:
             differences=len(differences),
             since=ticket.comparison.since,
         )
-        parts, tags = lost_parts(differences)
-        if self.fix and ticket.digest and (parts or tags):
-            self.journal.forget(ticket.ticket_id, parts, [StepKind.TAGS] if tags else [])
-            self.findings.fixed += len(parts) + tags
 
     def _took(self, dixa: Connection, job: Conversation, state: State) -> None:
         files = sum(len(message.attachments) for message in job.messages)

@@ -233,9 +233,19 @@ _AFTER_VERIFYING: tuple[_Situation, ...] = (
     ),
     _Situation(
         lambda f: (
-            not f.verified.get("to_be_added") and f.has("message missing", "note missing", "conversation tag")
+            not f.verified.get("to_be_added")
+            and not f.verified.get("unproved")
+            and f.has("message missing", "note missing", "conversation tag")
         ),
         _said("Messages, notes and tags are missing. Let the next run add what the API can add:"),
+        ("verify", "--fix"),
+    ),
+    _Situation(
+        lambda f: f.verified.get("unproved", 0) > 0,
+        lambda f: (
+            f"{f.verified['unproved']:,} of the missing were sent last, and Dixa shows nothing that was sent "
+            "later. Its lists may be behind, so these stay in the checkpoint. Verify again later:"
+        ),
         ("verify", "--fix"),
     ),
     _Situation(

@@ -51,6 +51,7 @@ def report(
             "not_in_dixa": findings.absent,
             "added_since": findings.since,
             "to_be_added": findings.fixed,
+            "unproved": findings.unproved,
         },
         "sample": selection.sample,
         "differences": dict(sorted(kinds.items())),

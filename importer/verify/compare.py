@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from importer.dixa.content import MESSAGE, NOTE, Content, ContentPart
+from importer.dixa.content import NOTE, Content, ContentPart
 from importer.dixa.matching import SAME_INSTANT_SECONDS, evened_out
 
 # How much of a text is shown around the place where it differs.
@@ -84,14 +84,6 @@ class Verified:
     unread: str = ""
     # What was sent and what Dixa shows, of a few tickets that somebody is to look at.
     sides: tuple[Content, Content] | None = None
-
-
-def lost_parts(differences: Sequence[Difference]) -> tuple[list[str], bool]:
-    """The ids of the messages and notes that are missing in Dixa, and whether tags are: what can be added
-    without a guess."""
-    missing = [d for d in differences if d.mark is Mark.MISSING]
-    parts = [d.where for d in missing if d.what in (MESSAGE, NOTE) and not d.column]
-    return parts, any(d.column == "tag" for d in missing)
 
 
 def compare(sent: Content, held: Content, known: Known) -> Comparison:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from importer.dixa.content import MESSAGE, NOTE, Content, ContentPart
-from importer.verify.compare import Comparison, Known, Mark, compare, is_markup, lost_parts
+from importer.model import State, StepKind, StepRecord
+from importer.verify.absence import Absence
+from importer.verify.compare import Comparison, Known, Mark, compare, is_markup
 
 COLUMNS = {"requester": "u1", "subject": "A & B", "created_at": 100.0, "tags": frozenset({"a", "b"})}
 
@@ -97,7 +99,6 @@ def test_parts_that_are_missing_extra_and_of_people() -> None:
         ("+", "note", "y", "twice", False),
     ]
     assert comparison.since == 1
-    assert lost_parts(comparison.differences) == (["m2"], False)
 
 
 def test_what_the_checkpoint_says_was_refused_is_no_difference() -> None:
@@ -114,3 +115,26 @@ def test_what_the_checkpoint_says_was_refused_is_no_difference() -> None:
 def test_an_anonymised_conversation_is_one_difference() -> None:
     gone = compare(Content(COLUMNS, [part("m1", "one")]), Content({}, [], is_anonymous=True), Known())
     assert brief(gone) == [("*", "conversation", "", "anonymised", False)]
+
+
+def test_only_what_was_sent_before_something_that_is_shown_is_proved_absent() -> None:
+    def record(kind: StepKind, key: str, at: float, state: State = State.IMPORTED) -> StepRecord:
+        return StepRecord(kind, key, state, "id", at=at)
+
+    absence = Absence()
+    gone = found([part("m1", "one"), part("m2", "two", at=20.0)], [part("m1", "one")], tags=frozenset("a"))
+    records = [
+        record(StepKind.MESSAGE, "m1", 1.0),
+        record(StepKind.MESSAGE, "m2", 2.0),
+        record(StepKind.TAGS, "", 4.0),
+    ]
+    absence.took("T1", gone.differences, records)
+    assert absence.proved() == []
+    absence.took(
+        "T2", [], [record(StepKind.MESSAGE, "m3", 3.0), record(StepKind.MESSAGE, "m4", 9.0, State.REJECTED)]
+    )
+    assert [(one.ticket_id, one.key, one.kind) for one in absence.proved()] == [
+        ("T1", "m2", StepKind.MESSAGE)
+    ]
+    absence.took("T3", [], [record(StepKind.TAGS, "", 5.0)])
+    assert [one.kind for one in absence.proved()] == [StepKind.MESSAGE, StepKind.TAGS]
