@@ -15,7 +15,7 @@ from importer.migration.file import Migration, load_migration
 from importer.model import State, TicketResult
 from importer.pipeline.check import plan_export
 from importer.pipeline.migrate import migrate
-from importer.pipeline.values import Limits, RunHooks, RunResult
+from importer.pipeline.values import CommandResult, Limits, RunHooks, RunResult
 from importer.push.context import PushOptions
 from importer.transport.pace import Pace
 
@@ -62,6 +62,11 @@ def push(
         say=session.say,
         drive=lambda tickets, start: with_signals(session, tickets, start),
     )
+    return told(session, result)
+
+
+def told(session: Session, result: CommandResult) -> int:
+    """Print what a command has to say; the exit code. Raises what ended it early."""
     session.result(result.lines, result.value)
     if result.failure:
         raise result.failure

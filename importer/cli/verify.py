@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from importer.cli.actions import with_signals
+from importer.cli.actions import told, with_signals
 from importer.cli.group import Command
 from importer.cli.options import (
     authorization,
@@ -84,10 +84,7 @@ def verify(
         say=session.say,
         drive=lambda tickets, start: with_signals(session, tickets, start),
     )
-    session.result(result.lines, result.value)
-    if result.failure:
-        raise result.failure
-    return result.exit_code
+    return told(session, result)
 
 
 @click.command(cls=Command, epilog="\b\nExample:\n  dixa-import proof proof.json 5001")

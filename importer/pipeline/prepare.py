@@ -59,8 +59,8 @@ def prepare(
     every: bool = False,
 ) -> Prepared:
     """Judge the tables and plan; without `jobs` only count what would go; with `every` also what is imported.
-    Raises SourceError for a file that
-    cannot be read to its end, ConfigError for words of the migration that the export does not fit."""
+    Raises SourceError for a file that cannot be read to its end, ConfigError for words of the migration that
+    the export does not fit."""
     if "tickets" not in scans:
         raise ConfigError("source: no file says what tickets there are; name one in source.tickets.files")
     tickets = scans["tickets"].table

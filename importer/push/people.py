@@ -30,6 +30,30 @@ class Person:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PersonNow:
+    """A person in Dixa, some time after the import."""
+
+    # The user id that the checkpoint has; None if it has none.
+    before: str | None
+    # The ids of the users who have the person's address now.
+    now: tuple[str, ...]
+
+    @property
+    def dixa_id(self) -> str | None:
+        """The user id that the tickets were imported with."""
+        return self.before or next(iter(self.now), None)
+
+    @property
+    def problem(self) -> str:
+        """What became of the person: `gone`, `merged`, `twice`, or nothing."""
+        if self.before and not self.now:
+            return "gone"
+        if self.before and self.before not in self.now:
+            return "merged"
+        return "twice" if len(self.now) > 1 else ""
+
+
 class PeopleDirectory:
     """Looks up and creates people. `counts` counts the distinct people of this run by state."""
 
@@ -65,7 +89,7 @@ class PeopleDirectory:
         self._ids: dict[str, str] = {}
         # Contact keys that Dixa did not know when they were looked up, and that are not looked up again.
         self._absent: set[str] = set()
-        self._verified: dict[str, asyncio.Future[tuple[str | None, tuple[tuple[str, str, str], ...]]]] = {}
+        self._read_back: dict[str, asyncio.Future[PersonNow]] = {}
         self.counts: Counter[State] = Counter()
 
     async def get_or_create(self, contact: Contact) -> Person:
@@ -86,30 +110,19 @@ class PeopleDirectory:
             self._absent.add(contact.key)
         return person if person.dixa_id else None
 
-    async def verified(self, contact: Contact) -> tuple[str | None, tuple[tuple[str, str, str], ...]]:
-        """The user id that a person had when the tickets were imported, and what differs now: what, before,
-        and now. Raises what `Exchange.read` raises."""
+    async def read_back(self, contact: Contact) -> PersonNow:
+        """How Dixa shows a person now, each asked for once. Raises what `Exchange.read` raises."""
         key = contact.key or ""
-        if key not in self._verified:
-            self._verified[key] = asyncio.ensure_future(self._verify(contact, key))
-        return await asyncio.shield(self._verified[key])
+        if key not in self._read_back:
+            self._read_back[key] = asyncio.ensure_future(self._ask_again(contact, key))
+        return await asyncio.shield(self._read_back[key])
 
-    async def _verify(
-        self, contact: Contact, key: str
-    ) -> tuple[str | None, tuple[tuple[str, str, str], ...]]:
+    async def _ask_again(self, contact: Contact, key: str) -> PersonNow:
         record = self._remembered(key)
-        before = record.dixa_id if record else None
         request = self._api.find_person(contact)
         users = await list_all(self._api, self._exchange, request, self._base_url)
-        now = [str(user["id"]) for user in users if self._api.person_in([user], contact)]
-        if before and not now:
-            return before, (("gone", before, ""),)
-        if before and before not in now:
-            return before, (("merged", before, ", ".join(now)),)
-        others = [dixa_id for dixa_id in now if dixa_id != before]
-        return before or next(iter(now), None), (("twice", now[0], ", ".join(others)),) if len(
-            now
-        ) > 1 else ()
+        now = tuple(str(user["id"]) for user in users if self._api.person_in([user], contact))
+        return PersonNow(record.dixa_id if record else None, now)
 
     def know(self, ids: Mapping[str, str]) -> None:
         """Use these user ids (by contact key) without a look-up."""

@@ -86,16 +86,20 @@ class Verifier:
         return await self.read_all(listed(dixa_id)) if listed else ()
 
     async def _ids(self, job: Conversation) -> tuple[dict[str, str], list[Difference]]:
-        """The user ids as Dixa has them now, and what is wrong with the requester."""
+        """The user ids that the ticket was imported with, and what became of these people."""
         ids: dict[str, str] = {}
         found: list[Difference] = []
         for contact in (job.requester, *(m.author for m in job.messages if not m.by_agent)):
             key = contact.key if contact else None
             if contact is None or key is None or key in ids:
                 continue
-            person, wrong = await self.people.verified(contact)
-            ids[key] = person or ""
-            found += [Difference(Mark.DIFFERENT, "person", key, *w) for w in wrong]
+            person = await self.people.read_back(contact)
+            ids[key] = person.dixa_id or ""
+            if person.problem:
+                now = ", ".join(person.now)
+                found.append(
+                    Difference(Mark.DIFFERENT, "person", key, person.problem, person.before or "", now)
+                )
         for message in job.messages:
             if message.by_agent and message.author and message.author.key:
                 key = message.author.key

@@ -172,16 +172,13 @@ def match(items: Sequence[Item], doubt: Doubt) -> Match:
         free.remove(item)
         del wanted[key]
 
-    # Notes without an agent match every author, so they are matched last.
-    for key, note in sorted(wanted.items(), key=lambda pair: pair[1].author is None):
-        whole = (item for item in free if _is_note(item, note) and is_whole(item.get("message"), note.text))
-        if (item := next(whole, None)) is not None:
-            take(key, item)
-    # The author may be another one since: the same time and text are enough.
-    for key, note in list(wanted.items()):
-        whole = (item for item in free if _is_at(item, note) and is_whole(item.get("message"), note.text))
-        if (item := next(whole, None)) is not None:
-            take(key, item)
+    # The author may be another one since, so the time and the whole text are enough. Notes without an agent
+    # match every author, so they are matched last.
+    for fits in (_is_note, _is_at):
+        for key, note in sorted(wanted.items(), key=lambda pair: pair[1].author is None):
+            whole = (item for item in free if fits(item, note) and is_whole(item.get("message"), note.text))
+            if (item := next(whole, None)) is not None:
+                take(key, item)
     for key, note in list(wanted.items()):
         alike = [item for item in free if _is_note(item, note) and is_text(item.get("message"), note.text)]
         # What is cut may be the beginning of several.
