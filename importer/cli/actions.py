@@ -14,12 +14,9 @@ from importer.cli.session import Session
 from importer.migration.file import Migration, load_migration
 from importer.model import State, TicketResult
 from importer.pipeline.check import plan_export
-from importer.pipeline.migrate import migrate
-from importer.pipeline.values import CommandResult, Limits, RunHooks, RunResult
+from importer.pipeline.values import CommandResult, Invocation, RunHooks, RunResult
 from importer.push.context import PushOptions
 from importer.transport.pace import Pace
-
-NO_LIMITS = Limits()
 
 
 def show_plan(session: Session, migration: Path, command: str, *, with_holes: bool) -> int:
@@ -38,31 +35,27 @@ def show_plan(session: Session, migration: Path, command: str, *, with_holes: bo
     return result.exit_code
 
 
-def push(
+def invocation(
     session: Session,
+    command: str,
     migration: Migration,
     path: Path,
     *,
     authorization: str,
     options: PushOptions,
-    limits: Limits = NO_LIMITS,
-    command: str = "run",
-) -> int:
-    """What `run`, `retry` and `demo` do behind their options; the exit code. Raises what ended a run
-    early."""
-    result = migrate(
+) -> Invocation:
+    """A command that asks Dixa, with this terminal, its signals and the clock."""
+    return Invocation(
+        command,
         migration,
         path,
-        command=command,
-        flags=given_flags(),
-        authorization=authorization,
-        options=options,
-        limits=limits,
+        given_flags(),
+        authorization,
+        options,
         now=lambda: datetime.now(UTC),
         say=session.say,
-        drive=lambda tickets, start: with_signals(session, tickets, start),
+        drive=lambda tickets, start: _with_signals(session, tickets, start),
     )
-    return told(session, result)
 
 
 def told(session: Session, result: CommandResult) -> int:
@@ -73,7 +66,7 @@ def told(session: Session, result: CommandResult) -> int:
     return result.exit_code
 
 
-def with_signals(
+def _with_signals(
     session: Session, tickets: int, start: Callable[[RunHooks], Awaitable[RunResult]]
 ) -> RunResult:
     """Run to the end under a progress bar. A first SIGINT or SIGTERM lets requests in flight finish. A second

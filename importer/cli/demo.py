@@ -2,18 +2,19 @@
 
 import shutil
 import tempfile
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from importer.cli.actions import push, with_signals
+from importer.cli.actions import invocation, told
 from importer.cli.group import Command
 from importer.cli.session import Session
 from importer.errors import ConfigError
 from importer.migration.file import load_migration
+from importer.pipeline.migrate import migrate
 from importer.pipeline.run import options
-from importer.pipeline.values import Selection
+from importer.pipeline.values import Limits, Selection
 from importer.pipeline.verify import verify_export
 from importer.report.files import envelope
 from importer.resources import SAMPLES
@@ -43,29 +44,17 @@ def demo(session: Session, into: Path | None) -> int:
     session.say(f"Importing {path} into a sandbox on this machine.")
     with running(Settings(agents=AGENTS)) as sandbox:
         loaded = load_migration(path, {"target.base_url": sandbox.url})
-        code = push(
+        call = invocation(
             session,
+            "demo",
             loaded,
             path,
             authorization=sandbox.token,
             options=options(loaded.target, loaded.attachments),
-            command="demo",
         )
+        code = told(session, migrate(call, Limits()))
         session.say(f"The sandbox now holds {sandbox.contents()}. Reading it back:")
-        verified = verify_export(
-            loaded,
-            path,
-            flags=(),
-            authorization=sandbox.token,
-            options=options(loaded.target, loaded.attachments),
-            selection=Selection(),
-            strict=False,
-            fix=False,
-            proof=None,
-            now=lambda: datetime.now(UTC),
-            say=lambda _: None,
-            drive=lambda tickets, start: with_signals(session, tickets, start),
-        )
+        verified = verify_export(replace(call, say=lambda _: None), Selection())
         for line in verified.lines[:2]:
             session.say(line)
         session.say(f"See the report: {loaded.report / 'report.html'}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from importer.cli.actions import push, show_plan
+from importer.cli.actions import invocation, show_plan, told
 from importer.cli.group import Command
 from importer.cli.options import (
     authorization,
@@ -18,6 +18,7 @@ from importer.cli.options import (
 )
 from importer.cli.session import Session
 from importer.migration.file import load_migration
+from importer.pipeline.migrate import adopt_export, migrate
 from importer.pipeline.run import options
 from importer.pipeline.values import Limits
 
@@ -57,8 +58,9 @@ def run(
     if dry_run:
         return show_plan(session, migration, "run --dry-run", with_holes=with_holes)
     loaded = load_migration(migration, overrides())
-    return push(
+    call = invocation(
         session,
+        "run",
         loaded,
         migration,
         authorization=authorization(loaded.target.auth, token_file, token_command),
@@ -69,8 +71,8 @@ def run(
             strict=strict,
             from_scratch=from_scratch,
         ),
-        limits=Limits(limit, max_errors, max_duration),
     )
+    return told(session, migrate(call, Limits(limit, max_errors, max_duration)))
 
 
 @click.command(
@@ -96,15 +98,15 @@ def retry(
 ) -> int:
     """Retry failed, rejected and incomplete tickets, also where their content is the same as before."""
     loaded = load_migration(migration, overrides())
-    return push(
+    call = invocation(
         session,
+        "retry",
         loaded,
         migration,
         authorization=authorization(loaded.target.auth, token_file, token_command),
         options=options(loaded.target, loaded.attachments, with_holes=with_holes, again=True),
-        limits=Limits(limit, max_errors, max_duration),
-        command="retry",
     )
+    return told(session, migrate(call, Limits(limit, max_errors, max_duration)))
 
 
 @click.command(
@@ -119,11 +121,12 @@ def retry(
 def adopt(session: Session, migration: Path, token_file: Path | None, token_command: str | None) -> int:
     """Rebuild a lost checkpoint, or complete an older copy, from what Dixa holds. Sends nothing to Dixa."""
     loaded = load_migration(migration, overrides())
-    return push(
+    call = invocation(
         session,
+        "adopt",
         loaded,
         migration,
         authorization=authorization(loaded.target.auth, token_file, token_command),
         options=options(loaded.target, loaded.attachments),
-        command="adopt",
     )
+    return told(session, adopt_export(call))

@@ -1,16 +1,14 @@
 """`verify`: does Dixa hold what the export held? `proof`: what a proof says of one ticket."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from importer.cli.actions import told, with_signals
+from importer.cli.actions import invocation, told
 from importer.cli.group import Command
 from importer.cli.options import (
     authorization,
-    given_flags,
     migration_argument,
     overrides,
     target_options,
@@ -70,21 +68,16 @@ def verify(
     Sends nothing to Dixa.
     """
     loaded = load_migration(migration, overrides())
-    result = verify_export(
+    call = invocation(
+        session,
+        "verify",
         loaded,
         migration,
-        flags=given_flags(),
         authorization=authorization(loaded.target.auth, token_file, token_command),
         options=options(loaded.target, loaded.attachments),
-        selection=Selection(sample, seed, only, since_run),
-        strict=strict,
-        fix=fix,
-        proof=proof,
-        now=lambda: datetime.now(UTC),
-        say=session.say,
-        drive=lambda tickets, start: with_signals(session, tickets, start),
     )
-    return told(session, result)
+    selection = Selection(sample, seed, only, since_run)
+    return told(session, verify_export(call, selection, strict=strict, fix=fix, proof=proof))
 
 
 @click.command(cls=Command, epilog="\b\nExample:\n  dixa-import proof proof.json 5001")

@@ -1,8 +1,6 @@
 """`run`, `retry` and `adopt`: the complete path, and the reports about it."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,8 +17,8 @@ from importer.pipeline.prepare import examined
 from importer.pipeline.run import run
 from importer.pipeline.values import (
     CommandResult,
-    Drive,
     Examined,
+    Invocation,
     Limits,
     Prepared,
     RunHooks,
@@ -30,69 +28,70 @@ from importer.pipeline.values import (
 from importer.push.context import PushOptions
 from importer.report import files, lines
 
+# The last step of the path: what is done with a prepared export.
+Go = Callable[[Prepared, Checkpoint, RunHooks], Awaitable[RunResult]]
 
-def migrate(
-    migration: Migration,
-    path: Path,
-    *,
-    command: str,
-    flags: tuple[str, ...],
-    authorization: str,
-    options: PushOptions,
-    limits: Limits,
-    now: Callable[[], datetime],
-    say: Say,
-    drive: Drive,
-) -> CommandResult:
-    """Prepare, push, and write the reports, also where the push fails. `path` is the migration file as the
-    user named it; `flags` are those that the next command needs too.
 
-    Raises RunError for what is wrong before the push begins.
-    """
-    binding = Binding(migration.name, migration.target.api, migration.target.base_url)
-    is_adoption = command == "adopt"
-    ensure_free(migration.checkpoint)
-    if not is_adoption and not options.from_scratch:
-        _ensure_not_lost(migration)
-    # A ticket may have been imported with holes.
-    with_holes = options.with_holes or is_adoption
-    with examined(migration, with_holes=with_holes, jobs=True, say=say) as found:
-        if not is_adoption:
-            _ensure_wanted(found, options, say)
-        with Checkpoint(migration.checkpoint, binding) as journal:
-            for line in setting_changes(journal, migration.fingerprints()):
-                say(line)
-            opened = found.ready.books.ledgers
-            journal.note("opened", {kind: ledger.as_dict() for kind, ledger in opened.items()})
-            journal.note("closed", None)
-            journal.note("started", now().timestamp())
+def migrate(call: Invocation, limits: Limits) -> CommandResult:
+    """`run` and `retry`: prepare, push, and write the reports, also where the push fails. Raises RunError for
+    what is wrong before the push begins."""
+    ensure_free(call.migration.checkpoint)
+    if not call.options.from_scratch:
+        _ensure_not_lost(call.migration)
 
-            def push(hooks: RunHooks) -> Awaitable[RunResult]:
-                if is_adoption:
-                    return adopt(
-                        found.ready, journal, authorization=authorization, options=options, hooks=hooks
-                    )
-                return run(
-                    found.ready,
-                    journal,
-                    authorization=authorization,
-                    options=options,
-                    limits=limits,
-                    hooks=hooks,
-                )
+    def push(ready: Prepared, journal: Checkpoint, hooks: RunHooks) -> Awaitable[RunResult]:
+        return run(
+            ready,
+            journal,
+            authorization=call.authorization,
+            options=call.options,
+            limits=limits,
+            hooks=hooks,
+        )
 
-            ran = drive(found.ready.parts.tickets, push)
-            evidence = evidence_of(found.ready, now=now(), say=say)
-            report = _report(command, found, path, flags, ran, evidence)
-            journal.note("exit_code", report["exit_code"])
-            journal.note("closed", {kind: report[kind] for kind in ran.books.ledgers})
-            journal.hold_back(_rejected_tickets(found.ready))
-        files.write(migration.report, report)
-        records = queries.tickets(migration.checkpoint)
-        files.write_tickets(migration.report, records, found.ready.related.fates["tickets"])
-        files.write_changed(migration.report, ran.changed)
-        shown = [*lines.run_lines(found, ran, is_adoption=is_adoption), *lines.next_lines(report)]
+    with examined(call.migration, with_holes=call.options.with_holes, jobs=True, say=call.say) as found:
+        _ensure_wanted(found, call.options, call.say)
+        ran, report = _carried_out(call, found, push)
+        shown = [*lines.run_lines(found, ran), *lines.next_lines(report)]
         return CommandResult(shown, report, report["exit_code"], ran.failure)
+
+
+def adopt_export(call: Invocation) -> CommandResult:
+    """`adopt`: the same path, and what Dixa holds is recorded in place of a push. Raises as `migrate`."""
+    ensure_free(call.migration.checkpoint)
+
+    def record(ready: Prepared, journal: Checkpoint, hooks: RunHooks) -> Awaitable[RunResult]:
+        return adopt(ready, journal, authorization=call.authorization, options=call.options, hooks=hooks)
+
+    # A ticket may have been imported with holes.
+    with examined(call.migration, with_holes=True, jobs=True, say=call.say) as found:
+        ran, report = _carried_out(call, found, record)
+        shown = [*lines.run_lines(found, ran), *lines.adoption_lines(ran), *lines.next_lines(report)]
+        return CommandResult(shown, report, report["exit_code"], ran.failure)
+
+
+def _carried_out(call: Invocation, found: Examined, go: Go) -> tuple[RunResult, dict[str, Any]]:
+    """What `go` did, and report.json of it. All reports are on disk then."""
+    migration = call.migration
+    binding = Binding(migration.name, migration.target.api, migration.target.base_url)
+    with Checkpoint(migration.checkpoint, binding) as journal:
+        for line in setting_changes(journal, migration.fingerprints()):
+            call.say(line)
+        opened = found.ready.books.ledgers
+        journal.note("opened", {kind: ledger.as_dict() for kind, ledger in opened.items()})
+        journal.note("closed", None)
+        journal.note("started", call.now().timestamp())
+        ran = call.drive(found.ready.parts.tickets, lambda hooks: go(found.ready, journal, hooks))
+        evidence = evidence_of(found.ready, now=call.now(), say=call.say)
+        report = _report(call, found, ran, evidence)
+        journal.note("exit_code", report["exit_code"])
+        journal.note("closed", {kind: report[kind] for kind in ran.books.ledgers})
+        journal.hold_back(_rejected_tickets(found.ready))
+    files.write(migration.report, report)
+    records = queries.tickets(migration.checkpoint)
+    files.write_tickets(migration.report, records, found.ready.related.fates["tickets"])
+    files.write_changed(migration.report, ran.changed)
+    return ran, report
 
 
 def exit_code(ran: RunResult) -> ExitCode:
@@ -146,18 +145,10 @@ def _rejected_tickets(ready: Prepared) -> list[str]:
     return ids["ticket_id"].to_list()
 
 
-def _report(
-    command: str,
-    found: Examined,
-    path: Path,
-    flags: tuple[str, ...],
-    ran: RunResult,
-    evidence: dict[str, Any],
-) -> dict[str, Any]:
-    migration = found.ready.migration
+def _report(call: Invocation, found: Examined, ran: RunResult, evidence: dict[str, Any]) -> dict[str, Any]:
     more = {
-        **migration_facts(found, path),
-        "flags": list(flags),
+        **migration_facts(found, call.path),
+        "flags": list(call.flags),
         "agents_file": str(ran.agents_file) if ran.agents_file else None,
         **evidence,
         "unknown_agents": list(ran.unknown_agents),
@@ -169,8 +160,8 @@ def _report(
         "error": str(ran.failure) if ran.failure else None,
     }
     report = files.summary(
-        command,
-        migration.name,
+        call.command,
+        call.migration.name,
         ran.books,
         found.problems,
         exit_code=exit_code(ran),

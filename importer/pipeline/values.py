@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from importer.errors import RunError
 from importer.migration.file import Migration
 from importer.model import TicketResult
 from importer.plan.parts import Parts
+from importer.push.context import PushOptions
 from importer.relate.related import Related
 from importer.report.rejects import Problem
 from importer.transport.exchange import Traffic
@@ -134,6 +136,22 @@ class CommandResult:
 
 # Runs the push to its end, for so many tickets, with hooks of its own.
 Drive = Callable[[int, Callable[[RunHooks], Awaitable[RunResult]]], RunResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How a command that asks Dixa was called, and what it is given of the world."""
+
+    command: str
+    migration: Migration
+    # The migration file as the user named it, and the flags that the next command needs too.
+    path: Path
+    flags: tuple[str, ...]
+    authorization: str
+    options: PushOptions
+    now: Callable[[], datetime]
+    say: Say
+    drive: Drive
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,16 +22,14 @@ from importer.pipeline.connection import Connection, connected, each
 from importer.pipeline.prepare import examined
 from importer.pipeline.values import (
     CommandResult,
-    Drive,
     Examined,
     Findings,
+    Invocation,
     RunHooks,
     RunResult,
-    Say,
     Selection,
 )
 from importer.push.adopt import Adoption
-from importer.push.context import PushOptions
 from importer.report import unfinished, verify_report
 from importer.verify.absence import Absence
 from importer.verify.compare import Comparison, Verified
@@ -45,22 +42,15 @@ SHOWN_WHOLE = 20
 
 
 def verify_export(
-    migration: Migration,
-    path: Path,
-    *,
-    flags: tuple[str, ...],
-    authorization: str,
-    options: PushOptions,
+    call: Invocation,
     selection: Selection,
-    strict: bool,
-    fix: bool,
-    proof: Path | None,
-    now: Callable[[], datetime],
-    say: Say,
-    drive: Drive,
+    *,
+    strict: bool = False,
+    fix: bool = False,
+    proof: Path | None = None,
 ) -> CommandResult:
-    """Read back, compare, and write the reports. `path` is the migration file as the user named it. Raises
-    RunError for what is wrong before Dixa is asked."""
+    """Read back, compare, and write the reports. Raises RunError for what is wrong before Dixa is asked."""
+    migration = call.migration
     if not migration.checkpoint.exists():
         raise ConfigError(f"{migration.checkpoint}: there is no checkpoint yet; `run` creates it")
     if proof and not proof.absolute().parent.is_dir():
@@ -68,42 +58,51 @@ def verify_export(
     binding = Binding(migration.name, migration.target.api, migration.target.base_url)
     ensure_free(migration.checkpoint)
     with (
-        examined(migration, with_holes=options.with_holes, jobs=True, say=say, every=True) as found,
+        examined(migration, with_holes=call.options.with_holes, jobs=True, say=call.say, every=True) as found,
         Checkpoint(migration.checkpoint, binding) as journal,
         ExitStack() as stack,
     ):
         chosen, findings = _chosen(found, journal, selection)
         wanted = [*selection.as_json(), fix, journal.noted("started")]
         number = _round(journal, wanted)
-        unfinished_file = stack.enter_context(unfinished.opened(migration.report, number=number))
-        phase = VerifyPhase(found, journal, chosen, findings, number, fix, unfinished_file)
+        kept = stack.enter_context(unfinished.opened(migration.report, number=number))
+        phase = VerifyPhase(found, journal, chosen, findings, number, fix, kept)
 
         def begin(hooks: RunHooks) -> Awaitable[RunResult]:
             return connected(
-                found.ready, journal, authorization=authorization, options=options, hooks=hooks, go=phase.go
+                found.ready,
+                journal,
+                authorization=call.authorization,
+                options=call.options,
+                hooks=hooks,
+                go=phase.go,
             )
 
-        ran = drive(len(chosen), begin)
+        ran = call.drive(len(chosen), begin)
         code = _exit_code(ran, found, findings, strict=strict)
-        report = verify_report.report(
-            findings, ran, migration_facts(found, path), migration, selection, code, flags
-        )
+        report = verify_report.report(call, findings, ran, migration_facts(found, call.path), code)
         verify_report.write(migration.report, findings, report)
         if proof and code in (ExitCode.OK, ExitCode.INCOMPLETE, ExitCode.DIFFERENT):
-            facts = {
-                "migration": migration.name,
-                "api": migration.target.api,
-                "base_url": migration.target.base_url,
-                "organization": journal.noted("organization"),
-                "books": journal.noted("closed"),
-                "losses": {name: count for name, count in sorted(findings.losses.items()) if count},
-            }
-            verify_report.write_proof(proof, findings, report, now(), facts)
+            verify_report.write_proof(
+                proof, findings, report, call.now(), _facts(migration, journal, findings)
+            )
         if not ran.failure and not ran.interrupted:
             journal.note("verification", {"round": number, "is_done": True, "wanted": wanted})
             unfinished.remove(migration.report)
-        shown = verify_report.lines(findings, ran, report, migration, selection, proof)
+        shown = verify_report.lines(findings, ran, report, migration.report, selection, proof)
         return CommandResult(shown, report, code, ran.failure)
+
+
+def _facts(migration: Migration, journal: Checkpoint, findings: Findings) -> dict[str, Any]:
+    """What a proof says of the migration and its last run."""
+    return {
+        "migration": migration.name,
+        "api": migration.target.api,
+        "base_url": migration.target.base_url,
+        "organization": journal.noted("organization"),
+        "books": journal.noted("closed"),
+        "losses": {name: count for name, count in sorted(findings.losses.items()) if count},
+    }
 
 
 def _chosen(found: Examined, journal: Checkpoint, selection: Selection) -> tuple[dict[str, str], Findings]:

@@ -93,7 +93,7 @@ def plan_lines(ready: Prepared, found: Forecast, losses: Sequence[Mapping[str, A
     return lines
 
 
-def run_lines(found: Examined, ran: RunResult, *, is_adoption: bool = False) -> list[str]:
+def run_lines(found: Examined, ran: RunResult) -> list[str]:
     """What a run did."""
     ready, migration = found.ready, found.ready.migration
     lines = [text.books(ran.books)]
@@ -121,16 +121,6 @@ def run_lines(found: Examined, ran: RunResult, *, is_adoption: bool = False) -> 
     lines += ["", _traffic_line(ran), text.balance(ran.books), *file_lines(migration.report, found.rejects)]
     lines.append(f"Checkpoint: {migration.checkpoint}")
     tickets = ran.books["tickets"].places
-    if is_adoption:
-        lines.append(
-            f"{ran.found:,} tickets of this export are in Dixa and stand in the checkpoint now. "
-            f"{ran.incomplete:,} of them lack something, such as tags, which a run sends."
-        )
-        lines.append(
-            f"{tickets[State.LEFT] - ran.incomplete:,} tickets were not found, so a run creates them. If "
-            "these are more than you expect: are the name, the times, the requesters and their addresses "
-            "still those of the import?"
-        )
     if tickets[State.IN_DOUBT]:
         lines.append(
             f"{tickets[State.IN_DOUBT]:,} ticket(s) are in doubt: Dixa does not show whether it holds them. "
@@ -151,6 +141,17 @@ def run_lines(found: Examined, ran: RunResult, *, is_adoption: bool = False) -> 
     if ran.limit:
         lines.append(f"Stopped at {ran.limit}; {tickets[State.LEFT]:,} tickets are not yet sent.")
     return lines
+
+
+def adoption_lines(ran: RunResult) -> list[str]:
+    """What `adopt` found."""
+    absent = ran.books["tickets"].places[State.LEFT] - ran.incomplete
+    return [
+        f"{ran.found:,} tickets of this export are in Dixa and stand in the checkpoint now. "
+        f"{ran.incomplete:,} of them lack something, such as tags, which a run sends.",
+        f"{absent:,} tickets were not found, so a run creates them. If these are more than you expect: are "
+        "the name, the requesters and their addresses still those of the import?",
+    ]
 
 
 def next_lines(report: Mapping[str, Any]) -> list[str]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from importer import __version__
-from importer.migration.file import Migration
-from importer.pipeline.values import Findings, RunResult, Selection
+from importer.pipeline.values import Findings, Invocation, RunResult, Selection
 from importer.private_files import writing
 from importer.read.guarded_csv import guarded_row_writer
 from importer.report import files, text, verify_view
@@ -24,21 +23,20 @@ CONFIDENCE = 0.95
 
 
 def report(
-    findings: Findings,
-    ran: RunResult,
-    facts: Mapping[str, Any],
-    migration: Migration,
-    selection: Selection,
-    exit_code: int,
-    flags: tuple[str, ...],
+    call: Invocation, findings: Findings, ran: RunResult, facts: Mapping[str, Any], exit_code: int
 ) -> dict[str, Any]:
     """verify.json: what `--json` prints."""
     differing = [ticket for ticket in findings.verified if ticket.comparison.differences]
     kinds = Counter(kind(d) for ticket in differing for d in ticket.comparison.differences)
     value = {
-        **files.envelope("verify", migration.name, exit_code=exit_code, error=str(ran.failure or "") or None),
+        **files.envelope(
+            "verify",
+            call.migration.name,
+            exit_code=exit_code,
+            error=str(ran.failure) if ran.failure else None,
+        ),
         **facts,
-        "flags": list(flags),
+        "flags": list(call.flags),
         "verified": {
             "in_dixa": findings.in_dixa,
             "chosen": findings.chosen,
@@ -53,7 +51,6 @@ def report(
             "to_be_added": findings.fixed,
             "unproved": findings.unproved,
         },
-        "sample": selection.sample,
         "differences": dict(sorted(kinds.items())),
         "requests": files.requests(ran.traffic, ran.seconds),
     }
@@ -64,10 +61,9 @@ def kind(difference: Difference) -> str:
     """What kind of difference it is, such as `message text` or `note missing`."""
     if difference.mark is Mark.ERROR:
         return f"{difference.what} {difference.column} not shown"
-    words = {"-": "missing", "+": "extra"}.get(difference.mark, "")
-    what = difference.column or words
+    words = {Mark.MISSING: "missing", Mark.EXTRA: "extra"}.get(difference.mark, "")
     mild = " (mark-up only)" if difference.is_mild else ""
-    return f"{difference.what} {what}{mild}".strip()
+    return f"{difference.what} {difference.column or words}{mild}".strip()
 
 
 def _is_mild(ticket: Verified) -> bool:
@@ -79,29 +75,9 @@ def write(folder: Path, findings: Findings, value: Mapping[str, Any]) -> None:
     with writing(folder / "verify.csv") as out:
         row = guarded_row_writer(out)
         row(["ticket_id", "dixa_id", "mark", "what", "where", "column", "export", "dixa", "only_markup"])
-        for ticket, difference in _differences(findings):
-            row(
-                [
-                    ticket.ticket_id, ticket.dixa_id, difference.mark.value, difference.what,
-                    difference.where, difference.column, difference.sent, difference.shown,
-                    "yes" if difference.is_mild else "",
-                ]
-            )  # fmt: skip
-        for ticket in findings.verified:
-            if ticket.unread:
-                row(
-                    [
-                        ticket.ticket_id,
-                        ticket.dixa_id,
-                        "!",
-                        "conversation",
-                        "",
-                        "unread",
-                        "",
-                        ticket.unread,
-                        "",
-                    ]
-                )
+        for ticket, one in _differences(findings):
+            what = (one.mark.value, one.what, one.where, one.column, one.sent, one.shown)
+            row([ticket.ticket_id, ticket.dixa_id, *what, "yes" if one.is_mild else ""])
     with writing(folder / "verify.json") as out:
         json.dump(value, out, ensure_ascii=False, indent=2)
         out.write("\n")
@@ -110,55 +86,29 @@ def write(folder: Path, findings: Findings, value: Mapping[str, Any]) -> None:
 
 
 def _differences(findings: Findings) -> Iterator[tuple[Verified, Difference]]:
+    """By ticket. A conversation that could not be read is one too."""
     for ticket in sorted(findings.verified, key=lambda ticket: ticket.ticket_id):
         for difference in ticket.comparison.differences:
             yield ticket, difference
+        if ticket.unread:
+            yield ticket, Difference(Mark.ERROR, "conversation", "", "unread", "", ticket.unread)
 
 
 def lines(
     findings: Findings,
     ran: RunResult,
     value: Mapping[str, Any],
-    migration: Migration,
+    folder: Path,
     selection: Selection,
     proof: Path | None,
 ) -> list[str]:
-    """What `verify` prints at its end."""
+    """What `verify` prints at its end. `folder` is that of the reports."""
     counts = value["verified"]
-    shown = [
-        f"{counts['read']:,} of {counts['in_dixa']:,} tickets that are in Dixa were read back and compared "
-        "with the export.",
-        f"{counts['same']:>8,} = are as they were sent",
-    ]
-    if counts["only_markup"]:
-        shown.append(
-            f"{counts['only_markup']:>8,} = differ in the mark-up of texts only, or are not shown whole"
-        )
-    if counts["different"]:
-        shown.append(f"{counts['different']:>8,} * differ")
-    if counts["unread"]:
-        shown.append(f"{counts['unread']:>8,} ! could not be read")
-    if counts["not_in_export"]:
-        shown.append(f"{counts['not_in_export']:>8,}   are not in this export, so they were not compared")
-    if counts["not_in_dixa"]:
-        shown.append(
-            f"{counts['not_in_dixa']:>8,}   tickets of the export are not in Dixa; failed.csv says why"
-        )
-    if counts["added_since"]:
-        shown.append(
-            f"{counts['added_since']:>8,}   messages and notes were added by people since the import"
-        )
+    shown = _count_lines(counts)
     if value["differences"]:
         shown += ["", "Differences:"]
         shown += [f"{count:>8,} {what}" for what, count in value["differences"].items()]
-        real = [(ticket, d) for ticket, d in _differences(findings) if not d.is_mild]
-        shown += [""] * bool(real) + [
-            f"  {difference.mark.value} ticket {ticket.ticket_id} (conversation {ticket.dixa_id}): "
-            f"{_words(difference)}"
-            for ticket, difference in real[:SHOWN]
-        ]
-        more = len(real) - SHOWN
-        shown += [f"  and {more:,} more in {migration.report / 'verify.csv'}"] if more > 0 else []
+    shown += _difference_lines(findings, folder / "verify.csv")
     if selection.sample is not None and counts["read"] and counts["read"] < counts["in_dixa"]:
         bound = upper_bound(counts["different"], counts["read"])
         shown += [
@@ -166,27 +116,59 @@ def lines(
             f"{counts['different']:,} of {counts['read']:,} drawn at random (seed {selection.seed}) differ: "
             f"with 95 % confidence fewer than {100 * bound:.2f} % of all do.",
         ]
-    traffic = ran.traffic
     shown += [
         "",
-        f"{traffic.sent:,} requests in {text.duration(ran.seconds)}.",
-        f"Differences: {migration.report / 'verify.csv'}",
-        f"Report: {migration.report / 'verify.html'} (verify.json for programs)",
+        f"{ran.traffic.sent:,} requests in {text.duration(ran.seconds)}.",
+        f"Differences: {folder / 'verify.csv'}",
+        f"Report: {folder / 'verify.html'} (verify.json for programs)",
+        *([f"Proof: {proof}"] if proof else []),
     ]
-    if proof:
-        shown.append(f"Proof: {proof}")
     return [*shown, *next_lines(value)]
+
+
+_COUNTS = (
+    ("same", "= are as they were sent"),
+    ("only_markup", "= differ in the mark-up of texts only, or are not shown whole"),
+    ("different", "* differ"),
+    ("unread", "! could not be read"),
+    ("not_in_export", "  are not in this export, so they were not compared"),
+    ("not_in_dixa", "  tickets of the export are not in Dixa; failed.csv says why"),
+    ("added_since", "  messages and notes were added by people since the import"),
+)
+
+
+def _count_lines(counts: Mapping[str, int]) -> list[str]:
+    return [
+        f"{counts['read']:,} of {counts['in_dixa']:,} tickets that are in Dixa were read back and compared "
+        "with the export.",
+        *(f"{counts[name]:>8,} {words}" for name, words in _COUNTS if counts[name] or name == "same"),
+    ]
+
+
+def _difference_lines(findings: Findings, file: Path) -> list[str]:
+    """The first differences, without the milder ones."""
+    real = [(ticket, difference) for ticket, difference in _differences(findings) if not difference.is_mild]
+    shown = [
+        f"  {difference.mark} ticket {ticket.ticket_id} (conversation {ticket.dixa_id}): {_words(difference)}"
+        for ticket, difference in real[:SHOWN]
+    ]
+    more = [f"  and {len(real) - SHOWN:,} more in {file}"] if len(real) > SHOWN else []
+    return ["", *shown, *more] if real else []
 
 
 def _words(difference: Difference) -> str:
     where = f"{difference.what} {difference.where}".strip()
-    if difference.mark.value == "-" and not difference.column:
-        return f"{where} is missing"
-    if difference.mark.value == "-":
-        return f"{where}: {difference.column} {difference.sent} is missing"
-    if difference.mark.value == "+":
-        return f"{where} is there {difference.column}"
-    return f"{where}: {difference.column} is {difference.shown!r}, not {difference.sent!r}"
+    match difference.mark:
+        case Mark.MISSING if difference.column:
+            return f"{where}: {difference.column} {difference.sent} is missing"
+        case Mark.MISSING:
+            return f"{where} is missing"
+        case Mark.EXTRA:
+            return f"{where} is there {difference.column}"
+        case Mark.ERROR:
+            return f"{where}: {difference.column}: {difference.shown}"
+        case _:
+            return f"{where}: {difference.column} is {difference.shown!r}, not {difference.sent!r}"
 
 
 def upper_bound(found: int, of: int) -> float:
